@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+
+pub mod delivery;
+pub mod event;
+pub mod id;
+pub mod lane;
+pub mod outcome;
+pub mod payload;
+pub mod retry;
+pub mod retry_after;
+
+pub use delivery::{DeliveryStatus, EventStatus};
+pub use event::{EventType, NewEvent};
+pub use id::{EndpointId, EventId, TenantId};
+pub use lane::Lane;
+pub use outcome::{AttemptOutcome, Verdict};
