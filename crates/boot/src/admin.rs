@@ -1,0 +1,105 @@
+//! The listener for those who run the process: is it alive, may it get traffic, what does it count.
+
+mod metrics_text;
+mod readiness;
+
+pub use metrics_text::record_metrics;
+pub use readiness::ReadinessCheck;
+
+use crate::listen::{BindError, listen};
+use crate::shutdown::Shutdown;
+use actix_web::{App, HttpResponse, HttpServer, web};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
+
+/// `/healthz`, `/readyz` and `/metrics` on a port of their own, which tenants need not reach.
+#[derive(Debug)]
+pub struct Admin {
+    listener: TcpListener,
+    port: u16,
+    checks: Vec<ReadinessCheck>,
+    shutdown: Shutdown,
+}
+
+impl Admin {
+    /// Takes the port and starts recording metrics. `/readyz` runs `checks` at each call and answers 503
+    /// while one fails, and from the moment `shutdown` is requested.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub fn bind(
+        address: SocketAddr,
+        checks: Vec<ReadinessCheck>,
+        shutdown: Shutdown,
+    ) -> Result<Self, BindError> {
+        let listener = listen(address, "admin.bind")?;
+        let port = listener.local_addr().map_or(address.port(), |local| local.port());
+        record_metrics();
+        Ok(Self {
+            listener,
+            port,
+            checks,
+            shutdown,
+        })
+    }
+
+    /// The port that was taken.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Answers while `door` runs, and returns what it returns. This is how a door stops gracefully: it goes
+    /// on draining after the shutdown was requested, and `/readyz` says 503 all that time.
+    ///
+    /// # Errors
+    /// The listener fails, which ends `door` too.
+    pub async fn run_while<T>(self, door: impl Future<Output = T>) -> io::Result<T> {
+        let (checks, shutdown) = (web::Data::new(self.checks), web::Data::new(self.shutdown));
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(checks.clone())
+                .app_data(shutdown.clone())
+                .route("/healthz", web::get().to(alive))
+                .route("/readyz", web::get().to(readiness::answer))
+                .route("/metrics", web::get().to(metrics_text::answer))
+        })
+        .workers(1)
+        .disable_signals()
+        .shutdown_timeout(1)
+        .listen(self.listener)?
+        .run();
+        let handle = server.handle();
+        let mut server = pin!(server);
+        let mut upkeep = pin!(metrics_text::keep_up());
+        let mut door = pin!(door);
+        let result = tokio::select! {
+            result = &mut door => result,
+            ended = &mut server => {
+                ended?;
+                return Err(io::Error::other("the admin listener ended by itself"));
+            }
+            () = &mut upkeep => unreachable!("upkeep never ends"),
+        };
+        tokio::join!(handle.stop(true), server).1?;
+        Ok(result)
+    }
+
+    /// Answers until the shutdown is requested: for a process with nothing to drain.
+    ///
+    /// # Errors
+    /// The listener fails.
+    pub async fn run_until_stopped(self) -> io::Result<()> {
+        let shutdown = self.shutdown.clone();
+        self.run_while(async move { shutdown.requested().await }).await
+    }
+}
+
+/// The process answers, no more: a database that is down must not make an orchestrator kill it.
+async fn alive() -> HttpResponse {
+    HttpResponse::Ok().json(serde_json::json!({"status": "alive"}))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+
+pub mod admin;
+pub mod clock;
+pub mod listen;
+pub mod random;
+pub mod settings;
+pub mod shutdown;
+pub mod telemetry;
+
+pub use admin::{Admin, ReadinessCheck};
+pub use clock::Clock;
+pub use listen::BindError;
+pub use settings::{Settings, SettingsError};
+pub use shutdown::Shutdown;

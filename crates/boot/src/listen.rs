@@ -1,0 +1,46 @@
+//! Takes a TCP port, or says what to do about it.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+/// An address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot listen on {address} ({setting}): {source}; stop what uses that address or set {setting} to another, port 0 takes a free one"
+)]
+pub struct BindError {
+    /// The address that was asked for.
+    pub address: SocketAddr,
+    /// The setting or option that asked for it.
+    pub setting: String,
+    /// Why the system refused.
+    pub source: io::Error,
+}
+
+/// Listens on `address`; `setting` names who chose it (`api.bind`, `--api-port`) should that fail.
+///
+/// # Errors
+/// The address is taken, not ours, or not allowed.
+pub fn listen(address: SocketAddr, setting: &str) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).map_err(|source| BindError {
+        address,
+        setting: setting.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::listen;
+
+    #[test]
+    fn a_taken_port_names_address_and_setting() {
+        let first = listen("127.0.0.1:0".parse().unwrap(), "api.bind").unwrap();
+        let taken = first.local_addr().unwrap();
+        let error = listen(taken, "api.bind").unwrap_err().to_string();
+        assert!(
+            error.contains(&taken.to_string()) && error.contains("api.bind"),
+            "{error}"
+        );
+    }
+}

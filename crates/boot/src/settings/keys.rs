@@ -1,0 +1,64 @@
+//! The names of all settings, and how a name is written in the environment.
+
+/// Every setting's dotted key. A test holds that each is read and that none is read besides.
+pub const KEYS: &[&str] = &[
+    "database.url",
+    "database.session_url",
+    "database.max_connections",
+    "api.bind",
+    "receiver.bind",
+    "receiver.control",
+    "receiver.receipt_retention",
+    "admin.bind",
+    "operator.keys",
+    "secrets.keys",
+    "egress.allow",
+    "delivery.retry_schedule",
+    "delivery.retry_jitter",
+    "delivery.timeout",
+    "delivery.connect_timeout",
+    "worker.concurrency",
+    "worker.endpoint_concurrency",
+    "worker.lease",
+    "worker.drain",
+    "worker.poll_idle",
+    "worker.poll_busy",
+    "partitions.ahead",
+    "partitions.width_days",
+    "ingest.max_payload_bytes",
+    "ingest.rate_per_tenant",
+    "ingest.burst_per_tenant",
+    "signup",
+    "log.format",
+    "log.filter",
+];
+
+/// What the environment variable of every setting starts with.
+pub(super) const PREFIX: &str = "TRUNKLINE__";
+
+/// `worker.lease` -> `TRUNKLINE__WORKER__LEASE`.
+pub(super) fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
+}
+
+/// The setting that an environment variable stands for, if it is one. Names are taken exactly: a
+/// variable in lower case is a mistake, not a variant.
+pub(super) fn of_variable(name: &str) -> Option<&'static str> {
+    KEYS.iter().copied().find(|key| variable(key) == name)
+}
+
+/// Known keys to show to someone who wrote `unknown`: those of its section, else all sections.
+pub(super) fn near(unknown: &str) -> String {
+    let section = unknown.split('.').next().unwrap_or_default();
+    let same: Vec<&str> = KEYS
+        .iter()
+        .copied()
+        .filter(|key| key.split('.').next() == Some(section))
+        .collect();
+    if !same.is_empty() {
+        return format!("known in this section: {}", same.join(", "));
+    }
+    let mut sections: Vec<&str> = KEYS.iter().filter_map(|key| key.split('.').next()).collect();
+    sections.dedup();
+    format!("known sections: {}", sections.join(", "))
+}

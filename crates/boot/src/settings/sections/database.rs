@@ -1,0 +1,78 @@
+use super::super::reader::Reader;
+use secrecy::SecretString;
+
+/// `database.*`
+#[derive(Debug, Clone)]
+pub struct DatabaseSettings {
+    /// Where PostgreSQL (or a pooler before it) is; required by every program that stores something.
+    pub url: Option<SecretString>,
+    /// A direct connection for session locks and notifications, where `url` is a transaction pooler.
+    /// `None`: `url` is used for them.
+    pub session_url: Option<SecretString>,
+    /// Connections of one process, 2-1,000.
+    pub max_connections: u32,
+}
+
+impl Default for DatabaseSettings {
+    fn default() -> Self {
+        Self {
+            url: None,
+            session_url: None,
+            max_connections: 10,
+        }
+    }
+}
+
+impl DatabaseSettings {
+    pub(super) fn read(reader: &mut Reader) -> Self {
+        let default = Self::default();
+        Self {
+            url: reader.postgres_url("database.url"),
+            session_url: reader.postgres_url("database.session_url"),
+            max_connections: reader.number(
+                "database.max_connections",
+                default.max_connections,
+                2..=1_000,
+                "a number",
+            ),
+        }
+    }
+}
+
+/// `partitions.*`
+#[derive(Debug, Clone)]
+pub struct PartitionSettings {
+    /// Partitions that exist ahead of the current one, 2-60. Fewer than 2 is a readiness failure.
+    pub ahead: u32,
+    /// Days in one partition, 1-31.
+    pub width_days: u32,
+}
+
+impl Default for PartitionSettings {
+    fn default() -> Self {
+        Self {
+            ahead: 7,
+            width_days: 1,
+        }
+    }
+}
+
+impl PartitionSettings {
+    pub(super) fn read(reader: &mut Reader) -> Self {
+        let default = Self::default();
+        Self {
+            ahead: reader.number(
+                "partitions.ahead",
+                default.ahead,
+                2..=60,
+                "a number of partitions",
+            ),
+            width_days: reader.number(
+                "partitions.width_days",
+                default.width_days,
+                1..=31,
+                "a number of days",
+            ),
+        }
+    }
+}
