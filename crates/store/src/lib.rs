@@ -1,1 +1,23 @@
-//! store
+#![doc = include_str!("../README.md")]
+
+pub mod api_keys;
+pub mod attempts;
+pub mod deliveries;
+pub mod endpoints;
+mod error;
+pub mod events;
+pub mod idempotency;
+pub mod inspect;
+pub mod partitions;
+pub mod pool;
+pub mod receiver;
+mod row;
+pub mod schema;
+pub mod tenants;
+pub mod time;
+pub mod wake;
+pub mod workers;
+
+pub use error::StoreError;
+pub use pool::{Pool, Purpose};
+pub use sqlx::{PgConnection, Postgres, Transaction};

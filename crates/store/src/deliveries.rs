@@ -1,0 +1,19 @@
+//! Deliveries, the status rows. Their life is drawn in `docs/DATA_MODEL.md`; each edge of that drawing is one file here.
+
+mod active;
+mod cancel;
+mod claim;
+mod dead_letters;
+mod give_back;
+mod key;
+mod record;
+mod reopen;
+
+pub use active::{ActiveEndpoint, active_endpoints};
+pub use cancel::cancel;
+pub use claim::{Claimed, Wanted, claim};
+pub use dead_letters::{Cursor, DeadLetter, DeadLetterFilter, dead_letters, purge, requeue};
+pub use give_back::give_back;
+pub use key::{DeliveryKey, Lease};
+pub use record::{EndedAttempt, NextStep, record};
+pub use reopen::{Reopened, reopen};

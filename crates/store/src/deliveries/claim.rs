@@ -1,0 +1,141 @@
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use trunkline_domain::{EndpointId, EventId, EventType, Lane};
+use uuid::Uuid;
+
+use super::{DeliveryKey, Lease};
+use crate::{StoreError, row};
+
+/// How much to claim of one endpoint.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// The endpoint's lane.
+    pub lane: Lane,
+    /// The endpoint.
+    pub endpoint_id: EndpointId,
+    /// At most so many deliveries.
+    pub deliveries_max: u32,
+    /// The endpoint is paused: only what was retried by hand.
+    pub only_expedited: bool,
+}
+
+/// A delivery that is ours until `leased_until`, with all that is needed to attempt it.
+#[derive(Clone)]
+pub struct Claimed {
+    /// Which delivery.
+    pub key: DeliveryKey,
+    /// Proves that it is ours.
+    pub lease: Lease,
+    /// This attempt's number, one sequence over all cycles.
+    pub attempt: u32,
+    /// This attempt's number in its cycle, which the attempt budget bounds.
+    pub cycle_attempt: u32,
+    /// What happened.
+    pub event_type: Option<EventType>,
+    /// To be sent on.
+    pub traceparent: Option<String>,
+    /// The exact bytes to sign and send; `None` if they were erased meanwhile.
+    pub payload: Option<Bytes>,
+}
+
+/// Claims due deliveries of the endpoints named, the longest due first, and commits: no transaction is open while they
+/// are attempted. What another worker holds is skipped, not waited for.
+///
+/// A delivery whose lease ran out is claimed again; the attempt that was lost is written down as `abandoned`, so that
+/// a delivery has as many rows of attempts as it counts.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn claim(
+    connection: &mut PgConnection,
+    wanted: &[Wanted],
+    lease: Lease,
+    now: DateTime<Utc>,
+    leased_until: DateTime<Utc>,
+) -> Result<Vec<Claimed>, StoreError> {
+    let lanes: Vec<i16> = wanted.iter().map(|one| one.lane.number()).collect();
+    let endpoints: Vec<Uuid> = wanted.iter().map(|one| one.endpoint_id.as_uuid()).collect();
+    let counts: Vec<i64> = wanted.iter().map(|one| one.deliveries_max.into()).collect();
+    let expedited: Vec<bool> = wanted.iter().map(|one| one.only_expedited).collect();
+    let rows = sqlx::query!(
+        r#"
+        WITH due AS MATERIALIZED (
+            SELECT d.*
+            FROM unnest($1::smallint[], $2::uuid[], $3::bigint[], $4::boolean[])
+                 AS w (lane, endpoint_id, deliveries_max, only_expedited)
+            -- Asking endpoint by endpoint keeps this flat: a filter over one list ordered by due time reads the whole
+            -- backlog of every endpoint that may not be called now.
+            CROSS JOIN LATERAL (
+                SELECT lane, tenant_id, event_id, endpoint_id, leased_until
+                FROM trunkline.deliveries
+                WHERE lane = w.lane AND endpoint_id = w.endpoint_id AND due_at <= $6
+                  AND (leased_until IS NULL OR leased_until < $6)
+                  AND (expedited OR NOT w.only_expedited)
+                ORDER BY due_at
+                LIMIT w.deliveries_max
+                FOR UPDATE SKIP LOCKED
+            ) AS d
+        ), claimed AS (
+            -- No column of any index changes, so that the new version can stay on the row's page (HOT).
+            UPDATE trunkline.deliveries AS d
+            SET lease = $5, leased_until = $7, attempts = d.attempts + 1, cycle_attempts = d.cycle_attempts + 1
+            FROM due
+            WHERE d.lane = due.lane AND d.tenant_id = due.tenant_id
+              AND d.event_id = due.event_id AND d.endpoint_id = due.endpoint_id
+            RETURNING d.lane, d.tenant_id, d.event_id, d.endpoint_id, d.attempts, d.cycle_attempts,
+                      due.leased_until AS ran_out_at
+        ), abandoned AS (
+            INSERT INTO trunkline.attempts (lane, tenant_id, event_id, endpoint_id, attempt, started_at, outcome, error)
+            SELECT lane, tenant_id, event_id, endpoint_id, attempts - 1, ran_out_at - ($7::timestamptz - $6), 'abandoned',
+                   'the worker disappeared; what the endpoint saw is unknown'
+            FROM claimed
+            WHERE ran_out_at IS NOT NULL
+        )
+        SELECT c.lane, c.tenant_id, c.event_id, c.endpoint_id, c.attempts, c.cycle_attempts,
+               e.type AS "type?", e.traceparent AS "traceparent?", p.payload AS "payload?"
+        FROM claimed AS c
+        -- LATERAL with LIMIT keeps these look-ups by key, whatever the planner thinks of a partition's size.
+        CROSS JOIN LATERAL (
+            SELECT type, traceparent
+            FROM trunkline.events
+            WHERE lane = c.lane AND tenant_id = c.tenant_id AND event_id = c.event_id
+            LIMIT 1
+        ) AS e
+        LEFT JOIN LATERAL (
+            SELECT payload
+            FROM trunkline.payloads
+            WHERE lane = c.lane AND tenant_id = c.tenant_id AND event_id = c.event_id
+            LIMIT 1
+        ) AS p ON true
+        "#,
+        &lanes,
+        &endpoints,
+        &counts,
+        &expedited,
+        lease.0,
+        now,
+        leased_until,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|found| {
+            let event_id = EventId::from(found.event_id);
+            Ok(Claimed {
+                key: DeliveryKey {
+                    lane: row::lane("deliveries", found.lane, event_id)?,
+                    tenant_id: row::tenant_id("deliveries", found.tenant_id)?,
+                    event_id,
+                    endpoint_id: EndpointId::from(found.endpoint_id),
+                },
+                lease,
+                attempt: row::unsigned(found.attempts),
+                cycle_attempt: row::unsigned(found.cycle_attempts),
+                event_type: row::event_type(found.r#type, event_id)?,
+                traceparent: found.traceparent,
+                payload: found.payload.map(Bytes::from),
+            })
+        })
+        .collect()
+}

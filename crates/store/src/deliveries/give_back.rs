@@ -1,0 +1,41 @@
+use sqlx::PgConnection;
+
+use super::key::KeyColumns;
+use super::{DeliveryKey, Lease};
+use crate::StoreError;
+
+/// Gives claimed deliveries back as if they had never been claimed: the attempt does not count. For what a stop cut
+/// short. Returns how many still were ours.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn give_back(
+    connection: &mut PgConnection,
+    claims: &[(DeliveryKey, Lease)],
+) -> Result<usize, StoreError> {
+    let keys = KeyColumns::of(claims.iter().map(|(key, _)| key));
+    let (lowest, highest) = keys.event_range();
+    let leases: Vec<i64> = claims.iter().map(|(_, lease)| lease.0).collect();
+    let given = sqlx::query!(
+        r#"
+        UPDATE trunkline.deliveries AS d
+        SET lease = NULL, leased_until = NULL, attempts = d.attempts - 1, cycle_attempts = d.cycle_attempts - 1
+        FROM unnest($1::smallint[], $2::text[], $3::uuid[], $4::uuid[], $5::bigint[])
+             AS c (lane, tenant_id, event_id, endpoint_id, lease)
+        WHERE d.lane = c.lane AND d.tenant_id = c.tenant_id AND d.event_id = c.event_id
+          AND d.endpoint_id = c.endpoint_id
+          AND d.lease = c.lease
+          AND d.event_id BETWEEN $6 AND $7
+        "#,
+        &keys.lanes,
+        &keys.tenants,
+        &keys.events,
+        &keys.endpoints,
+        &leases,
+        lowest,
+        highest,
+    )
+    .execute(connection)
+    .await?;
+    Ok(usize::try_from(given.rows_affected()).unwrap_or(0))
+}

@@ -1,0 +1,48 @@
+use trunkline_domain::{EndpointId, EventId, Lane, TenantId};
+use uuid::Uuid;
+
+/// Names a delivery: the primary key of its row.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct DeliveryKey {
+    /// Its tenant's lane.
+    pub lane: Lane,
+    /// Whose it is.
+    pub tenant_id: TenantId,
+    /// What is delivered.
+    pub event_id: EventId,
+    /// Where to.
+    pub endpoint_id: EndpointId,
+}
+
+/// The token of one claim. Whoever holds it may write the outcome, as long as it still stands in the row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lease(pub i64);
+
+/// Many keys as the columns that UNNEST takes.
+#[derive(Default)]
+pub(super) struct KeyColumns {
+    pub(super) lanes: Vec<i16>,
+    pub(super) tenants: Vec<String>,
+    pub(super) events: Vec<Uuid>,
+    pub(super) endpoints: Vec<Uuid>,
+}
+
+impl KeyColumns {
+    pub(super) fn of<'a>(keys: impl IntoIterator<Item = &'a DeliveryKey>) -> Self {
+        let mut columns = Self::default();
+        for key in keys {
+            columns.lanes.push(key.lane.number());
+            columns.tenants.push(key.tenant_id.to_string());
+            columns.events.push(key.event_id.as_uuid());
+            columns.endpoints.push(key.endpoint_id.as_uuid());
+        }
+        columns
+    }
+
+    /// The lowest and the highest event, which tell the planner the partitions that can be touched.
+    pub(super) fn event_range(&self) -> (Uuid, Uuid) {
+        let lowest = self.events.iter().min().copied().unwrap_or_default();
+        let highest = self.events.iter().max().copied().unwrap_or_default();
+        (lowest, highest)
+    }
+}

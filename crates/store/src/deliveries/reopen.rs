@@ -1,0 +1,71 @@
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use trunkline_domain::{EventId, Lane, TenantId};
+
+use crate::StoreError;
+
+/// What a retry by hand did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reopened {
+    /// So many deliveries are due now, with a fresh budget.
+    Deliveries(u64),
+    /// None had failed: somebody was faster, or there was nothing to retry.
+    NoneFailed,
+    /// The payload was erased; there is nothing to send.
+    PayloadGone,
+}
+
+/// Retries every failed delivery of an event by hand: due at once, past a pause, with a fresh budget. An attempt under
+/// way loses its lease and ends as `superseded`. Two at once: the second waits for the first and finds none failed.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn reopen(
+    connection: &mut PgConnection,
+    lane: Lane,
+    tenant_id: &TenantId,
+    event_id: EventId,
+    now: DateTime<Utc>,
+) -> Result<Reopened, StoreError> {
+    let done = sqlx::query!(
+        r#"
+        WITH content AS (
+            SELECT FROM trunkline.payloads
+            WHERE lane = $1 AND tenant_id = $2 AND event_id = $3 AND payload IS NOT NULL
+        ), failed AS (
+            SELECT endpoint_id, attempts, lease, leased_until
+            FROM trunkline.deliveries
+            WHERE lane = $1 AND tenant_id = $2 AND event_id = $3 AND status = 'FAILED'
+            ORDER BY endpoint_id
+            FOR UPDATE
+        ), reopened AS (
+            UPDATE trunkline.deliveries AS d
+            SET status = 'PENDING', due_at = $4, cycle_attempts = 0, expedited = true,
+                lease = NULL, leased_until = NULL, finished_at = NULL
+            FROM failed AS f
+            WHERE d.lane = $1 AND d.tenant_id = $2 AND d.event_id = $3 AND d.endpoint_id = f.endpoint_id
+              AND EXISTS (SELECT FROM content)
+            RETURNING d.endpoint_id, f.attempts, f.lease, f.leased_until
+        ), superseded AS (
+            INSERT INTO trunkline.attempts (lane, tenant_id, event_id, endpoint_id, attempt, started_at, outcome, error)
+            SELECT $1, $2, $3, endpoint_id, attempts, least($4, leased_until), 'superseded', 'retried by hand while it was under way'
+            FROM reopened
+            WHERE lease IS NOT NULL
+        )
+        SELECT (SELECT count(*) FROM reopened) AS "reopened!", EXISTS (SELECT FROM failed) AS "any_failed!"
+        "#,
+        lane.number(),
+        tenant_id.as_str(),
+        event_id.as_uuid(),
+        now,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(
+        match (u64::try_from(done.reopened).unwrap_or(0), done.any_failed) {
+            (0, true) => Reopened::PayloadGone,
+            (0, false) => Reopened::NoneFailed,
+            (count, _) => Reopened::Deliveries(count),
+        },
+    )
+}

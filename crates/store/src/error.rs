@@ -1,0 +1,73 @@
+//! What can go wrong between Trunkline and its database.
+
+use std::time::Duration;
+
+/// Why a statement did not do what it was asked. No variant carries a value of the statement.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be reached, is starting or stopping, or answered too late. Trying again is right.
+    #[error("the database is not available: {0}")]
+    Unavailable(#[source] sqlx::Error),
+    /// Another transaction held a row for longer than `lock_timeout`, or in a circle.
+    #[error("another transaction holds a row that is needed: {0}")]
+    Locked(#[source] sqlx::Error),
+    /// A row breaks the domain's rules: somebody wrote to the table by hand.
+    #[error("{table}.{column} of {key} holds a value that Trunkline does not know; correct it")]
+    BadRow {
+        /// The table, without its schema.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// Names the row.
+        key: String,
+    },
+    /// The data break a rule of the schema, or the statement does: a bug.
+    #[error("the database refused a statement: {0}")]
+    Refused(#[source] sqlx::Error),
+}
+
+impl StoreError {
+    /// How long a caller should wait before it tries again; `None` where that would not help.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable(_) | Self::Locked(_) => Some(Duration::from_secs(1)),
+            Self::BadRow { .. } | Self::Refused(_) => None,
+        }
+    }
+
+    /// Whether a UNIQUE constraint was broken: what was to be created exists.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused(sqlx::Error::Database(error)) if error.is_unique_violation())
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error as E;
+        match &error {
+            E::Io(_) | E::Tls(_) | E::Protocol(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed => {
+                Self::Unavailable(error)
+            }
+            E::Database(database) => match database.code().as_deref() {
+                Some(code) if is_locked(code) => Self::Locked(error),
+                Some(code) if is_unavailable(code) => Self::Unavailable(error),
+                _ => Self::Refused(error),
+            },
+            _ => Self::Refused(error),
+        }
+    }
+}
+
+/// SQLSTATEs of lock waits (PostgreSQL, appendix A): lock_not_available, deadlock_detected, serialization_failure.
+fn is_locked(code: &str) -> bool {
+    matches!(code, "55P03" | "40P01" | "40001")
+}
+
+/// SQLSTATE classes of a server that cannot serve now: 08 connection exceptions, 53 insufficient resources, 57P0x
+/// shutdown or start-up, 58 system errors, 57014 a statement past its timeout, 25006 a standby, 3D000 no such database.
+fn is_unavailable(code: &str) -> bool {
+    ["08", "53", "57P", "58"]
+        .iter()
+        .any(|class| code.starts_with(class))
+        || matches!(code, "57014" | "25006" | "25P03" | "3D000")
+}

@@ -1,0 +1,11 @@
+//! Events: the way in, and the history as tenants read it.
+
+mod candidates;
+mod find;
+mod publish;
+mod summarise;
+
+pub use candidates::{IdRange, with_any_status, with_status_failed, with_status_pending};
+pub use find::{DeliveryDetail, EventDetail, find, status};
+pub use publish::publish;
+pub use summarise::{EventFilter, EventSummary, summarise};

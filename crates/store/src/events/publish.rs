@@ -1,0 +1,78 @@
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use trunkline_domain::{EventId, NewEvent};
+use uuid::Uuid;
+
+use crate::StoreError;
+
+/// Stores events, their payloads, and a delivery for every endpoint that matches, in one statement: all or nothing.
+/// Returns the events that no endpoint matched. The caller answers its publishers after the commit.
+///
+/// # Errors
+/// When the database is not available. An id that exists already is refused by the primary key.
+pub async fn publish(
+    connection: &mut PgConnection,
+    events: &[NewEvent<Bytes>],
+) -> Result<Vec<EventId>, StoreError> {
+    let lanes: Vec<i16> = events.iter().map(|event| event.lane.number()).collect();
+    let tenants: Vec<&str> = events.iter().map(|event| event.tenant_id.as_str()).collect();
+    let ids: Vec<Uuid> = events.iter().map(|event| event.event_id.as_uuid()).collect();
+    let types: Vec<Option<&str>> = events
+        .iter()
+        .map(|event| event.event_type.as_ref().map(|kind| kind.as_str()))
+        .collect();
+    let times: Vec<DateTime<Utc>> = events.iter().map(|event| event.created_at).collect();
+    let traces: Vec<Option<&str>> = events.iter().map(|event| event.traceparent.as_deref()).collect();
+    let hashes: Vec<&[u8]> = events
+        .iter()
+        .map(|event| event.payload_sha256.as_slice())
+        .collect();
+    let payloads: Vec<&[u8]> = events.iter().map(|event| event.payload.as_ref()).collect();
+    let unrouted = sqlx::query_scalar!(
+        r#"
+        WITH incoming AS (
+            SELECT *
+            FROM unnest($1::smallint[], $2::text[], $3::uuid[], $4::text[],
+                        $5::timestamptz[], $6::text[], $7::bytea[], $8::bytea[])
+                 AS i (lane, tenant_id, event_id, type, created_at, traceparent, payload_sha256, payload)
+        ), matched AS (
+            SELECT i.lane, i.tenant_id, i.event_id, i.created_at, e.endpoint_id
+            FROM incoming AS i
+            JOIN trunkline.endpoints AS e ON e.tenant_id = i.tenant_id AND e.enabled AND e.deleted_at IS NULL
+            WHERE e.event_types IS NULL OR EXISTS (
+                SELECT FROM unnest(e.event_types) AS wanted
+                WHERE i.type = wanted OR (right(wanted, 2) = '.*' AND starts_with(i.type, left(wanted, -1)))
+            )
+        ), fanned_out AS (
+            INSERT INTO trunkline.deliveries (lane, tenant_id, event_id, endpoint_id, status, due_at, created_at)
+            SELECT lane, tenant_id, event_id, endpoint_id, 'PENDING', created_at, created_at
+            FROM matched
+        ), kept AS (
+            INSERT INTO trunkline.payloads (lane, tenant_id, event_id, payload)
+            SELECT lane, tenant_id, event_id, payload
+            FROM incoming
+        ), stored AS (
+            INSERT INTO trunkline.events
+                (lane, tenant_id, event_id, type, payload_sha256, payload_bytes, created_at, traceparent, routed)
+            SELECT lane, tenant_id, event_id, type, payload_sha256, octet_length(payload), created_at, traceparent,
+                   event_id IN (SELECT event_id FROM matched)
+            FROM incoming
+        )
+        SELECT event_id AS "event_id!"
+        FROM incoming
+        WHERE event_id NOT IN (SELECT event_id FROM matched)
+        "#,
+        &lanes,
+        &tenants as _,
+        &ids,
+        &types as _,
+        &times,
+        &traces as _,
+        &hashes as _,
+        &payloads as _,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(unrouted.into_iter().map(EventId::from).collect())
+}

@@ -1,0 +1,94 @@
+//! Connections, and what each kind of work demands of its session.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::StoreError;
+
+/// A bounded set of connections that share one purpose.
+pub type Pool = sqlx::PgPool;
+
+/// How long a caller waits for a free connection, and for a new one to be made.
+const CONNECTION_WAIT: Duration = Duration::from_millis(500);
+
+/// What the connections are used for; it decides time limits and planner settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Ingest, point reads and small changes on behalf of a caller who waits: 1 s a statement.
+    Request,
+    /// Pages, filters and counts over history: 5 s a statement.
+    Search,
+    /// The worker's claims and outcomes: 10 s, since giving up would only lose work already done.
+    Engine,
+    /// Migrations and maintenance: no limit of their own.
+    Maintenance,
+}
+
+impl Purpose {
+    fn session(self) -> Vec<(&'static str, &'static str)> {
+        let mut settings = vec![
+            ("synchronous_commit", "on"),
+            ("idle_in_transaction_session_timeout", "10s"),
+            ("client_connection_check_interval", "1s"),
+            ("timezone", "UTC"),
+        ];
+        if self != Self::Maintenance {
+            settings.push(("lock_timeout", "1s"));
+            // A generic plan cannot prune partitions by a parameter: it locks every one of them at each execution
+            // (93 locks against 4, measured). Planning anew costs less.
+            settings.push(("plan_cache_mode", "force_custom_plan"));
+        }
+        match self {
+            Self::Request => settings.push(("statement_timeout", "1s")),
+            Self::Search => settings.push(("statement_timeout", "5s")),
+            Self::Engine => settings.extend([
+                ("statement_timeout", "10s"),
+                // Every join of the engine follows keys into a few rows. Before the first ANALYZE of a new day's
+                // partition the planner cannot know that and would read all of it.
+                ("enable_hashjoin", "off"),
+                ("enable_mergejoin", "off"),
+            ]),
+            Self::Maintenance => {}
+        }
+        settings
+    }
+}
+
+/// A database address that is none. The address is not repeated: it may hold a password.
+#[derive(Debug, thiserror::Error)]
+#[error("database.url is not a PostgreSQL address; write postgres://user:password@host:5432/database")]
+pub struct InvalidUrl;
+
+/// Prepares a pool. Nothing is connected until the first use, so that a door can start before its database.
+///
+/// # Errors
+/// When `url` is no address.
+pub fn open(url: &str, purpose: Purpose, connections_max: u32) -> Result<Pool, InvalidUrl> {
+    Ok(PgPoolOptions::new()
+        .max_connections(connections_max.max(1))
+        .acquire_timeout(CONNECTION_WAIT)
+        // A connection that broke while idle is found when its first statement fails; asking before each use would
+        // add a round trip to every one.
+        .test_before_acquire(false)
+        .idle_timeout(Duration::from_secs(300))
+        .connect_lazy_with(options(url, purpose)?))
+}
+
+/// Makes one connection outside any pool.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] when the server does not answer, or `url` is no address.
+pub async fn connect(url: &str, purpose: Purpose) -> Result<sqlx::PgConnection, StoreError> {
+    let options = options(url, purpose)
+        .map_err(|error| StoreError::Unavailable(sqlx::Error::Configuration(Box::new(error))))?;
+    Ok(sqlx::ConnectOptions::connect(&options).await?)
+}
+
+fn options(url: &str, purpose: Purpose) -> Result<PgConnectOptions, InvalidUrl> {
+    let options = PgConnectOptions::from_str(url).map_err(|_| InvalidUrl)?;
+    let options = options.application_name("trunkline").options(purpose.session());
+    // Statements are timed and counted by metrics; logging them could show a tenant's values.
+    Ok(sqlx::ConnectOptions::disable_statement_logging(options))
+}

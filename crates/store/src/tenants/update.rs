@@ -1,0 +1,90 @@
+use chrono::{DateTime, Utc};
+use sqlx::{Connection, PgConnection};
+use trunkline_domain::{EndpointId, TenantId};
+
+use super::{DEFAULT_ENDPOINT, TenantStatus};
+use crate::endpoints::NewSecret;
+use crate::{StoreError, endpoints};
+
+/// What to change of a tenant's `default` endpoint; `None` leaves it.
+#[derive(Default)]
+pub struct DefaultEndpointChange<'a> {
+    /// Checked and canonical.
+    pub url: Option<&'a str>,
+    /// Replaces every earlier secret; those go on signing beside it until `old_secrets_valid_until`.
+    pub secret: Option<NewSecret<'a>>,
+    /// How long the overlap lasts.
+    pub old_secrets_valid_until: Option<DateTime<Utc>>,
+}
+
+/// Changes address and secret of the endpoint `endpoint_id` in one transaction. Returns `false` if it is gone.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn update_default_endpoint(
+    connection: &mut PgConnection,
+    tenant_id: &TenantId,
+    endpoint_id: EndpointId,
+    change: &DefaultEndpointChange<'_>,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let mut transaction = connection.begin().await?;
+    let found = sqlx::query_scalar!(
+        r#"
+        UPDATE trunkline.endpoints
+        SET url = coalesce($3, url), updated_at = $4
+        WHERE tenant_id = $1 AND endpoint_id = $2 AND name = $5 AND deleted_at IS NULL
+        RETURNING true AS "found!"
+        "#,
+        tenant_id.as_str(),
+        endpoint_id.as_uuid(),
+        change.url,
+        now,
+        DEFAULT_ENDPOINT,
+    )
+    .fetch_optional(&mut *transaction)
+    .await?
+    .unwrap_or(false);
+    if !found {
+        return Ok(false);
+    }
+    if let Some(secret) = &change.secret {
+        let until = change.old_secrets_valid_until.unwrap_or(now);
+        endpoints::retire_secrets(&mut transaction, tenant_id, endpoint_id, until).await?;
+        endpoints::add_secret(&mut transaction, tenant_id, endpoint_id, secret, now).await?;
+    }
+    sqlx::query!(
+        "UPDATE trunkline.tenants SET updated_at = $2 WHERE tenant_id = $1",
+        tenant_id.as_str(),
+        now
+    )
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// Suspends or resumes a tenant. Returns `false` if there is none, or it is deleted.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn set_status(
+    connection: &mut PgConnection,
+    tenant_id: &TenantId,
+    status: TenantStatus,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let changed = sqlx::query!(
+        r#"
+        UPDATE trunkline.tenants
+        SET status = $2::text::trunkline.tenant_status, updated_at = $3
+        WHERE tenant_id = $1 AND status <> 'DELETED'
+        "#,
+        tenant_id.as_str(),
+        status.as_str(),
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(changed.rows_affected() > 0)
+}
