@@ -1,1 +1,11 @@
-//! worker
+#![doc = include_str!("../README.md")]
+
+mod attempt;
+mod door;
+mod engine;
+mod recorder;
+mod roster;
+mod upkeep;
+mod wake;
+
+pub use door::{BuildError, Door, build};

@@ -1,1 +1,14 @@
-//! testkit
+#![doc = include_str!("../README.md")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up should fail where it stands")]
+
+mod client;
+mod database;
+mod seed;
+mod sink;
+mod wait;
+
+pub use client::{Client, Reply};
+pub use database::TestDatabase;
+pub use seed::{OPERATOR_KEY, SeededTenant, publish, seed_tenant, settings};
+pub use sink::{Answer, Arrival, Sink};
+pub use wait::eventually;

@@ -1,0 +1,126 @@
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sqlx::{Connection, Executor, Row};
+use trunkline_boot::private_postgres::{Kind, Options, PrivatePostgres};
+use trunkline_store::{PgConnection, Pool, Purpose, pool, schema};
+
+/// Partitions made in each test's database: enough to be ready, few enough to be quick.
+const PARTITIONS_AHEAD: i32 = 3;
+
+/// The database that every test's is copied from.
+const TEMPLATE: &str = "template_trunkline";
+
+/// A migrated database of a test's own, on a server that this test program started and that ends with it.
+pub struct TestDatabase {
+    url: String,
+}
+
+impl TestDatabase {
+    /// Makes one. The first call in a program starts the server, which takes a second or two.
+    ///
+    /// # Panics
+    /// When PostgreSQL cannot be started.
+    pub async fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        // Starting blocks; other tests of this program wait for the same server meanwhile.
+        let server = tokio::task::spawn_blocking(|| SERVER.get_or_init(Server::start)).await.unwrap();
+        let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let sql = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY");
+        execute(&server.url_of("postgres"), &sql).await;
+        Self { url: server.url_of(&name) }
+    }
+
+    /// A database without the schema, as a DBA hands it over.
+    ///
+    /// # Panics
+    /// When PostgreSQL cannot be started.
+    pub async fn unmigrated() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let server = tokio::task::spawn_blocking(|| SERVER.get_or_init(Server::start)).await.unwrap();
+        let name = format!("bare_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        execute(&server.url_of("postgres"), &format!("CREATE DATABASE {name} TEMPLATE template0")).await;
+        Self { url: server.url_of(&name) }
+    }
+
+    /// Its address, with user and password.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Connections as a door would have them.
+    ///
+    /// # Panics
+    /// Never: the address is one.
+    pub fn pool(&self, purpose: Purpose) -> Pool {
+        pool::open(&self.url, purpose, 5).unwrap()
+    }
+
+    /// One connection for maintenance.
+    ///
+    /// # Panics
+    /// When the server is gone.
+    pub async fn connect(&self) -> PgConnection {
+        pool::connect(&self.url, Purpose::Maintenance).await.unwrap()
+    }
+
+    /// The first column of the first row of any SQL, as text; empty for NULL or no row.
+    ///
+    /// # Panics
+    /// When the statement fails.
+    pub async fn text(&self, sql: &str) -> String {
+        let mut connection = self.connect().await;
+        let row = (&mut connection).fetch_optional(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))).await.unwrap();
+        row.map_or_else(String::new, |row| {
+            row.try_get_raw(0).map(|value| value.as_str().unwrap_or_default().to_owned()).unwrap()
+        })
+    }
+
+    /// Runs any SQL.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn execute(&self, sql: &str) {
+        execute(&self.url, sql).await;
+    }
+}
+
+static SERVER: OnceLock<Server> = OnceLock::new();
+
+/// The private server. It is never dropped: its guard stops it when this process is gone, however that happens.
+struct Server {
+    postgres: PrivatePostgres,
+}
+
+impl Server {
+    fn start() -> Self {
+        // A runtime of its own: the tests' runtimes come and go.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let options = Options {
+                kind: Kind::Ephemeral,
+                settings: vec![("max_connections".to_owned(), "300".to_owned())],
+                ..Options::default()
+            };
+            let server = Self { postgres: PrivatePostgres::start(options).await.unwrap() };
+            execute(&server.url_of("postgres"), &format!("CREATE DATABASE {TEMPLATE}")).await;
+            let mut connection =
+                pool::connect(&server.url_of(TEMPLATE), Purpose::Maintenance).await.unwrap();
+            schema::migrate(&mut connection, PARTITIONS_AHEAD, 1).await.unwrap();
+            connection.close().await.unwrap();
+            server
+        })
+    }
+
+    fn url_of(&self, database: &str) -> String {
+        let url = self.postgres.url();
+        let (server, _) = url.rsplit_once('/').unwrap();
+        format!("{server}/{database}")
+    }
+}
+
+async fn execute(url: &str, sql: &str) {
+    let mut connection = pool::connect(url, Purpose::Maintenance).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}

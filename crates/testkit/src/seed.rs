@@ -1,0 +1,129 @@
+use std::time::Duration;
+
+use secrecy::{SecretBox, SecretString};
+use trunkline_boot::Settings;
+use trunkline_boot::random::random_bytes;
+use trunkline_boot::settings::SecretsKey;
+use trunkline_domain::{EndpointId, EventId, Lane, NewEvent, TenantId};
+use trunkline_signing::Secret;
+use trunkline_store::api_keys::NewKey;
+use trunkline_store::endpoints::NewSecret;
+use trunkline_store::tenants::{self, NewTenant};
+use trunkline_store::{events, time};
+use trunkline_vault::{ApiKey, Vault};
+use uuid::Uuid;
+
+use crate::TestDatabase;
+
+/// Opens operator routes under [`settings`].
+pub const OPERATOR_KEY: &str = "operator-key-of-the-tests";
+
+/// Settings for doors under test: free ports on loopback, quick retries without chance, loopback endpoints allowed.
+///
+/// # Panics
+/// Never: loopback is a network.
+pub fn settings(database: &TestDatabase) -> Settings {
+    let mut settings = Settings::default();
+    let free_port = "127.0.0.1:0".parse().unwrap();
+    settings.api.bind = free_port;
+    settings.receiver.bind = free_port;
+    settings.admin.bind = free_port;
+    settings.database.url = Some(SecretString::from(database.url().to_owned()));
+    settings.operator.keys = vec![SecretString::from(OPERATOR_KEY)];
+    settings.secrets.keys =
+        vec![SecretsKey { id: "test".to_owned(), key: SecretBox::new(Box::new([7; 32])) }];
+    settings.egress.allow = vec!["127.0.0.0/8".parse().unwrap()];
+    settings.delivery.retry_schedule = vec![Duration::from_millis(50), Duration::from_millis(100)];
+    settings.delivery.retry_jitter = 0.0;
+    settings
+}
+
+/// A tenant made for a test, with the secrets that are otherwise shown once.
+#[derive(Clone)]
+pub struct SeededTenant {
+    /// Its name.
+    pub tenant_id: TenantId,
+    /// Where its work belongs.
+    pub lane: Lane,
+    /// With both scopes.
+    pub api_key: String,
+    /// What deliveries to its default endpoint are signed with.
+    pub webhook_secret: String,
+    /// Its default endpoint.
+    pub endpoint_id: EndpointId,
+}
+
+/// Creates a tenant whose default endpoint is `url`, as the api would.
+///
+/// # Panics
+/// When the id is no tenant's or was used before.
+pub async fn seed_tenant(database: &TestDatabase, settings: &Settings, tenant_id: &str, url: &str) -> SeededTenant {
+    use secrecy::ExposeSecret as _;
+
+    let tenant_id: TenantId = tenant_id.parse().unwrap();
+    let mut connection = database.connect().await;
+    let now = time::now(&mut connection).await.unwrap();
+    let endpoint_id = EndpointId::mint(now, random());
+    let keys = settings.secrets.keys.iter().map(|key| (key.id.clone(), *key.key.expose_secret())).collect();
+    let secret = Secret::generate(random_bytes());
+    let sealed = Vault::new(keys)
+        .unwrap()
+        .seal_secret(tenant_id.as_str(), &endpoint_id.to_string(), secret.expose().as_bytes(), random_bytes())
+        .unwrap();
+    let key = ApiKey::from_random(random_bytes());
+    let new = NewTenant {
+        tenant_id: &tenant_id,
+        endpoint_id,
+        url,
+        secret: NewSecret {
+            secret_id: EndpointId::mint(now, random()).as_uuid(),
+            key_id: &sealed.key_id,
+            sealed: &sealed.bytes,
+        },
+        key: NewKey {
+            sha256: key.hash(),
+            key_id: Uuid::from_bytes(random_bytes()),
+            name: "test",
+            prefix: key.shown_prefix(),
+            may_write: true,
+            expires_at: None,
+        },
+        created_at: now,
+    };
+    assert!(tenants::create(&mut connection, &new).await.unwrap(), "{tenant_id} exists already");
+    let tenant = tenants::find(&mut connection, &tenant_id).await.unwrap().unwrap();
+    SeededTenant {
+        tenant_id,
+        lane: tenant.lane,
+        api_key: key.expose().to_owned(),
+        webhook_secret: secret.expose().to_owned(),
+        endpoint_id,
+    }
+}
+
+/// Stores an event straight in the database, as the api would after its checks, and wakes the workers.
+///
+/// # Panics
+/// When the database is gone.
+pub async fn publish(database: &TestDatabase, tenant: &SeededTenant, payload: &str) -> EventId {
+    let mut connection = database.connect().await;
+    let created_at = time::now(&mut connection).await.unwrap();
+    let event = NewEvent {
+        lane: tenant.lane,
+        tenant_id: tenant.tenant_id.clone(),
+        event_id: EventId::mint(created_at, random()),
+        event_type: Some("test.happened".parse().unwrap()),
+        created_at,
+        traceparent: None,
+        payload: bytes::Bytes::copy_from_slice(payload.as_bytes()),
+        payload_sha256: [0; 32],
+    };
+    let event_id = event.event_id;
+    events::publish(&mut connection, &[event]).await.unwrap();
+    trunkline_store::wake::notify(&mut connection).await.unwrap();
+    event_id
+}
+
+fn random() -> u64 {
+    u64::from_ne_bytes(random_bytes())
+}

@@ -1,0 +1,4 @@
+//! Every door at once, and the arrows between the rooms.
+
+mod demonstration;
+mod layering;

@@ -1,0 +1,79 @@
+//! Why a call brought no answer, in words for the tenant.
+
+use std::error::Error;
+
+use trunkline_domain::AttemptOutcome;
+
+use super::resolver::NameError;
+
+/// The longest reason that is stored.
+const REASON_LENGTH_MAX: usize = 500;
+
+/// A call without an answer.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) outcome: AttemptOutcome,
+    pub(crate) reason: String,
+    /// Trying again cannot help.
+    pub(crate) is_final: bool,
+}
+
+impl Failure {
+    pub(crate) fn new(outcome: AttemptOutcome, reason: impl Into<String>) -> Self {
+        let mut reason = reason.into();
+        if let Some((end, _)) = reason.char_indices().nth(REASON_LENGTH_MAX) {
+            reason.truncate(end);
+        }
+        // PostgreSQL's text holds everything but this, and a library's message may quote an endpoint.
+        let reason = reason.replace('\0', "\u{fffd}");
+        Self { outcome, reason, is_final: false }
+    }
+
+    pub(crate) fn internal(reason: &str) -> Self {
+        Self::new(AttemptOutcome::InternalError, reason)
+    }
+
+    pub(crate) fn give_up(reason: &str) -> Self {
+        Self { is_final: true, ..Self::internal(reason) }
+    }
+
+    /// Sorts an error of the HTTP client by what lies underneath it.
+    pub(crate) fn of(error: &reqwest::Error) -> Self {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+        let mut deepest = error.to_string();
+        while let Some(current) = cause {
+            if let Some(name) = current.downcast_ref::<NameError>() {
+                return name.to_failure();
+            }
+            if let Some(tls) = tls_cause(current) {
+                return Self::new(AttemptOutcome::TlsError, format!("no TLS session: {tls}"));
+            }
+            deepest = current.to_string();
+            cause = current.source();
+        }
+        if error.is_timeout() {
+            let what = if error.is_connect() { "no connection in time" } else { "no complete answer in time" };
+            return Self::new(AttemptOutcome::Timeout, what);
+        }
+        let what = if error.is_connect() { "no connection" } else { "the connection broke" };
+        Self::new(AttemptOutcome::ConnectionError, format!("{what}: {deepest}"))
+    }
+}
+
+/// rustls wraps its errors in `io::Error`, whose `source` skips them.
+fn tls_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    wrapped.and_then(|inner| inner.downcast_ref::<rustls::Error>()).or_else(|| error.downcast_ref::<rustls::Error>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_short_and_fits_the_table() {
+        let failure = Failure::new(AttemptOutcome::ConnectionError, "é\0".repeat(400));
+        assert_eq!(failure.reason.chars().count(), REASON_LENGTH_MAX);
+        assert!(!failure.reason.contains('\0'));
+    }
+}

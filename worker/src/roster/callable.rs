@@ -1,0 +1,100 @@
+//! An endpoint made ready to be called: secrets opened, defaults filled in.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use trunkline_boot::Settings;
+use trunkline_domain::retry::RetryPolicy;
+use trunkline_domain::{EndpointId, TenantId};
+use trunkline_signing::Secret;
+use trunkline_store::endpoints::{Endpoint, SealedSecret};
+use trunkline_vault::{Sealed, Vault};
+
+/// Everything an attempt needs to know of its endpoint.
+pub(crate) struct Callable {
+    pub(crate) tenant_id: TenantId,
+    pub(crate) endpoint_id: EndpointId,
+    pub(crate) url: String,
+    pub(crate) is_open: bool,
+    /// Newest first; empty if none can be opened, and then nothing is sent.
+    pub(crate) secrets: Vec<Secret>,
+    pub(crate) timeout: Duration,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) in_flight_max: Option<usize>,
+    is_failing: AtomicBool,
+    /// Microseconds since 1970; raised at once by an answer that asks for quiet, before the table knows.
+    paused_until: AtomicI64,
+}
+
+impl Callable {
+    /// Until when it wants to be left alone, if it does.
+    pub(crate) fn paused_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let until = DateTime::from_timestamp_micros(self.paused_until.load(Ordering::Relaxed));
+        until.filter(|until| *until > now)
+    }
+
+    pub(crate) fn pause(&self, until: DateTime<Utc>) {
+        self.paused_until.fetch_max(until.timestamp_micros(), Ordering::Relaxed);
+    }
+
+    /// Notes how an attempt ended, and tells whether that is news.
+    pub(crate) fn note_failing(&self, failing: bool) -> bool {
+        self.is_failing.swap(failing, Ordering::Relaxed) != failing
+    }
+}
+
+/// Makes [`Callable`]s of what the store has.
+pub(crate) struct CallableFactory {
+    vault: Arc<Vault>,
+    timeout: Duration,
+    timeout_max: Duration,
+    retry: RetryPolicy,
+}
+
+impl CallableFactory {
+    pub(crate) fn new(settings: &Settings, vault: Arc<Vault>) -> Self {
+        let delivery = &settings.delivery;
+        Self {
+            vault,
+            timeout: delivery.timeout,
+            timeout_max: settings.endpoint_timeout_max(),
+            retry: RetryPolicy { schedule: delivery.retry_schedule.clone(), jitter: delivery.retry_jitter },
+        }
+    }
+
+    pub(crate) fn make(&self, endpoint: Endpoint) -> Callable {
+        let secrets = endpoint.secrets.iter().filter_map(|sealed| self.open(&endpoint.tenant_id, sealed)).collect();
+        let schedule = endpoint.retry_schedule.unwrap_or_else(|| self.retry.schedule.clone());
+        Callable {
+            tenant_id: endpoint.tenant_id,
+            endpoint_id: endpoint.endpoint_id,
+            url: endpoint.url,
+            is_open: endpoint.is_open,
+            secrets,
+            // The setting was checked against the same bound when it was read.
+            timeout: endpoint.timeout.map_or(self.timeout, |own| own.min(self.timeout_max)),
+            retry: RetryPolicy { schedule, jitter: self.retry.jitter },
+            in_flight_max: endpoint.in_flight_max.map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
+            is_failing: AtomicBool::new(endpoint.is_failing),
+            paused_until: AtomicI64::new(endpoint.paused_until.map_or(0, |until| until.timestamp_micros())),
+        }
+    }
+
+    fn open(&self, tenant_id: &TenantId, secret: &SealedSecret) -> Option<Secret> {
+        let endpoint_id = secret.endpoint_id.to_string();
+        let sealed = Sealed { key_id: secret.key_id.clone(), bytes: secret.sealed.clone() };
+        let opened = self.vault.open_secret(tenant_id.as_str(), &endpoint_id, &sealed).ok();
+        let opened = opened.and_then(|plain| Secret::from_stored(std::str::from_utf8(&plain).ok()?).ok());
+        if opened.is_none() {
+            tracing::error!(
+                tenant.id = %tenant_id,
+                endpoint.id = endpoint_id,
+                key.id = secret.key_id,
+                "a signing secret cannot be opened; is its key missing from secrets.keys?"
+            );
+        }
+        opened
+    }
+}
