@@ -45,7 +45,7 @@ CREATE FUNCTION trunkline.uuid_v7_floor(at timestamptz)
 RETURNS uuid
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
-    SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
+    SELECT (lpad(to_hex(floor(extract(epoch FROM at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
 $$;
 COMMENT ON FUNCTION trunkline.uuid_v7_floor(timestamptz) IS
     'The lowest id an event of that millisecond can have. Say event_id >= trunkline.uuid_v7_floor(...) to read few partitions.';

@@ -69,11 +69,7 @@ impl TestDatabase {
     /// # Panics
     /// When the statement fails.
     pub async fn text(&self, sql: &str) -> String {
-        let mut connection = self.connect().await;
-        let row = (&mut connection).fetch_optional(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))).await.unwrap();
-        row.map_or_else(String::new, |row| {
-            row.try_get_raw(0).map(|value| value.as_str().unwrap_or_default().to_owned()).unwrap()
-        })
+        text(&mut self.connect().await, sql).await
     }
 
     /// Runs any SQL.
@@ -121,6 +117,26 @@ impl Server {
 
 async fn execute(url: &str, sql: &str) {
     let mut connection = pool::connect(url, Purpose::Maintenance).await.unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
+    run(&mut connection, sql).await;
     connection.close().await.unwrap();
+}
+
+/// Runs any SQL on a connection of the test's own, which keeps an open transaction.
+///
+/// # Panics
+/// When it fails.
+pub async fn run(connection: &mut PgConnection, sql: &str) {
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(connection).await.unwrap();
+}
+
+/// The first column of the first row, as text; empty for NULL or no row.
+///
+/// # Panics
+/// When it fails.
+pub async fn text(connection: &mut PgConnection, sql: &str) -> String {
+    let row = connection.fetch_optional(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))).await.unwrap();
+    let value = |row: sqlx::postgres::PgRow| {
+        row.try_get_raw(0).map(|value| value.as_str().unwrap_or_default().to_owned()).unwrap()
+    };
+    row.map_or_else(String::new, value)
 }

@@ -1,0 +1,136 @@
+//! Claims: each delivery once, the longest due first, and none that is not allowed.
+
+use chrono::{DateTime, Duration, Utc};
+use trunkline_domain::EventId;
+use trunkline_store::deliveries::{Claimed, Lease, Wanted, active_endpoints, claim, give_back};
+use trunkline_store::{PgConnection, time};
+use trunkline_testkit::{SeededTenant, TestDatabase, publish, seed_tenant, settings};
+
+async fn seeded() -> (TestDatabase, SeededTenant) {
+    let database = TestDatabase::new().await;
+    let acme = seed_tenant(&database, &settings(&database), "acme", "http://127.0.0.1:9/").await;
+    (database, acme)
+}
+
+fn wanted(tenant: &SeededTenant, deliveries_max: u32) -> Wanted {
+    Wanted { lane: tenant.lane, endpoint_id: tenant.endpoint_id, deliveries_max, only_expedited: false }
+}
+
+async fn take(connection: &mut PgConnection, one: Wanted, lease: i64, now: DateTime<Utc>) -> Vec<Claimed> {
+    claim(connection, &[one], Lease(lease), now, now + Duration::seconds(30)).await.unwrap()
+}
+
+fn ids(claimed: &[Claimed]) -> Vec<EventId> {
+    claimed.iter().map(|one| one.key.event_id).collect()
+}
+
+#[tokio::test]
+async fn the_longest_due_come_first_and_none_twice() {
+    let (database, acme) = seeded().await;
+    let mut published = Vec::new();
+    for _ in 0..5 {
+        published.push(publish(&database, &acme, r#"{"n":1}"#).await);
+    }
+    let mut connection = database.connect().await;
+    let now = time::now(&mut connection).await.unwrap();
+    let mut first = ids(&take(&mut connection, wanted(&acme, 3), 1, now).await);
+    first.sort();
+    assert_eq!(first, published[..3]);
+    let mut rest = ids(&take(&mut connection, wanted(&acme, 100), 2, now).await);
+    rest.sort();
+    assert_eq!(rest, published[3..]);
+    assert!(take(&mut connection, wanted(&acme, 100), 3, now).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_claim_brings_all_that_an_attempt_needs() {
+    let (database, acme) = seeded().await;
+    let payload = r#"{"exact":  1.0e+2}"#;
+    publish(&database, &acme, payload).await;
+    let mut connection = database.connect().await;
+    let now = time::now(&mut connection).await.unwrap();
+    let one = take(&mut connection, wanted(&acme, 1), 1, now).await.remove(0);
+    assert_eq!((one.attempt, one.cycle_attempt), (1, 1));
+    assert_eq!(one.payload.unwrap(), payload.as_bytes());
+    assert_eq!(one.event_type.unwrap().as_str(), "test.happened");
+}
+
+#[tokio::test]
+async fn rows_that_another_claim_holds_are_skipped_not_waited_for() {
+    let (database, acme) = seeded().await;
+    publish(&database, &acme, "{}").await;
+    let free = publish(&database, &acme, "{}").await;
+    let mut holder = database.connect().await;
+    trunkline_testkit::run(&mut holder, "BEGIN; SELECT FROM trunkline.deliveries ORDER BY due_at LIMIT 1 FOR UPDATE").await;
+    let mut connection = database.connect().await;
+    let now = time::now(&mut connection).await.unwrap();
+    assert_eq!(ids(&take(&mut connection, wanted(&acme, 10), 1, now).await), [free]);
+}
+
+#[tokio::test]
+async fn what_is_not_due_or_only_expedited_is_left() {
+    let (database, acme) = seeded().await;
+    let event_id = publish(&database, &acme, "{}").await;
+    let mut connection = database.connect().await;
+    let now = time::now(&mut connection).await.unwrap();
+    assert!(take(&mut connection, wanted(&acme, 1), 1, now - Duration::minutes(1)).await.is_empty(), "not due yet");
+    let paused = Wanted { only_expedited: true, ..wanted(&acme, 1) };
+    assert!(take(&mut connection, paused, 1, now).await.is_empty(), "not expedited");
+    database.execute("UPDATE trunkline.deliveries SET expedited = true").await;
+    assert_eq!(ids(&take(&mut connection, paused, 1, now).await), [event_id]);
+}
+
+#[tokio::test]
+async fn a_lease_that_ran_out_is_taken_over_and_its_attempt_told() {
+    let (database, acme) = seeded().await;
+    publish(&database, &acme, "{}").await;
+    let mut connection = database.connect().await;
+    let now = time::now(&mut connection).await.unwrap();
+    assert_eq!(take(&mut connection, wanted(&acme, 1), 1, now).await.len(), 1);
+    let later = now + Duration::seconds(31);
+    let again = take(&mut connection, wanted(&acme, 1), 2, later).await;
+    assert_eq!((again[0].attempt, again[0].cycle_attempt), (2, 2), "the lost attempt counts");
+    let told = "SELECT string_agg(attempt || ' ' || outcome, ',') FROM trunkline.attempts";
+    assert_eq!(database.text(told).await, "1 abandoned");
+    let started = "SELECT floor(extract(epoch FROM started_at))::bigint FROM trunkline.attempts";
+    assert_eq!(database.text(started).await, now.timestamp().to_string());
+}
+
+#[tokio::test]
+async fn what_is_given_back_was_never_claimed() {
+    let (database, acme) = seeded().await;
+    publish(&database, &acme, "{}").await;
+    let mut connection = database.connect().await;
+    let now = time::now(&mut connection).await.unwrap();
+    let one = take(&mut connection, wanted(&acme, 1), 1, now).await.remove(0);
+    let stranger = [(one.key.clone(), Lease(99))];
+    assert_eq!(give_back(&mut connection, &stranger).await.unwrap(), 0, "only the holder gives back");
+    assert_eq!(give_back(&mut connection, &[(one.key, Lease(1))]).await.unwrap(), 1);
+    let again = take(&mut connection, wanted(&acme, 1), 2, now).await.remove(0);
+    assert_eq!((again.attempt, again.cycle_attempt), (1, 1));
+}
+
+#[tokio::test]
+async fn a_look_lists_each_endpoint_once_and_goes_on_where_it_stopped() {
+    let (database, acme) = seeded().await;
+    let mut tenants = vec![acme];
+    for name in ["globex", "initech", "umbrella"] {
+        tenants.push(seed_tenant(&database, &settings(&database), name, "http://127.0.0.1:9/").await);
+    }
+    for tenant in &tenants {
+        for _ in 0..3 {
+            publish(&database, tenant, "{}").await;
+        }
+    }
+    let mut connection = database.connect().await;
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let page = active_endpoints(&mut connection, after, 2).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some((last.lane, last.endpoint_id));
+        seen.extend(page.into_iter().map(|one| one.tenant_id.to_string()));
+    }
+    seen.sort();
+    assert_eq!(seen, ["acme", "globex", "initech", "umbrella"]);
+}
