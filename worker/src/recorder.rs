@@ -34,7 +34,8 @@ impl Recorder {
             for one in &batch {
                 let outcome = one.attempt.outcome.as_str();
                 counter!("trunkline_worker_attempts_total", "outcome" => outcome).increment(1);
-                histogram!("trunkline_worker_attempt_seconds").record(f64::from(one.attempt.duration_ms) / 1_000.0);
+                histogram!("trunkline_worker_attempt_seconds")
+                    .record(f64::from(one.attempt.duration_ms) / 1_000.0);
             }
             self.write(&batch).await;
             consequences::apply(&self.pool, &self.clock, &batch).await;
@@ -48,8 +49,11 @@ impl Recorder {
         let mut told = false;
         loop {
             let now = self.clock.now();
-            let ours: Vec<EndedAttempt> =
-                batch.iter().filter(|one| one.leased_until > now).map(|one| one.attempt.clone()).collect();
+            let ours: Vec<EndedAttempt> = batch
+                .iter()
+                .filter(|one| one.leased_until > now)
+                .map(|one| one.attempt.clone())
+                .collect();
             if ours.is_empty() {
                 counter!("trunkline_worker_leases_lost_total").increment(batch.len() as u64);
                 return;

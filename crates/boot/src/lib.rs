@@ -2,7 +2,10 @@
 
 pub mod admin;
 pub mod clock;
+pub mod host;
 pub mod listen;
+#[cfg(feature = "private-postgres")]
+pub mod private_postgres;
 pub mod random;
 pub mod settings;
 pub mod shutdown;

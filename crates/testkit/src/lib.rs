@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up should fail where it stands")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up should fail where it stands"
+)]
 
 mod client;
 mod database;

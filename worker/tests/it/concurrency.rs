@@ -23,9 +23,18 @@ async fn two_workers_deliver_a_thousand_events_without_a_duplicate() {
     .await;
     one.stop().await;
     two.stop().await;
-    let ids: HashSet<_> = arrivals.iter().map(|one| one.header("webhook-id").to_owned()).collect();
+    let ids: HashSet<_> = arrivals
+        .iter()
+        .map(|one| one.header("webhook-id").to_owned())
+        .collect();
     assert_eq!((ids.len(), house.sink.arrivals().len()), (1_000, 1_000));
-    assert_eq!(house.database.text("SELECT count(*) FROM trunkline.attempts").await, "1000");
+    assert_eq!(
+        house
+            .database
+            .text("SELECT count(*) FROM trunkline.attempts")
+            .await,
+        "1000"
+    );
 }
 
 #[tokio::test]
@@ -39,7 +48,8 @@ async fn an_endpoint_never_has_more_attempts_under_way_than_allowed() {
     house.sink.wait_for(3).await;
     // A second tenant is served meanwhile, and shows that the worker had every chance to exceed the cap.
     let other = trunkline_testkit::Sink::start().await;
-    let globex = trunkline_testkit::seed_tenant(&house.database, &house.settings, "globex", &other.url("/")).await;
+    let globex =
+        trunkline_testkit::seed_tenant(&house.database, &house.settings, "globex", &other.url("/")).await;
     for _ in 0..20 {
         trunkline_testkit::publish(&house.database, &globex, "{}").await;
     }
@@ -61,12 +71,17 @@ async fn a_hanging_endpoint_does_not_delay_other_tenants() {
     let worker = house.worker().await;
     house.sink.wait_for(32).await;
     let other = trunkline_testkit::Sink::start().await;
-    let globex = trunkline_testkit::seed_tenant(&house.database, &house.settings, "globex", &other.url("/")).await;
+    let globex =
+        trunkline_testkit::seed_tenant(&house.database, &house.settings, "globex", &other.url("/")).await;
     for _ in 0..50 {
         trunkline_testkit::publish(&house.database, &globex, "{}").await;
     }
     other.wait_for(50).await;
-    assert_eq!(house.sink.arrivals().len(), 32, "none of the hanging calls has come back yet");
+    assert_eq!(
+        house.sink.arrivals().len(),
+        32,
+        "none of the hanging calls has come back yet"
+    );
     house.sink.answer(Answer::Status(200));
     house.sink.release(100);
     house.sink.wait_for(100).await;

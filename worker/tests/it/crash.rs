@@ -15,7 +15,10 @@ impl Process {
         let url = house.settings.database.url.as_ref().unwrap().expose_secret();
         let child = Command::new(env!("CARGO_BIN_EXE_trunkline-worker"))
             .env("DATABASE_URL", url)
-            .env("TRUNKLINE__SECRETS__KEYS", "test:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=")
+            .env(
+                "TRUNKLINE__SECRETS__KEYS",
+                "test:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=",
+            )
             .env("TRUNKLINE__EGRESS__ALLOW", "127.0.0.0/8")
             .env("TRUNKLINE__ADMIN__BIND", "127.0.0.1:0")
             .env("TRUNKLINE__DELIVERY__TIMEOUT", "500ms")
@@ -57,8 +60,17 @@ async fn a_worker_killed_in_the_middle_loses_nothing_and_its_attempt_is_told() {
     let worker = house.worker().await;
     assert_eq!(house.until(event_id, "DELIVERED").await.attempts, 2);
     assert_eq!(house.outcomes(event_id).await, "abandoned succeeded");
-    let ids: Vec<_> = house.sink.arrivals().iter().map(|one| one.header("webhook-id").to_owned()).collect();
-    assert_eq!(ids, [event_id.to_string(), event_id.to_string()], "the receiver can tell that it is the same event");
+    let ids: Vec<_> = house
+        .sink
+        .arrivals()
+        .iter()
+        .map(|one| one.header("webhook-id").to_owned())
+        .collect();
+    assert_eq!(
+        ids,
+        [event_id.to_string(), event_id.to_string()],
+        "the receiver can tell that it is the same event"
+    );
     worker.stop().await;
 }
 
@@ -75,7 +87,10 @@ async fn a_delivery_that_loses_every_worker_ends_as_a_dead_letter() {
     let worker = house.worker().await;
     let row = house.until(event_id, "FAILED").await;
     assert!(!row.is_due);
-    assert_eq!(house.outcomes(event_id).await, "abandoned abandoned internal_error");
+    assert_eq!(
+        house.outcomes(event_id).await,
+        "abandoned abandoned internal_error"
+    );
     assert_eq!(house.sink.arrivals().len(), 0, "it is not sent once more");
     worker.stop().await;
 }
@@ -90,8 +105,14 @@ async fn a_late_outcome_of_a_lease_that_was_lost_changes_nothing() {
     // Cancelled while it is under way.
     let mut connection = house.database.connect().await;
     let now = trunkline_store::time::now(&mut connection).await.unwrap();
-    let cancelled =
-        trunkline_store::deliveries::cancel(&mut connection, house.acme.lane, &house.acme.tenant_id, event_id, now).await;
+    let cancelled = trunkline_store::deliveries::cancel(
+        &mut connection,
+        house.acme.lane,
+        &house.acme.tenant_id,
+        event_id,
+        now,
+    )
+    .await;
     assert_eq!(cancelled.unwrap(), 1);
     house.sink.release(1);
     worker.stop().await;

@@ -11,8 +11,19 @@ async fn an_address_that_may_not_be_called_is_never_connected_to() {
     .await;
     let port = house.sink.url("").rsplit(':').next().unwrap().to_owned();
     let worker = house.worker().await;
-    for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1"] {
-        house.database.execute(&format!("UPDATE trunkline.endpoints SET url = 'http://{host}:{port}/'")).await;
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "[::ffff:127.0.0.1]",
+        "2130706433",
+        "0x7f.1",
+    ] {
+        house
+            .database
+            .execute(&format!(
+                "UPDATE trunkline.endpoints SET url = 'http://{host}:{port}/'"
+            ))
+            .await;
         // The worker believes an endpoint's row for a second.
         tokio::time::sleep(millis(1_100)).await;
         let event_id = house.publish("{}").await;

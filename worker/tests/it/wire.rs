@@ -15,7 +15,10 @@ async fn a_delivery_carries_the_exact_bytes_signed_under_both_schemes() {
 
     assert_eq!(arrival.body, payload.as_bytes());
     assert_eq!(arrival.header("content-type"), "application/json");
-    assert_eq!(arrival.header("user-agent"), concat!("Trunkline/", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        arrival.header("user-agent"),
+        concat!("Trunkline/", env!("CARGO_PKG_VERSION"))
+    );
     assert_eq!(arrival.header("webhook-id"), event_id.to_string());
     assert_eq!(arrival.header("trunkline-event-type"), "test.happened");
     assert_eq!(arrival.header("trunkline-attempt"), "1");
@@ -24,7 +27,14 @@ async fn a_delivery_carries_the_exact_bytes_signed_under_both_schemes() {
     webhook.verify(&arrival.body, &arrival.headers).unwrap();
     let secret = Secret::parse(&house.acme.webhook_secret).unwrap();
     let now = trunkline_boot::clock::signing_now();
-    stripe::verify(arrival.header("stripe-signature"), &arrival.body, &[&secret], now, std::time::Duration::from_secs(300)).unwrap();
+    stripe::verify(
+        arrival.header("stripe-signature"),
+        &arrival.body,
+        &[&secret],
+        now,
+        std::time::Duration::from_secs(300),
+    )
+    .unwrap();
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use trunkline_domain::{EventId, NewEvent};
+use trunkline_domain::{EventId, EventType, NewEvent};
 use uuid::Uuid;
 
 use crate::StoreError;
@@ -20,7 +20,7 @@ pub async fn publish(
     let ids: Vec<Uuid> = events.iter().map(|event| event.event_id.as_uuid()).collect();
     let types: Vec<Option<&str>> = events
         .iter()
-        .map(|event| event.event_type.as_ref().map(|kind| kind.as_str()))
+        .map(|event| event.event_type.as_ref().map(EventType::as_str))
         .collect();
     let times: Vec<DateTime<Utc>> = events.iter().map(|event| event.created_at).collect();
     let traces: Vec<Option<&str>> = events.iter().map(|event| event.traceparent.as_deref()).collect();

@@ -69,8 +69,12 @@ async fn a_status_that_its_times_contradict_is_refused() {
         (", held)", ", 'CANCELLED', true)"),
     ];
     for (columns, values) in wrong {
-        let sql = format!("DO $$ BEGIN {row}{columns} {keys}{values}; RAISE 'accepted'; EXCEPTION WHEN check_violation THEN NULL; END $$");
+        let sql = format!(
+            "DO $$ BEGIN {row}{columns} {keys}{values}; RAISE 'accepted'; EXCEPTION WHEN check_violation THEN NULL; END $$"
+        );
         database.execute(&sql).await;
     }
-    database.execute(&format!("{row}, due_at) {keys}, 'PENDING', now())")).await;
+    database
+        .execute(&format!("{row}, due_at) {keys}, 'PENDING', now())"))
+        .await;
 }

@@ -5,5 +5,5 @@ mod claims;
 mod deliveries;
 mod ids;
 mod migrations;
-mod partitions;
 mod pages;
+mod partitions;
