@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+pub mod api_key;
+mod error;
+mod purpose;
+mod secret;
+mod token;
+mod vault;
+
+pub use api_key::ApiKey;
+pub use error::{KeysRefused, VaultError};
+pub use secret::Sealed;
+pub use token::TOKEN_CHARS_MAX;
+pub use vault::Vault;
+
+/// Bytes of a nonce: XChaCha20's is long enough to be drawn at random for every sealing, without a counter to keep.
+pub const NONCE_BYTES: usize = 24;
