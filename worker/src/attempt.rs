@@ -64,7 +64,11 @@ pub(crate) async fn make(
             callable.pause(now + wait);
             Some(wait)
         }
-        Consequence::None | Consequence::Disable => None,
+        Consequence::Disable => {
+            callable.close();
+            None
+        }
+        Consequence::None => None,
     };
     let gives_up = matches!(&result, Err(failure) if failure.is_final);
     let next = match verdict.outcome {

@@ -98,7 +98,7 @@ impl Roster {
             }
             let Some(entry) = entries
                 .get(&one.endpoint_id)
-                .filter(|entry| entry.callable.is_open)
+                .filter(|entry| entry.callable.is_open())
             else {
                 continue;
             };

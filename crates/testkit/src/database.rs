@@ -1,3 +1,4 @@
+use std::ops::DerefMut;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -14,6 +15,8 @@ const TEMPLATE: &str = "template_trunkline";
 /// A migrated database of a test's own, on a server that this test program started and that ends with it.
 pub struct TestDatabase {
     url: String,
+    /// For looking and for small changes: making a connection costs ten times what most statements do.
+    pool: Pool,
 }
 
 impl TestDatabase {
@@ -30,9 +33,7 @@ impl TestDatabase {
         let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let sql = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY");
         execute(&server.url_of("postgres"), &sql).await;
-        Self {
-            url: server.url_of(&name),
-        }
+        Self::at(server.url_of(&name))
     }
 
     /// A database without the schema, as a DBA hands it over.
@@ -50,9 +51,20 @@ impl TestDatabase {
             &format!("CREATE DATABASE {name} TEMPLATE template0"),
         )
         .await;
-        Self {
-            url: server.url_of(&name),
-        }
+        Self::at(server.url_of(&name))
+    }
+
+    fn at(url: String) -> Self {
+        let pool = pool::open(&url, Purpose::Maintenance, 5).unwrap();
+        Self { url, pool }
+    }
+
+    /// A connection of a small pool for looking and small changes.
+    ///
+    /// # Panics
+    /// When the server is gone.
+    pub async fn borrow(&self) -> impl DerefMut<Target = PgConnection> + use<> {
+        self.pool.acquire().await.unwrap()
     }
 
     /// Its address, with user and password.
@@ -81,7 +93,7 @@ impl TestDatabase {
     /// # Panics
     /// When the statement fails.
     pub async fn text(&self, sql: &str) -> String {
-        text(&mut self.connect().await, sql).await
+        text(&mut *self.borrow().await, sql).await
     }
 
     /// Runs any SQL.
@@ -89,7 +101,7 @@ impl TestDatabase {
     /// # Panics
     /// When it fails.
     pub async fn execute(&self, sql: &str) {
-        execute(&self.url, sql).await;
+        run(&mut *self.borrow().await, sql).await;
     }
 }
 

@@ -68,7 +68,7 @@ pub async fn seed_tenant(
     use secrecy::ExposeSecret as _;
 
     let tenant_id: TenantId = tenant_id.parse().unwrap();
-    let mut connection = database.connect().await;
+    let mut connection = database.borrow().await;
     let now = time::now(&mut connection).await.unwrap();
     let endpoint_id = EndpointId::mint(now, random());
     let keys = settings
@@ -126,7 +126,7 @@ pub async fn seed_tenant(
 /// # Panics
 /// When the database is gone.
 pub async fn publish(database: &TestDatabase, tenant: &SeededTenant, payload: &str) -> EventId {
-    let mut connection = database.connect().await;
+    let mut connection = database.borrow().await;
     let created_at = time::now(&mut connection).await.unwrap();
     let event = NewEvent {
         lane: tenant.lane,

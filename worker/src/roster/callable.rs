@@ -17,18 +17,28 @@ pub(crate) struct Callable {
     pub(crate) tenant_id: TenantId,
     pub(crate) endpoint_id: EndpointId,
     pub(crate) url: String,
-    pub(crate) is_open: bool,
     /// Newest first; empty if none can be opened, and then nothing is sent.
     pub(crate) secrets: Vec<Secret>,
     pub(crate) timeout: Duration,
     pub(crate) retry: RetryPolicy,
     pub(crate) in_flight_max: Option<usize>,
+    is_open: AtomicBool,
     is_failing: AtomicBool,
     /// Microseconds since 1970; raised at once by an answer that asks for quiet, before the table knows.
     paused_until: AtomicI64,
 }
 
 impl Callable {
+    /// Whether its deliveries are attempted at all.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Relaxed)
+    }
+
+    /// It said that it is gone: nothing more is sent, before the table knows.
+    pub(crate) fn close(&self) {
+        self.is_open.store(false, Ordering::Relaxed);
+    }
+
     /// Until when it wants to be left alone, if it does.
     pub(crate) fn paused_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let until = DateTime::from_timestamp_micros(self.paused_until.load(Ordering::Relaxed));
@@ -81,7 +91,7 @@ impl CallableFactory {
             tenant_id: endpoint.tenant_id,
             endpoint_id: endpoint.endpoint_id,
             url: endpoint.url,
-            is_open: endpoint.is_open,
+            is_open: AtomicBool::new(endpoint.is_open),
             secrets,
             // The setting was checked against the same bound when it was read.
             timeout: endpoint
