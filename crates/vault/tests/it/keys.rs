@@ -2,10 +2,12 @@ use trunkline_vault::{KeysRefused, Vault};
 
 use crate::vault;
 
+type Keys<'a> = Vec<(&'a str, [u8; 32])>;
+
 #[test]
 fn keys_that_could_not_be_told_apart_or_were_never_set_are_refused() {
     let long = "k".repeat(33);
-    let cases: Vec<(Vec<(&str, [u8; 32])>, KeysRefused)> = vec![
+    let cases: Vec<(Keys<'_>, KeysRefused)> = vec![
         (vec![], KeysRefused::NoKey),
         (vec![("", [1; 32])], KeysRefused::BadId(String::new())),
         (vec![("a b", [1; 32])], KeysRefused::BadId("a b".into())),
