@@ -1,0 +1,177 @@
+//! Putting a receiver together, and taking it apart in order.
+
+use std::io;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use actix_web::{App, HttpServer, web};
+use secrecy::ExposeSecret;
+use trunkline_boot::{BindError, Clock, ReadinessCheck, Settings, SettingsError, Shutdown, listen};
+use trunkline_store::pool::InvalidUrl;
+use trunkline_store::schema::SchemaError;
+use trunkline_store::{Pool, Purpose, StoreError, pool, schema, time};
+use trunkline_vault::{KeysRefused, Vault};
+
+use crate::auth::OperatorKeys;
+use crate::reception::Switches;
+use crate::secrets::SecretCache;
+use crate::state::State;
+use crate::{routes, sweep};
+
+/// How long a stop waits for requests that have begun, in seconds; orchestrators tend to kill after 30.
+const DRAIN_SECONDS: u64 = 20;
+
+/// How long a client may take to send a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may be idle between two requests; longer than the pools of senders keep theirs is better,
+/// since the side that closes first cannot be surprised.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long what a client still sends is read and dropped after an early answer, so that it gets to see the answer.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Connections per thread; each may hold a body of 1 MiB, and more wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 1024;
+
+/// Why a receiver does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A setting is missing.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// `database.url` is no address.
+    #[error(transparent)]
+    Url(#[from] InvalidUrl),
+    /// `secrets.keys` are unusable.
+    #[error("secrets.keys: {0}")]
+    Vault(#[from] KeysRefused),
+    /// The schema is not the one of this release, or the database is away.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The database is away.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// `receiver.bind` is taken.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+}
+
+/// A receiver that holds its port and is ready to run.
+pub struct Door {
+    listener: TcpListener,
+    port: u16,
+    state: web::Data<State>,
+    receipt_retention: Duration,
+    shutdown: Shutdown,
+}
+
+/// Prepares a receiver: checks settings, keys and schema, and takes the port. It answers once it runs.
+///
+/// # Errors
+/// When a setting is missing or wrong, the database is away, its schema is not this release's, or the port is taken.
+pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, BuildError> {
+    let url = settings.require_database_url()?.expose_secret();
+    let vault = open_vault(settings)?;
+    schema::require_current(&mut pool::connect(url, Purpose::Request).await?).await?;
+    let pool = pool::open(url, Purpose::Request, settings.database.max_connections)?;
+    let clock = Clock::new();
+    let (now, round_trip) = time::read(&pool).await?;
+    clock.set(now, round_trip);
+    let bind = settings.receiver.bind;
+    let listener = listen::listen(bind, "receiver.bind")?;
+    Ok(Door {
+        port: listener.local_addr().map_or(bind.port(), |local| local.port()),
+        listener,
+        state: web::Data::new(State {
+            control: settings.receiver.control,
+            operators: OperatorKeys::new(&settings.operator.keys),
+            switches: Switches::new(pool.clone()),
+            secrets: SecretCache::new(pool.clone(), clock.clone(), vault),
+            pool,
+            clock,
+        }),
+        receipt_retention: settings.receiver.receipt_retention,
+        shutdown,
+    })
+}
+
+impl Door {
+    /// The port that was taken.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What must hold for it to be of use: the database answers.
+    #[must_use]
+    pub fn readiness(&self) -> Vec<ReadinessCheck> {
+        let pool = self.state.pool.clone();
+        vec![ReadinessCheck::new("database", move || {
+            let pool = pool.clone();
+            async move {
+                time::read(&pool)
+                    .await
+                    .map(drop)
+                    .map_err(|error| error.to_string())
+            }
+        })]
+    }
+
+    /// Answers until a stop is requested; then takes no more connections and finishes the requests that have begun,
+    /// within 20 s.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn run_until_stopped(self) -> io::Result<()> {
+        let Self {
+            listener,
+            port,
+            state,
+            receipt_retention,
+            shutdown,
+        } = self;
+        let clock = state.clock.clone();
+        let follow = time::follow(state.pool.clone(), move |now, round_trip| {
+            clock.set(now, round_trip);
+        });
+        let clock_task = tokio::spawn(follow);
+        let sweeper = tokio::spawn(sweep::run(
+            state.pool.clone(),
+            state.clock.clone(),
+            receipt_retention,
+            shutdown.clone(),
+        ));
+        let pool = state.pool.clone();
+        let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(routes::all))
+            .disable_signals()
+            .shutdown_signal(async move { shutdown.requested().await })
+            .shutdown_timeout(DRAIN_SECONDS)
+            .client_request_timeout(HEAD_TIMEOUT)
+            .client_disconnect_timeout(LINGER)
+            .keep_alive(IDLE_TIMEOUT)
+            .max_connections(CONNECTIONS_MAX)
+            .listen(listener)?;
+        tracing::info!(port, "receiver started");
+        let result = server.run().await;
+        clock_task.abort();
+        sweeper.abort();
+        close(&pool).await;
+        tracing::info!("receiver stopped");
+        result
+    }
+}
+
+/// Says goodbye to the database. The connections belonged to threads that have ended, so this may come to nothing; the
+/// server notices the closed sockets either way.
+async fn close(pool: &Pool) {
+    let _in_time = tokio::time::timeout(Duration::from_secs(1), pool.close()).await;
+}
+
+fn open_vault(settings: &Settings) -> Result<Vault, BuildError> {
+    let keys = settings.require_secrets_keys()?.iter();
+    Ok(Vault::new(
+        keys.map(|key| (key.id.clone(), *key.key.expose_secret()))
+            .collect(),
+    )?)
+}

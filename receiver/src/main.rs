@@ -1,0 +1,51 @@
+//! `trunkline-receiver`: the reference consumer as a process of its own. It only wires.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use trunkline_boot::{Admin, Settings, SettingsError, Shutdown, telemetry};
+use trunkline_receiver::BuildError;
+
+/// Receives webhooks, verifies them, and shows what arrived.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// A TOML file with settings; the environment (TRUNKLINE__SECTION__KEY) is stronger.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let settings = Settings::from_process(arguments.config.as_deref())?;
+    telemetry::init(&settings.log);
+    let shutdown = Shutdown::on_signals().context("signal handlers cannot be installed")?;
+    let door = trunkline_receiver::build(&settings, shutdown.clone()).await?;
+    let admin = Admin::bind(settings.admin.bind, door.readiness(), shutdown)?;
+    admin.run_while(door.run_until_stopped()).await??;
+    Ok(())
+}
+
+/// 2 for settings that a person must change, 1 for all else.
+#[expect(
+    clippy::print_stderr,
+    reason = "the last words of a program that does not start"
+)]
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("trunkline-receiver: {error:#}");
+    let by_settings = error.is::<SettingsError>()
+        || matches!(
+            error.downcast_ref(),
+            Some(BuildError::Settings(_) | BuildError::Url(_) | BuildError::Vault(_))
+        );
+    ExitCode::from(if by_settings { 2 } else { 1 })
+}
