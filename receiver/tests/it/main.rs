@@ -8,6 +8,7 @@ mod control;
 mod duplicates;
 mod house;
 mod pages;
+mod program;
 mod received;
 mod routing;
 mod signatures;
