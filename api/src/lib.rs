@@ -1,1 +1,18 @@
-//! api
+#![doc = include_str!("../README.md")]
+
+mod actions;
+mod auth;
+mod body;
+mod door;
+mod ingest;
+mod openapi;
+mod page;
+mod problem;
+mod query;
+mod rate;
+mod routes;
+mod state;
+mod waker;
+
+pub use door::{BuildError, Door, build};
+pub use openapi::document;

@@ -21,3 +21,11 @@ pub mod workers;
 pub use error::StoreError;
 pub use pool::{Pool, Purpose};
 pub use sqlx::{PgConnection, Postgres, Transaction};
+
+/// Opens a transaction on a connection; it is rolled back unless it is committed.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn begin(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, StoreError> {
+    Ok(sqlx::Connection::begin(connection).await?)
+}

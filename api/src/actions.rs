@@ -1,0 +1,6 @@
+//! One file an action.
+
+pub(crate) mod dead_letters;
+pub(crate) mod docs;
+pub(crate) mod events;
+pub(crate) mod tenants;

@@ -1,0 +1,192 @@
+//! Requeue and purge: what to do with many dead letters at once.
+
+use std::collections::HashSet;
+
+use actix_web::web;
+use serde::{Deserialize, Serialize};
+use trunkline_domain::EventId;
+use trunkline_store::api_keys::KeyOwner;
+use trunkline_store::deliveries::{self, Cursor, DeliveryKey};
+use trunkline_store::{PgConnection, StoreError};
+use utoipa::ToSchema;
+
+use super::{CANDIDATES_MAX, Texts, filter};
+use crate::auth::Writer;
+use crate::body::Json;
+use crate::problem::{Problem, ProblemBody};
+use crate::state::State;
+
+/// Looks of one request: it settles what ten looks find, and says whether there is more.
+const LOOKS_MAX: usize = 10;
+
+/// The most events that can be named.
+const EVENT_IDS_MAX: usize = 1_000;
+
+/// Which dead letters: those that meet every condition; `{}` means all.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Selection {
+    /// Of these events, at most 1,000.
+    event_ids: Option<Vec<String>>,
+    /// Of this endpoint.
+    endpoint_id: Option<String>,
+    /// Of events of this exact type.
+    r#type: Option<String>,
+    /// Created later than this, RFC 3339.
+    after: Option<String>,
+    /// Created earlier than this, RFC 3339.
+    before: Option<String>,
+}
+
+/// How many were requeued.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Requeued {
+    requeued: u64,
+    /// Whether the bound of one request was reached: send it again.
+    more: bool,
+}
+
+/// How many were purged.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Purged {
+    purged: u64,
+    /// Whether the bound of one request was reached: send it again.
+    more: bool,
+}
+
+/// Requeue dead letters
+///
+/// They are due at once with a fresh attempt budget. Those whose payload was erased stay.
+#[utoipa::path(
+    post, path = "/v1/dead-letters/requeue", tag = "dead letters", security(("key" = [])),
+    request_body = Selection,
+    responses(
+        (status = 200, description = "Requeued.", body = Requeued),
+        (status = 401, description = "No valid key.", body = ProblemBody),
+        (status = 403, description = "The key lacks the scope write.", body = ProblemBody),
+        (status = 413, description = "The body is too large.", body = ProblemBody),
+        (status = 415, description = "The body is not JSON.", body = ProblemBody),
+        (status = 422, description = "A field has an invalid value.", body = ProblemBody),
+        (status = 503, description = "The database is away.", body = ProblemBody),
+    )
+)]
+pub(crate) async fn requeue(
+    state: web::Data<State>,
+    Writer(owner): Writer,
+    Json(selection): Json<Selection>,
+) -> Result<web::Json<Requeued>, Problem> {
+    let (requeued, more) = settle(&state, &owner, &selection, Settlement::Requeue).await?;
+    if requeued > 0 {
+        state.waker.wake();
+    }
+    Ok(web::Json(Requeued { requeued, more }))
+}
+
+/// Purge dead letters
+///
+/// They become CANCELLED and are dead letters no more; their history stays.
+#[utoipa::path(
+    post, path = "/v1/dead-letters/purge", tag = "dead letters", security(("key" = [])),
+    request_body = Selection,
+    responses(
+        (status = 200, description = "Purged.", body = Purged),
+        (status = 401, description = "No valid key.", body = ProblemBody),
+        (status = 403, description = "The key lacks the scope write.", body = ProblemBody),
+        (status = 413, description = "The body is too large.", body = ProblemBody),
+        (status = 415, description = "The body is not JSON.", body = ProblemBody),
+        (status = 422, description = "A field has an invalid value.", body = ProblemBody),
+        (status = 503, description = "The database is away.", body = ProblemBody),
+    )
+)]
+pub(crate) async fn purge(
+    state: web::Data<State>,
+    Writer(owner): Writer,
+    Json(selection): Json<Selection>,
+) -> Result<web::Json<Purged>, Problem> {
+    let (purged, more) = settle(&state, &owner, &selection, Settlement::Purge).await?;
+    Ok(web::Json(Purged { purged, more }))
+}
+
+#[derive(Clone, Copy)]
+enum Settlement {
+    Requeue,
+    Purge,
+}
+
+/// Goes down the list look by look and settles what matches. Returns how many, and whether there may be more.
+async fn settle(
+    state: &State,
+    owner: &KeyOwner,
+    selection: &Selection,
+    settlement: Settlement,
+) -> Result<(u64, bool), Problem> {
+    let named = selection.event_ids.as_deref().map(event_ids).transpose()?;
+    let filter = filter(&Texts {
+        endpoint_id: selection.endpoint_id.as_deref(),
+        event_type: selection.r#type.as_deref(),
+        after: selection.after.as_deref(),
+        before: selection.before.as_deref(),
+    })
+    .map_err(Problem::of_body)?;
+    let mut connection = state.search_pool.acquire().await.map_err(StoreError::from)?;
+    let count = i64::try_from(CANDIDATES_MAX).unwrap_or(i64::MAX);
+    let mut below = Cursor::TOP;
+    let mut settled = 0;
+    for _ in 0..LOOKS_MAX {
+        let found = deliveries::dead_letters(
+            &mut connection,
+            owner.lane,
+            &owner.tenant_id,
+            &filter,
+            below,
+            count,
+        )
+        .await?;
+        let Some(last) = found.last() else {
+            return Ok((settled, false));
+        };
+        below = Cursor {
+            event_id: last.key.event_id.as_uuid(),
+            endpoint_id: last.key.endpoint_id.as_uuid(),
+        };
+        let was_last = found.len() < CANDIDATES_MAX;
+        let is_named = |event_id| named.as_ref().is_none_or(|named| named.contains(&event_id));
+        let keys: Vec<DeliveryKey> = found
+            .into_iter()
+            .filter(|one| one.matches && is_named(one.key.event_id))
+            .map(|one| one.key)
+            .collect();
+        settled += write(&mut connection, &keys, settlement, state).await?;
+        if was_last {
+            return Ok((settled, false));
+        }
+    }
+    Ok((settled, true))
+}
+
+async fn write(
+    connection: &mut PgConnection,
+    keys: &[DeliveryKey],
+    settlement: Settlement,
+    state: &State,
+) -> Result<u64, StoreError> {
+    if keys.is_empty() {
+        return Ok(0);
+    }
+    let now = state.clock.now();
+    match settlement {
+        Settlement::Requeue => deliveries::requeue(connection, keys, now).await,
+        Settlement::Purge => deliveries::purge(connection, keys, now).await,
+    }
+}
+
+fn event_ids(texts: &[String]) -> Result<HashSet<EventId>, Problem> {
+    if texts.len() > EVENT_IDS_MAX {
+        return Err(Problem::bad_field(
+            "event_ids",
+            "event_ids takes at most 1000 ids; send several requests.",
+        ));
+    }
+    let parsed: Result<_, _> = texts.iter().map(|text| text.parse()).collect();
+    parsed.map_err(|error| Problem::bad_field("event_ids", &format!("event_ids: {error}.")))
+}

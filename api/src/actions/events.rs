@@ -1,0 +1,17 @@
+//! Publishing, and history.
+
+pub(crate) mod attempts;
+pub(crate) mod cancel;
+pub(crate) mod list;
+pub(crate) mod publish;
+pub(crate) mod retry;
+pub(crate) mod show;
+
+use trunkline_domain::EventId;
+
+use crate::problem::Problem;
+
+/// An id in a path. One that is none is answered like one that does not exist.
+fn id(text: &str) -> Result<EventId, Problem> {
+    text.parse().map_err(|_| Problem::no_event())
+}

@@ -1,0 +1,74 @@
+//! Tenants, as they see themselves and as the operator sees them.
+
+pub(crate) mod change;
+pub(crate) mod create;
+pub(crate) mod list;
+pub(crate) mod show;
+pub(crate) mod suspend;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use trunkline_domain::{EndpointId, TenantId};
+use trunkline_egress::TargetUrl;
+use trunkline_signing::Secret;
+use trunkline_vault::Sealed;
+use utoipa::ToSchema;
+
+use crate::problem::Problem;
+use crate::state::State;
+
+/// A tenant.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Tenant {
+    #[schema(value_type = String, example = "acme")]
+    tenant_id: TenantId,
+    /// Of its endpoint named `default`; null = it was deleted.
+    target_url: Option<String>,
+    /// ACTIVE or SUSPENDED.
+    status: &'static str,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl From<trunkline_store::tenants::Tenant> for Tenant {
+    fn from(tenant: trunkline_store::tenants::Tenant) -> Self {
+        Self {
+            tenant_id: tenant.tenant_id,
+            target_url: tenant.target_url,
+            status: tenant.status.as_str(),
+            created_at: tenant.created_at,
+            updated_at: tenant.updated_at,
+        }
+    }
+}
+
+/// An id in a path. One that is none is answered like one that does not exist.
+fn id(text: &str) -> Result<TenantId, Problem> {
+    text.parse().map_err(|_| Problem::no_tenant())
+}
+
+fn target_url(state: &State, text: &str) -> Result<TargetUrl, Problem> {
+    state
+        .egress
+        .check_url(text)
+        .map_err(|refused| Problem::bad_field("target_url", &format!("target_url: {refused}.")))
+}
+
+fn secret(text: &str) -> Result<Secret, Problem> {
+    Secret::parse(text)
+        .map_err(|refused| Problem::bad_field("webhook_secret", &format!("webhook_secret: {refused}.")))
+}
+
+fn seal(
+    state: &State,
+    tenant_id: &TenantId,
+    endpoint_id: EndpointId,
+    secret: &Secret,
+) -> Result<Sealed, Problem> {
+    let nonce = trunkline_boot::random::random_bytes();
+    let (tenant, endpoint) = (tenant_id.as_str(), endpoint_id.to_string());
+    state
+        .vault
+        .seal_secret(tenant, &endpoint, secret.expose().as_bytes(), nonce)
+        .map_err(Problem::internal)
+}

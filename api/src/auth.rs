@@ -1,0 +1,147 @@
+//! Who calls, and what that allows. Actions name what they need as an argument: [`Reader`], [`Writer`], [`Operator`].
+
+mod cache;
+
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::{FromRequest, HttpRequest, dev, web};
+use futures_util::future::LocalBoxFuture;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
+use trunkline_domain::TenantId;
+use trunkline_store::api_keys::KeyOwner;
+use trunkline_vault::ApiKey;
+
+pub(crate) use cache::KeyCache;
+
+use crate::problem::Problem;
+use crate::state::State;
+
+/// A tenant whose key has the scope `read`.
+pub(crate) struct Reader(pub(crate) KeyOwner);
+
+/// A tenant whose key has the scope `write`.
+pub(crate) struct Writer(pub(crate) KeyOwner);
+
+/// Someone who runs the installation.
+pub(crate) struct Operator;
+
+/// Anyone with a key.
+pub(crate) enum Caller {
+    /// Someone who runs the installation.
+    Operator,
+    /// A tenant.
+    Tenant(KeyOwner),
+}
+
+impl Caller {
+    /// Lets an operator, or the tenant itself with the scope, at a tenant.
+    pub(crate) fn may(&self, tenant_id: &TenantId, needs_write: bool) -> Result<(), Problem> {
+        match self {
+            Self::Operator => Ok(()),
+            Self::Tenant(owner) if owner.tenant_id != *tenant_id => Err(Problem::forbidden(
+                "foreign_tenant",
+                "The key belongs to another tenant than the one of this path.",
+            )),
+            Self::Tenant(owner) if needs_write => require(owner.may_write),
+            Self::Tenant(owner) => require(owner.may_read),
+        }
+    }
+}
+
+fn require(has_scope: bool) -> Result<(), Problem> {
+    if has_scope {
+        return Ok(());
+    }
+    Err(Problem::forbidden(
+        "insufficient_scope",
+        "The key lacks the scope that this route needs; use another key.",
+    ))
+}
+
+/// SHA-256 of every operator key: keys of any length are compared in the same time.
+pub(crate) struct OperatorKeys(Vec<[u8; 32]>);
+
+impl OperatorKeys {
+    pub(crate) fn new(keys: &[SecretString]) -> Self {
+        Self(
+            keys.iter()
+                .map(|key| Sha256::digest(key.expose_secret()).into())
+                .collect(),
+        )
+    }
+
+    fn contains(&self, key: &str) -> bool {
+        let presented: [u8; 32] = Sha256::digest(key).into();
+        self.0
+            .iter()
+            .fold(Choice::from(0), |found, known| found | known.ct_eq(&presented))
+            .into()
+    }
+}
+
+async fn identify(request: &HttpRequest) -> Result<Caller, Problem> {
+    let state = request
+        .app_data::<web::Data<State>>()
+        .ok_or_else(|| Problem::internal("no state"))?;
+    let key = bearer(request).ok_or_else(Problem::unauthenticated)?;
+    if state.operators.contains(key) {
+        return Ok(Caller::Operator);
+    }
+    let key = ApiKey::parse(key).ok_or_else(Problem::unauthenticated)?;
+    let owner = state.keys.find(&state.pool, &state.clock, key.hash()).await?;
+    owner.map(Caller::Tenant).ok_or_else(Problem::unauthenticated)
+}
+
+/// The scheme is compared without case (RFC 9110, 11.1).
+fn bearer(request: &HttpRequest) -> Option<&str> {
+    let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, key) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| key.trim_start_matches(' '))
+}
+
+async fn tenant(request: &HttpRequest) -> Result<KeyOwner, Problem> {
+    match identify(request).await? {
+        Caller::Tenant(owner) => Ok(owner),
+        Caller::Operator => Err(Problem::forbidden(
+            "tenant_only",
+            "This route is a tenant's own; an operator's key does not open it.",
+        )),
+    }
+}
+
+/// Makes a type an argument of actions.
+macro_rules! extract {
+    ($type:ty, |$request:ident| $from:expr) => {
+        impl FromRequest for $type {
+            type Error = Problem;
+            type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+            fn from_request(request: &HttpRequest, _: &mut dev::Payload) -> Self::Future {
+                let $request = request.clone();
+                Box::pin(async move { $from })
+            }
+        }
+    };
+}
+
+extract!(Caller, |request| identify(&request).await);
+extract!(Reader, |request| {
+    let owner = tenant(&request).await?;
+    require(owner.may_read)?;
+    Ok(Self(owner))
+});
+extract!(Writer, |request| {
+    let owner = tenant(&request).await?;
+    require(owner.may_write)?;
+    Ok(Self(owner))
+});
+extract!(Operator, |request| match identify(&request).await? {
+    Caller::Operator => Ok(Self),
+    Caller::Tenant(_) => Err(Problem::forbidden(
+        "operator_only",
+        "This route needs an operator's key."
+    )),
+});

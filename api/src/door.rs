@@ -1,0 +1,190 @@
+//! Putting an api together, and taking it apart in order.
+
+use std::io;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use actix_web::{App, HttpServer, web};
+use secrecy::ExposeSecret;
+use trunkline_boot::{BindError, Clock, ReadinessCheck, Settings, SettingsError, Shutdown, listen};
+use trunkline_egress::EgressPolicy;
+use trunkline_store::pool::InvalidUrl;
+use trunkline_store::schema::SchemaError;
+use trunkline_store::{Purpose, StoreError, partitions, pool, schema, time};
+use trunkline_vault::{KeysRefused, Vault};
+
+use crate::auth::{KeyCache, OperatorKeys};
+use crate::ingest::{self, Flusher, Flushers};
+use crate::rate::Rates;
+use crate::routes;
+use crate::state::State;
+use crate::waker::Waker;
+
+/// How long a stop waits for requests that have begun, in seconds; orchestrators tend to kill after 30.
+const DRAIN_SECONDS: u64 = 20;
+
+/// How long a stop goes on accepting, so that load balancers that poll readiness send nothing into a closed door.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// How long a client may take to send a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may be idle between two requests.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long what a client still sends is read and dropped after an early answer, so that it gets to see the answer.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Connections per thread; more wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 4_096;
+
+/// Why an api does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A setting is missing.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// `database.url` is no address.
+    #[error(transparent)]
+    Url(#[from] InvalidUrl),
+    /// `secrets.keys` are unusable.
+    #[error("secrets.keys: {0}")]
+    Vault(#[from] KeysRefused),
+    /// The schema is not the one of this release, or the database is away.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The database is away.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// `api.bind` is taken.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+}
+
+/// An api that holds its port and is ready to run.
+pub struct Door {
+    listener: TcpListener,
+    port: u16,
+    state: web::Data<State>,
+    flushers: Flushers,
+    shutdown: Shutdown,
+}
+
+/// Prepares an api: checks settings, keys and schema, and takes the port. It answers once it runs.
+///
+/// # Errors
+/// When a setting is missing or wrong, the database is away, its schema is not this release's, or the port is taken.
+pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, BuildError> {
+    let url = settings.require_database_url()?.expose_secret();
+    let keys = settings.require_secrets_keys()?.iter();
+    let vault = Vault::new(
+        keys.map(|key| (key.id.clone(), *key.key.expose_secret()))
+            .collect(),
+    )?;
+    schema::require_current(&mut pool::connect(url, Purpose::Request).await?).await?;
+    let connections = settings.database.max_connections;
+    let pool = pool::open(url, Purpose::Request, connections)?;
+    let clock = Clock::new();
+    let (now, round_trip) = time::read(&pool).await?;
+    clock.set(now, round_trip);
+    let bind = settings.api.bind;
+    let listener = listen::listen(bind, "api.bind")?;
+    let (ingest, flushers) = ingest::queue();
+    let state = State {
+        pool,
+        // Searches may take long; a few connections of their own keep them from those who publish.
+        search_pool: pool::open(url, Purpose::Search, connections.div_ceil(2))?,
+        clock,
+        vault,
+        egress: EgressPolicy::new(settings.egress.allow.clone()),
+        signup: settings.signup,
+        operators: OperatorKeys::new(&settings.operator.keys),
+        keys: KeyCache::new(),
+        rates: Rates::new(settings.ingest.rate_per_tenant, settings.ingest.burst_per_tenant),
+        ingest,
+        waker: Waker::default(),
+        payload_bytes_max: settings.ingest.max_payload_bytes,
+    };
+    Ok(Door {
+        port: listener.local_addr().map_or(bind.port(), |local| local.port()),
+        listener,
+        state: web::Data::new(state),
+        flushers,
+        shutdown,
+    })
+}
+
+impl Door {
+    /// The port that was taken.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What must hold for it to be of use: the database answers, and today has a partition.
+    pub fn readiness(&self) -> Vec<ReadinessCheck> {
+        let pool = self.state.pool.clone();
+        vec![ReadinessCheck::new("database", move || {
+            let pool = pool.clone();
+            async move {
+                let mut connection = pool.acquire().await.map_err(|error| error.to_string())?;
+                match partitions::days_ahead(&mut connection).await {
+                    Ok(days) if days >= 0 => Ok(()),
+                    Ok(_) => Err("today has no partition; run `trunkline migrate`".to_owned()),
+                    Err(error) => Err(error.to_string()),
+                }
+            }
+        })]
+    }
+
+    /// Answers until a stop is requested; then takes no more connections, finishes the requests that have begun within
+    /// 20 s, and writes what they queued.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn run_until_stopped(self) -> io::Result<()> {
+        let Self {
+            listener,
+            port,
+            state,
+            flushers,
+            shutdown,
+        } = self;
+        let clock = state.clock.clone();
+        let follow = time::follow(state.pool.clone(), move |now, round_trip| {
+            clock.set(now, round_trip)
+        });
+        let touched = state.clone();
+        let background = [
+            tokio::spawn(follow),
+            tokio::spawn(async move { touched.keys.touch(&touched.pool, &touched.clock).await }),
+            tokio::spawn(state.waker.clone().run(state.pool.clone())),
+        ];
+        let flusher = Flusher {
+            pool: state.pool.clone(),
+            clock: state.clock.clone(),
+            waker: state.waker.clone(),
+        };
+        let flushers = tokio::spawn(flushers.run(flusher));
+        let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(routes::all))
+            .disable_signals()
+            .shutdown_signal(async move {
+                shutdown.requested().await;
+                tokio::time::sleep(GRACE).await;
+            })
+            .shutdown_timeout(DRAIN_SECONDS)
+            .client_request_timeout(HEAD_TIMEOUT)
+            .client_disconnect_timeout(LINGER)
+            .keep_alive(IDLE_TIMEOUT)
+            .max_connections(CONNECTIONS_MAX)
+            .listen(listener)?;
+        tracing::info!(port, "api started");
+        let result = server.run().await;
+        for task in background {
+            task.abort();
+        }
+        // Whoever queued something was answered before the server ended, unless it ran out of time.
+        flushers.abort();
+        tracing::info!("api stopped");
+        result
+    }
+}

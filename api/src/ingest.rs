@@ -1,0 +1,197 @@
+//! The way of an event into the database: a bounded queue, and a few flushers that write whatever is there in one
+//! statement. No timers: an idle service writes one event at once, a busy one writes many together.
+//!
+//! Whoever waits is answered after the commit. Nothing is answered before it, and nothing waits longer than a second.
+
+mod keyed;
+mod plain;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use metrics::gauge;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use trunkline_boot::Clock;
+use trunkline_domain::{EventId, NewEvent};
+use trunkline_store::Pool;
+
+use crate::problem::Problem;
+use crate::waker::Waker;
+
+/// Events that wait to be written. At the rate of one flusher that is well under a second's work.
+const QUEUE_MAX: usize = 4_096;
+
+/// Payload bytes that wait to be written, whatever their number: it bounds memory.
+const QUEUE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Events in one statement: beyond this a larger one is no cheaper per event.
+const BATCH_MAX: usize = 500;
+
+/// Statements under way at one time: one is written while the next one gathers.
+const FLUSHERS: usize = 2;
+
+/// How long a publisher waits for its answer in all.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// An event that is in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// The event, which for a repeated key is that of the first request.
+    pub(crate) event_id: EventId,
+    /// Whether any endpoint matched.
+    pub(crate) is_routed: bool,
+    /// Whether an earlier request with the same key made it.
+    pub(crate) is_replayed: bool,
+}
+
+/// Why an event is not in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotStored {
+    /// The queue is full.
+    Overloaded,
+    /// The database is away, or did not answer in time: the event may be stored all the same.
+    Unavailable,
+    /// Another request with the same key is under way.
+    KeyBusy,
+    /// The key was used with another body.
+    KeyReused,
+    /// The database refuses this event: a bug.
+    Refused,
+}
+
+/// An Idempotency-Key and what it is bound to.
+#[derive(Clone)]
+pub(crate) struct Idempotency {
+    /// 1 to 255 visible ASCII characters.
+    pub(crate) key: String,
+    /// Of type and payload.
+    pub(crate) body_sha256: [u8; 32],
+}
+
+/// Someone who waits for an answer. `K` is the key that goes with the event, if any.
+struct Waiting<K> {
+    event: NewEvent<Bytes>,
+    key: K,
+    answer: oneshot::Sender<Result<Stored, NotStored>>,
+    /// Its share of [`QUEUE_BYTES_MAX`], until it is answered.
+    _bytes: OwnedSemaphorePermit,
+}
+
+/// Where handlers put events.
+pub(crate) struct Ingest {
+    plain: mpsc::Sender<Waiting<()>>,
+    keyed: mpsc::Sender<Waiting<Idempotency>>,
+    bytes: Arc<Semaphore>,
+}
+
+/// Writes what handlers put in, until every handler is gone.
+pub(crate) struct Flushers {
+    plain: Arc<Mutex<mpsc::Receiver<Waiting<()>>>>,
+    keyed: mpsc::Receiver<Waiting<Idempotency>>,
+}
+
+/// What a flusher works with.
+#[derive(Clone)]
+pub(crate) struct Flusher {
+    pub(crate) pool: Pool,
+    pub(crate) clock: Clock,
+    pub(crate) waker: Waker,
+}
+
+/// Makes the queue and what empties it.
+pub(crate) fn queue() -> (Ingest, Flushers) {
+    let (plain, plain_out) = mpsc::channel(QUEUE_MAX);
+    let (keyed, keyed_out) = mpsc::channel(QUEUE_MAX);
+    let ingest = Ingest {
+        plain,
+        keyed,
+        bytes: Arc::new(Semaphore::new(QUEUE_BYTES_MAX)),
+    };
+    (
+        ingest,
+        Flushers {
+            plain: Arc::new(Mutex::new(plain_out)),
+            keyed: keyed_out,
+        },
+    )
+}
+
+impl Ingest {
+    /// Queues an event and waits until it is committed.
+    ///
+    /// A caller that stops waiting changes nothing: what was queued is written.
+    pub(crate) async fn publish(
+        &self,
+        event: NewEvent<Bytes>,
+        key: Option<Idempotency>,
+    ) -> Result<Stored, NotStored> {
+        let bytes = u32::try_from(event.payload.len()).map_err(|_| NotStored::Overloaded)?;
+        let permit = self
+            .bytes
+            .clone()
+            .try_acquire_many_owned(bytes)
+            .map_err(|_| NotStored::Overloaded)?;
+        let (answer, answered) = oneshot::channel();
+        match key {
+            None => put(
+                &self.plain,
+                Waiting {
+                    event,
+                    key: (),
+                    answer,
+                    _bytes: permit,
+                },
+            )?,
+            Some(key) => put(
+                &self.keyed,
+                Waiting {
+                    event,
+                    key,
+                    answer,
+                    _bytes: permit,
+                },
+            )?,
+        }
+        gauge!("trunkline_api_ingest_queue").set((QUEUE_MAX - self.plain.capacity()) as f64);
+        match tokio::time::timeout(PATIENCE, answered).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) | Err(_) => Err(NotStored::Unavailable),
+        }
+    }
+}
+
+fn put<K>(queue: &mpsc::Sender<Waiting<K>>, waiting: Waiting<K>) -> Result<(), NotStored> {
+    queue.try_send(waiting).map_err(|_| NotStored::Overloaded)
+}
+
+impl Flushers {
+    /// Works until the queue is closed and empty.
+    pub(crate) async fn run(self, flusher: Flusher) {
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..FLUSHERS {
+            tasks.spawn(plain::run(self.plain.clone(), flusher.clone()));
+        }
+        tasks.spawn(keyed::run(self.keyed, flusher));
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+impl<K> Waiting<K> {
+    /// Answers; whoever stopped waiting misses it.
+    fn tell(self, result: Result<Stored, NotStored>) {
+        let _ = self.answer.send(result);
+    }
+}
+
+impl From<NotStored> for Problem {
+    fn from(reason: NotStored) -> Self {
+        match reason {
+            NotStored::Overloaded => Self::overloaded(),
+            NotStored::Unavailable => Self::unavailable("a publish was not answered in time"),
+            NotStored::KeyBusy => Self::key_busy(),
+            NotStored::KeyReused => Self::key_reused(),
+            NotStored::Refused => Self::internal("the database refused an event"),
+        }
+    }
+}

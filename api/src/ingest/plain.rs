@@ -1,0 +1,66 @@
+//! Events without a key.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use metrics::histogram;
+use tokio::sync::{Mutex, mpsc};
+use trunkline_domain::EventId;
+use trunkline_store::{StoreError, events};
+
+use super::{BATCH_MAX, Flusher, NotStored, Stored, Waiting};
+
+/// Takes turns with the other flushers at the queue; each takes what is there.
+pub(super) async fn run(queue: Arc<Mutex<mpsc::Receiver<Waiting<()>>>>, flusher: Flusher) {
+    let mut batch = Vec::with_capacity(BATCH_MAX);
+    loop {
+        let received = queue.lock().await.recv_many(&mut batch, BATCH_MAX).await;
+        if received == 0 {
+            return;
+        }
+        histogram!("trunkline_api_ingest_batch").record(received as f64);
+        flush(&flusher, std::mem::take(&mut batch)).await;
+    }
+}
+
+/// One statement; if the database refuses it for what is in it, each half by itself, so that one poisoned event does not
+/// fail its neighbours.
+async fn flush(flusher: &Flusher, batch: Vec<Waiting<()>>) {
+    let mut parts = vec![batch];
+    while let Some(mut part) = parts.pop() {
+        match write(flusher, &part).await {
+            Ok(unrouted) => {
+                flusher.waker.wake();
+                for waiting in part {
+                    let event_id = waiting.event.event_id;
+                    let is_routed = !unrouted.contains(&event_id);
+                    waiting.tell(Ok(Stored {
+                        event_id,
+                        is_routed,
+                        is_replayed: false,
+                    }));
+                }
+            }
+            Err(error) if error.retry_after().is_none() && part.len() > 1 => {
+                let right = part.split_off(part.len() / 2);
+                parts.extend([part, right]);
+            }
+            Err(error) => {
+                let reason = if error.retry_after().is_some() {
+                    NotStored::Unavailable
+                } else {
+                    NotStored::Refused
+                };
+                tracing::warn!(%error, count = part.len(), "events could not be stored; their publishers were told");
+                part.into_iter().for_each(|waiting| waiting.tell(Err(reason)));
+            }
+        }
+    }
+}
+
+async fn write(flusher: &Flusher, part: &[Waiting<()>]) -> Result<HashSet<EventId>, StoreError> {
+    let events: Vec<_> = part.iter().map(|waiting| waiting.event.clone()).collect();
+    let mut connection = flusher.pool.acquire().await?;
+    let unrouted = events::publish(&mut connection, &events).await?;
+    Ok(unrouted.into_iter().collect())
+}

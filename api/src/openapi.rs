@@ -1,0 +1,65 @@
+//! The description of all routes, generated from the code that answers them.
+
+use utoipa::openapi::OpenApi as Document;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use crate::actions::{dead_letters, events, tenants};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Trunkline",
+        description = "Publish events; Trunkline delivers each one, signed, to your endpoints, with retries and a history. \
+                       Errors are application/problem+json (RFC 9457) with a stable `code`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    paths(
+        events::publish::publish,
+        events::list::list,
+        events::show::show,
+        events::attempts::list,
+        events::retry::retry,
+        events::retry::change,
+        events::cancel::cancel,
+        dead_letters::list::list,
+        dead_letters::settle::requeue,
+        dead_letters::settle::purge,
+        tenants::create::create,
+        tenants::list::list,
+        tenants::show::current,
+        tenants::change::current,
+        tenants::show::show,
+        tenants::change::change,
+        tenants::suspend::suspend,
+        tenants::suspend::resume,
+    ),
+    modifiers(&Keys),
+    tags(
+        (name = "events", description = "Publishing, and history"),
+        (name = "dead letters", description = "Deliveries that used up their attempt budget"),
+        (name = "tenants", description = "Who publishes, and where events go"),
+    ),
+)]
+struct Api;
+
+struct Keys;
+
+impl Modify for Keys {
+    fn modify(&self, document: &mut Document) {
+        let components = document.components.get_or_insert_default();
+        for (name, description) in [
+            ("key", "A tenant's API key, tl_..."),
+            ("operator", "An operator's key"),
+        ] {
+            let mut bearer = Http::new(HttpAuthScheme::Bearer);
+            bearer.description = Some(description.to_owned());
+            components.add_security_scheme(name, SecurityScheme::Http(bearer));
+        }
+    }
+}
+
+/// The routes as an OpenAPI 3.1 document.
+pub fn document() -> Document {
+    Api::openapi()
+}

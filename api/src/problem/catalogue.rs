@@ -1,0 +1,274 @@
+//! Every problem the api answers with, in the order of their statuses.
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use trunkline_domain::payload::PayloadError;
+use trunkline_domain::{EventStatus, TenantId};
+use trunkline_store::StoreError;
+
+use super::Problem;
+
+impl Problem {
+    pub(crate) fn bad_query(field: Option<&str>, detail: &str) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_query",
+            "Invalid query parameter",
+            detail,
+        )
+        .on(field)
+    }
+
+    pub(crate) fn bad_header(name: &str, detail: &str) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_header",
+            "Invalid header",
+            detail,
+        )
+        .on(Some(name))
+    }
+
+    pub(crate) fn not_retryable(status: EventStatus) -> Self {
+        let detail = format!(
+            "Only FAILED events can be retried; this one is {}.",
+            status.as_str()
+        );
+        Self::new(StatusCode::BAD_REQUEST, "not_retryable", "Not retryable", detail)
+    }
+
+    pub(crate) fn broken_body() -> Self {
+        let detail = "The body ended before the length that was announced; send the request again.";
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "incomplete_body",
+            "Incomplete body",
+            detail,
+        )
+    }
+
+    /// One answer for a key that is missing, malformed, unknown, revoked or expired: it must not tell which.
+    pub(crate) fn unauthenticated() -> Self {
+        let detail = "Send a valid API key as `Authorization: Bearer <key>`.";
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthenticated",
+            "Unauthenticated",
+            detail,
+        )
+        .with(WWW_AUTHENTICATE, "Bearer")
+    }
+
+    pub(crate) fn forbidden(code: &'static str, detail: &'static str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, code, "Forbidden", detail)
+    }
+
+    pub(crate) fn no_route() -> Self {
+        let detail = "There is nothing at this path; GET /v1/docs lists every route.";
+        Self::new(StatusCode::NOT_FOUND, "not_found", "Not found", detail)
+    }
+
+    pub(crate) fn no_event() -> Self {
+        let detail = "There is no event with this id.";
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "event_not_found",
+            "Event not found",
+            detail,
+        )
+    }
+
+    pub(crate) fn no_tenant() -> Self {
+        let detail = "There is no tenant with this tenant_id.";
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "tenant_not_found",
+            "Tenant not found",
+            detail,
+        )
+    }
+
+    pub(crate) fn wrong_method(allowed: &str) -> Self {
+        let detail = format!("This path answers {allowed} only.");
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "Method not allowed",
+            detail,
+        )
+        .with(ALLOW, allowed)
+    }
+
+    pub(crate) fn too_slow() -> Self {
+        let detail = "The body did not arrive within 30 s; send the request again.";
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "request_timeout",
+            "Request timeout",
+            detail,
+        )
+    }
+
+    pub(crate) fn tenant_exists(tenant_id: &TenantId) -> Self {
+        let detail =
+            format!("The tenant_id {tenant_id} was given before and is never given again; choose another.");
+        Self::new(StatusCode::CONFLICT, "tenant_exists", "Tenant exists", detail).on(Some("tenant_id"))
+    }
+
+    pub(crate) fn nothing_to_cancel(status: EventStatus) -> Self {
+        let detail = format!(
+            "Nothing of this event would still be attempted: it is {}.",
+            status.as_str()
+        );
+        Self::new(
+            StatusCode::CONFLICT,
+            "nothing_to_cancel",
+            "Nothing to cancel",
+            detail,
+        )
+    }
+
+    pub(crate) fn key_busy() -> Self {
+        let detail = "A request with the same Idempotency-Key is still running; ask again in a second.";
+        Self::new(
+            StatusCode::CONFLICT,
+            "idempotency_key_in_use",
+            "Idempotency-Key in use",
+            detail,
+        )
+        .with(RETRY_AFTER, "1")
+    }
+
+    pub(crate) fn payload_gone() -> Self {
+        let detail = "The event's payload was erased; there is nothing to send.";
+        Self::new(StatusCode::GONE, "payload_erased", "Payload erased", detail)
+    }
+
+    pub(crate) fn too_large(bytes_max: usize) -> Self {
+        let detail = format!("A body has {bytes_max} bytes here at most.");
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            "Body too large",
+            detail,
+        )
+    }
+
+    pub(crate) fn wrong_type() -> Self {
+        let detail = "Send `content-type: application/json` in UTF-8, without a content-encoding.";
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "Unsupported media type",
+            detail,
+        )
+    }
+
+    pub(crate) fn unusable_payload(error: PayloadError) -> Self {
+        let mut detail = error.to_string();
+        detail.replace_range(..1, &detail[..1].to_uppercase());
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid_payload",
+            "Invalid payload",
+            detail + ".",
+        )
+    }
+
+    /// serde names the field and what it accepts; it may quote the value, which is the caller's own.
+    pub(crate) fn unusable_body(error: &serde_json::Error) -> Self {
+        let text = error.to_string();
+        let field = text.split('`').nth(1).filter(|_| text.contains("field"));
+        let detail = format!("The body is not what this route takes: {text}.");
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid_body",
+            "Invalid body",
+            detail,
+        )
+        .on(field)
+    }
+
+    pub(crate) fn bad_field(field: &str, detail: &str) -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid_field",
+            "Invalid field",
+            detail,
+        )
+        .on(Some(field))
+    }
+
+    /// A value refused by the rule of a query parameter, which stood in a body.
+    pub(crate) fn of_body(self) -> Self {
+        Self::bad_field(self.0.field.as_deref().unwrap_or_default(), &self.0.detail)
+    }
+
+    pub(crate) fn key_reused() -> Self {
+        let detail =
+            "This Idempotency-Key was used with another body within 24 hours; use a new key for a new event.";
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "idempotency_key_reused",
+            "Idempotency-Key reused",
+            detail,
+        )
+    }
+
+    pub(crate) fn rate_limited(seconds: u64) -> Self {
+        let detail = format!("This tenant publishes more than its rate allows; send again in {seconds} s.");
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limited",
+            "Rate limited",
+            detail,
+        )
+        .with(RETRY_AFTER, seconds.to_string())
+    }
+
+    /// Says no more than that it is our fault; the log says why, under the same request id.
+    pub(crate) fn internal(reason: impl fmt::Display) -> Self {
+        let detail = "This is a fault of the service; its operator finds it in the log by the request_id.";
+        let problem = Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "Internal error",
+            detail,
+        );
+        tracing::error!(request.id = problem.0.request_id, %reason, "a request could not be answered");
+        problem
+    }
+
+    pub(crate) fn overloaded() -> Self {
+        let detail = "More events are coming in than can be stored at once; send again in a second.";
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "overloaded",
+            "Overloaded",
+            detail,
+        )
+        .with(RETRY_AFTER, "1")
+    }
+
+    /// The database is away or slow, and is expected back.
+    pub(crate) fn unavailable(reason: impl fmt::Display) -> Self {
+        let detail = "The service cannot reach its database for the moment; send again in a second. \
+                      An event may have been stored all the same: an Idempotency-Key makes sending again safe.";
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let problem = Self::new(status, "database_unavailable", "Database unavailable", detail);
+        tracing::warn!(request.id = problem.0.request_id, %reason, "the database did not serve a request");
+        problem.with(RETRY_AFTER, "1")
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        if error.retry_after().is_some() {
+            Self::unavailable(error)
+        } else {
+            Self::internal(error)
+        }
+    }
+}

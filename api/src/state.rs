@@ -1,0 +1,40 @@
+//! What every request works with.
+
+use trunkline_boot::Clock;
+use trunkline_boot::settings::Signup;
+use trunkline_egress::EgressPolicy;
+use trunkline_store::Pool;
+use trunkline_vault::Vault;
+
+use crate::auth::{KeyCache, OperatorKeys};
+use crate::ingest::Ingest;
+use crate::rate::Rates;
+use crate::waker::Waker;
+
+/// Shared by all threads of one api.
+pub(crate) struct State {
+    /// For point reads and small changes.
+    pub(crate) pool: Pool,
+    /// For pages over history.
+    pub(crate) search_pool: Pool,
+    /// The database's time.
+    pub(crate) clock: Clock,
+    /// Seals secrets and page tokens.
+    pub(crate) vault: Vault,
+    /// Which target URLs are accepted.
+    pub(crate) egress: EgressPolicy,
+    /// Who may create tenants.
+    pub(crate) signup: Signup,
+    /// The keys of those who run the installation.
+    pub(crate) operators: OperatorKeys,
+    /// The keys of tenants, as seen lately.
+    pub(crate) keys: KeyCache,
+    /// How many events a tenant may publish.
+    pub(crate) rates: Rates,
+    /// The way of an event into the database.
+    pub(crate) ingest: Ingest,
+    /// Wakes the workers.
+    pub(crate) waker: Waker,
+    /// The largest payload, in bytes.
+    pub(crate) payload_bytes_max: usize,
+}
