@@ -1,0 +1,239 @@
+//! The api from outside, as any tenant's program sees it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use serde_json::Value;
+use ureq::Agent;
+use ureq::http::Response;
+
+use crate::dev::DevFile;
+use crate::failure::Failure;
+
+/// Where the api is when nothing else tells.
+const DEFAULT_API_URL: &str = "http://127.0.0.1:8080";
+
+/// A whole call; export pages take 5 s at most, and a batch waits for a commit.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The largest page: 100 events of a few hundred bytes, or one payload of 1 MiB in a frame.
+const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Which api, and as whom.
+#[derive(Debug, Args)]
+pub(crate) struct ApiOptions {
+    /// Where the api is; else that of a running `trunkline dev`, else http://127.0.0.1:8080
+    #[arg(long, global = true, env = "TRUNKLINE_API_URL", value_name = "URL")]
+    api_url: Option<String>,
+    /// The tenant's key; else that of --tenant in a running `trunkline dev`
+    #[arg(
+        long,
+        global = true,
+        env = "TRUNKLINE_API_KEY",
+        value_name = "KEY",
+        hide_env_values = true
+    )]
+    api_key: Option<String>,
+    /// Whose key to take from `trunkline dev`
+    #[arg(long, global = true, value_name = "TENANT", default_value = "test-tenant")]
+    tenant: String,
+    /// Where `trunkline dev` keeps its dev.json
+    #[arg(long, global = true, value_name = "FOLDER", default_value = crate::dev::DEFAULT_FOLDER)]
+    data_dir: PathBuf,
+}
+
+impl ApiOptions {
+    /// A client for the api and the tenant that were asked for.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] where no key is known.
+    pub(crate) fn client(&self) -> anyhow::Result<Client> {
+        if let Some(key) = &self.api_key {
+            let dev = || DevFile::read(&self.data_dir);
+            let url = match &self.api_url {
+                Some(url) => url.clone(),
+                None => dev()?.map_or_else(|| DEFAULT_API_URL.to_owned(), |dev| dev.api_url),
+            };
+            return Client::new(&url, Some(key));
+        }
+        let dev = DevFile::read(&self.data_dir)?.ok_or_else(|| {
+            Failure::Usage(
+                "no API key: give --api-key or TRUNKLINE_API_KEY, or start `trunkline dev` in this folder"
+                    .to_owned(),
+            )
+        })?;
+        // A key is only for the api that issued it.
+        if self
+            .api_url
+            .as_ref()
+            .is_some_and(|url| url.trim_end_matches('/') != dev.api_url)
+        {
+            let reason =
+                "--api-url is not that of `trunkline dev`: give --api-key or TRUNKLINE_API_KEY with it";
+            return Err(Failure::Usage(reason.to_owned()).into());
+        }
+        let tenant = dev
+            .tenants
+            .iter()
+            .find(|tenant| tenant.tenant_id == self.tenant)
+            .ok_or_else(|| {
+                let known: Vec<&str> = dev
+                    .tenants
+                    .iter()
+                    .map(|tenant| tenant.tenant_id.as_str())
+                    .collect();
+                let reason = format!(
+                    "`trunkline dev` has no tenant {}; it has {}; for another give --api-key",
+                    self.tenant,
+                    known.join(", ")
+                );
+                Failure::Usage(reason)
+            })?;
+        Client::new(&dev.api_url, Some(&tenant.api_key))
+    }
+}
+
+/// Calls one api with one key. Clones share connections.
+#[derive(Clone)]
+pub(crate) struct Client {
+    agent: Agent,
+    base: String,
+    authorization: Option<String>,
+}
+
+/// What came back.
+pub(crate) struct Reply {
+    /// The status code.
+    pub(crate) status: u16,
+    /// How long the server asks to wait.
+    pub(crate) retry_after: Option<Duration>,
+    body: Vec<u8>,
+}
+
+impl Client {
+    /// A client of the api at `base`, such as `http://127.0.0.1:8080`.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] when `base` is no http URL.
+    pub(crate) fn new(base: &str, key: Option<&str>) -> anyhow::Result<Self> {
+        if !(base.starts_with("http://") || base.starts_with("https://")) {
+            return Err(Failure::Usage(format!("{base} is not a URL: write http://host:port")).into());
+        }
+        Ok(Self {
+            agent: agent(CALL_TIMEOUT),
+            base: base.trim_end_matches('/').to_owned(),
+            authorization: key.map(|key| format!("Bearer {key}")),
+        })
+    }
+
+    /// GET of a path, with query parameters.
+    ///
+    /// # Errors
+    /// [`Failure::Unavailable`] when nobody answers.
+    pub(crate) fn get(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Reply> {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        for (name, value) in query {
+            request = request.query(name, value);
+        }
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        self.reply(request.call())
+    }
+
+    /// POST of a JSON body, as it is.
+    ///
+    /// # Errors
+    /// [`Failure::Unavailable`] when nobody answers.
+    pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> anyhow::Result<Reply> {
+        let mut request = self.agent.post(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        let sent = if body.is_empty() {
+            request.send_empty()
+        } else {
+            request.header("content-type", "application/json").send(body)
+        };
+        self.reply(sent)
+    }
+
+    fn reply(&self, answer: Result<Response<ureq::Body>, ureq::Error>) -> anyhow::Result<Reply> {
+        let mut answer = answer.map_err(|error| match error {
+            ureq::Error::Http(error) => Failure::Usage(format!("this cannot be sent: {error}")),
+            error => Failure::Unavailable(format!("{} does not answer: {error}", self.base)),
+        })?;
+        let retry_after = answer
+            .headers()
+            .get("retry-after")
+            .and_then(|value| value.to_str().ok());
+        let retry_after = retry_after
+            .and_then(|text| text.parse().ok())
+            .map(Duration::from_secs);
+        let body = answer
+            .body_mut()
+            .with_config()
+            .limit(ANSWER_BYTES_MAX)
+            .read_to_vec();
+        Ok(Reply {
+            status: answer.status().as_u16(),
+            retry_after,
+            body: body.map_err(|error| Failure::Unavailable(format!("{} broke off: {error}", self.base)))?,
+        })
+    }
+}
+
+impl Reply {
+    /// The answer's JSON, if it is a 2xx.
+    ///
+    /// # Errors
+    /// A [`Failure`] with what the api said, by its status.
+    pub(crate) fn json(&self) -> anyhow::Result<Value> {
+        if (200..300).contains(&self.status) {
+            return serde_json::from_slice(&self.body).context("the api's answer is not JSON");
+        }
+        let reason = self.reason();
+        Err(match self.status {
+            401 | 403 => Failure::Refused(reason).into(),
+            404 => Failure::NotFound(reason).into(),
+            429 | 503 => Failure::Unavailable(reason).into(),
+            _ => anyhow!(reason),
+        })
+    }
+
+    /// What the api said of a request that it did not carry out: status, code, detail and the fields it names.
+    pub(crate) fn reason(&self) -> String {
+        let problem: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let mut reason = format!("the api answered {}", self.status);
+        for part in ["code", "detail"]
+            .iter()
+            .filter_map(|name| problem[name].as_str())
+        {
+            reason.push_str(": ");
+            reason.push_str(part);
+        }
+        for field in problem["errors"].as_array().into_iter().flatten() {
+            reason.push_str(&format!("; {field}"));
+        }
+        crate::output::printable(&reason)
+    }
+}
+
+/// An HTTP client that reports every status, follows no redirect and reads no environment.
+pub(crate) fn agent(timeout: Duration) -> Agent {
+    Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .timeout_global(Some(timeout))
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .user_agent(concat!("trunkline-cli/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .new_agent()
+}

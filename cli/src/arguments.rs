@@ -1,0 +1,70 @@
+//! The whole command line on one page; each command's options are beside its code.
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{completions, dev, doctor, events, key, listen, migrate, probe, role, send, tenant};
+use crate::failure::EXIT_CODES_HELP;
+use crate::output::Output;
+
+/// Reliable webhook delivery on PostgreSQL: run it, operate it, try it.
+#[derive(Parser)]
+#[command(name = "trunkline", version, after_help = EXIT_CODES_HELP)]
+pub(crate) struct Arguments {
+    /// Results as JSON on standard output, errors as JSON on standard error
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run the whole house on this machine: PostgreSQL, api, worker, receiver and three tenants
+    Dev(dev::Options),
+    /// Run the api: tenants put events in and read history
+    Api(role::Options),
+    /// Run the worker: takes due deliveries out to endpoints
+    Worker(role::Options),
+    /// Run the receiver: the reference consumer
+    Receiver(role::Options),
+    /// Bring the database's schema up to this release
+    Migrate(migrate::Options),
+    /// Create, list, suspend and resume tenants, straight on the database
+    Tenant(tenant::Options),
+    /// Create, list and revoke API keys, straight on the database
+    Key(key::Options),
+    /// Receive webhooks on this machine and print them
+    Listen(listen::Options),
+    /// Publish a JSON object, or one per line, from a file or standard input
+    Send(send::Options),
+    /// Look at events and retry them, over REST
+    Events(events::Options),
+    /// Check settings and database, and say what to do
+    Doctor(doctor::Options),
+    /// Exit with 0 if a URL answers 200: a health check for containers
+    Probe(probe::Options),
+    /// Print shell completions
+    Completions(completions::Options),
+}
+
+impl Command {
+    /// Runs it to its end; what it has to say went to `output`.
+    pub(crate) fn run(self, output: &Output) -> anyhow::Result<()> {
+        match self {
+            Self::Dev(options) => dev::run(&options, output),
+            Self::Api(options) => role::run(role::Role::Api, &options),
+            Self::Worker(options) => role::run(role::Role::Worker, &options),
+            Self::Receiver(options) => role::run(role::Role::Receiver, &options),
+            Self::Migrate(options) => migrate::run(&options, output),
+            Self::Tenant(options) => tenant::run(&options, output),
+            Self::Key(options) => key::run(&options, output),
+            Self::Listen(options) => listen::run(&options, output),
+            Self::Send(options) => send::run(&options, output),
+            Self::Events(options) => events::run(&options, output),
+            Self::Doctor(options) => doctor::run(&options, output),
+            Self::Probe(options) => probe::run(&options, output),
+            Self::Completions(options) => completions::run(&options, output),
+        }
+    }
+}

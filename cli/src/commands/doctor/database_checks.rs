@@ -1,0 +1,167 @@
+//! The database: reachable, current, safe against a crash, and not falling behind.
+
+use chrono::{DateTime, Utc};
+use trunkline_boot::{Clock, Settings};
+use trunkline_store::inspect::{self, QUEUE_COUNT_MAX, Queue, ServerSettings};
+use trunkline_store::schema::{self, SchemaState};
+use trunkline_store::{PgConnection, Purpose, StoreError, partitions, time};
+
+use super::check::{Check, Verdict};
+use crate::operator::connect;
+
+/// The first version with everything the schema uses.
+const VERSION_NUM_MIN: i32 = 150_000;
+/// Fewer days of partitions ahead, and doors are not ready.
+const DAYS_AHEAD_MIN: i32 = 2;
+/// Receivers refuse signatures that are 300 s off; a worker's clock must stay well inside.
+const CLOCK_SECONDS_WARN: i64 = 2;
+const CLOCK_SECONDS_FAIL: i64 = 200;
+/// Work that has been due for longer waits for a worker that is not there, or cannot keep up.
+const QUEUE_SECONDS_WARN: i64 = 60;
+
+/// Looks at everything that can be reached: without a connection that is one finding.
+pub(super) async fn all(settings: &Settings) -> Vec<Check> {
+    let mut connection = match connect(settings, Purpose::Search).await {
+        Ok(connection) => connection,
+        Err(error) => {
+            let advice =
+                "is PostgreSQL running, and are host, user, password and database in database.url right?";
+            return vec![Check::fail("database", format!("{error:#}"), advice)];
+        }
+    };
+    let mut checks = Vec::new();
+    if let Err(error) = look(&mut connection, &mut checks).await {
+        checks.push(Check::fail(
+            "database",
+            error.to_string(),
+            "look into PostgreSQL's own log",
+        ));
+    }
+    checks
+}
+
+async fn look(connection: &mut PgConnection, checks: &mut Vec<Check>) -> Result<(), StoreError> {
+    let server = inspect::server_settings(connection).await?;
+    checks.extend(durability(&server));
+    checks.push(clock(Clock::new().now(), time::now(connection).await?));
+    let state = schema::state(connection).await?;
+    checks.push(schema(state));
+    // Another release's tables may lack what the next statements read.
+    if state == SchemaState::Current {
+        checks.push(days_ahead(partitions::days_ahead(connection).await?));
+        let now = time::now(connection).await?;
+        checks.push(queue(&inspect::queue(connection, now).await?, now));
+    }
+    Ok(())
+}
+
+fn durability(server: &ServerSettings) -> [Check; 5] {
+    let on = |value: bool| if value { "on" } else { "off" }.to_owned();
+    [
+        Check::when(
+            server.version_num >= VERSION_NUM_MIN,
+            Verdict::Fail,
+            "database",
+            format!("PostgreSQL {}", server.version),
+            "Trunkline needs PostgreSQL 15 or newer",
+        ),
+        Check::when(
+            !server.in_recovery,
+            Verdict::Fail,
+            "primary",
+            if server.in_recovery {
+                "a standby, which takes no writes"
+            } else {
+                "takes writes"
+            }
+            .to_owned(),
+            "point database.url at the primary, for example with target_session_attrs=read-write",
+        ),
+        Check::when(
+            server.fsync,
+            Verdict::Fail,
+            "fsync",
+            on(server.fsync),
+            "a crash of the machine can lose every event; set fsync = on",
+        ),
+        Check::when(
+            server.full_page_writes,
+            Verdict::Fail,
+            "full_page_writes",
+            on(server.full_page_writes),
+            "a crash can leave torn pages; set full_page_writes = on",
+        ),
+        Check::when(
+            server.synchronous_commit != "off",
+            Verdict::Warn,
+            "synchronous_commit",
+            format!(
+                "{} by default; on in Trunkline's sessions",
+                server.synchronous_commit
+            ),
+            "events published straight from SQL can be lost in a crash; leave the default on",
+        ),
+    ]
+}
+
+fn clock(here: DateTime<Utc>, there: DateTime<Utc>) -> Check {
+    let seconds = (here - there).num_seconds().abs();
+    let seen = format!("{} ms from the database's", (here - there).num_milliseconds());
+    let advice =
+        "signatures carry this machine's time and are refused when it is 300 s off; run an NTP client";
+    match seconds {
+        CLOCK_SECONDS_FAIL.. => Check::fail("clock", seen, advice),
+        CLOCK_SECONDS_WARN.. => Check::warn("clock", seen, advice),
+        _ => Check::ok("clock", seen),
+    }
+}
+
+fn schema(state: SchemaState) -> Check {
+    match state {
+        SchemaState::Current => Check::ok("schema", "current"),
+        SchemaState::TooOld { found: None, .. } => {
+            Check::fail("schema", "there is none", "run `trunkline migrate`")
+        }
+        SchemaState::TooOld {
+            found: Some(found),
+            needed,
+        } => Check::fail(
+            "schema",
+            format!("{found}, this release needs {needed}"),
+            "run `trunkline migrate` with this release",
+        ),
+        SchemaState::TooNew { found, needed } => Check::fail(
+            "schema",
+            format!("{found}, this release knows up to {needed}"),
+            "run the release that migrated it, or a newer one",
+        ),
+    }
+}
+
+fn days_ahead(days: i32) -> Check {
+    Check::when(
+        days >= DAYS_AHEAD_MIN,
+        Verdict::Fail,
+        "partitions",
+        format!("{days} days ahead"),
+        "workers make them; start one and read its log, or run `trunkline migrate`",
+    )
+}
+
+fn queue(queue: &Queue, now: DateTime<Utc>) -> Check {
+    let at_least = if queue.due >= QUEUE_COUNT_MAX {
+        "at least "
+    } else {
+        ""
+    };
+    let age = queue
+        .oldest_due_at
+        .map_or(0, |oldest| (now - oldest).num_seconds().max(0));
+    Check::when(
+        age < QUEUE_SECONDS_WARN,
+        Verdict::Warn,
+        "queue",
+        format!("{at_least}{} due, the oldest for {age} s", queue.due),
+        "is a worker running? Deliveries of suspended tenants and disabled endpoints wait too",
+    )
+}

@@ -1,0 +1,97 @@
+//! Settings that are accepted and still deserve a look.
+
+use std::net::IpAddr;
+
+use trunkline_boot::Settings;
+use trunkline_boot::settings::Signup;
+
+use super::check::{Check, Verdict};
+
+/// Where clouds hand out credentials to whoever asks from inside.
+const METADATA: [&str; 3] = ["169.254.169.254", "168.63.129.16", "fd00:ec2::254"];
+
+/// The widest private networks are 10.0.0.0/8 and fc00::/7; a wider one holds the internet.
+const PREFIX_MIN_V4: u8 = 8;
+const PREFIX_MIN_V6: u8 = 7;
+
+pub(super) fn all(settings: &Settings) -> Vec<Check> {
+    vec![
+        Check::ok("settings", "understood"),
+        secrets_keys(settings),
+        operator_keys(settings),
+        egress(settings),
+        signup(settings),
+    ]
+}
+
+fn secrets_keys(settings: &Settings) -> Check {
+    match settings.secrets.keys.as_slice() {
+        [] => Check::fail(
+            "secrets.keys",
+            "none: api, worker and receiver refuse to start",
+            "set TRUNKLINE__SECRETS__KEYS to id:key, where key is what `openssl rand -base64 32` prints",
+        ),
+        keys => {
+            let ids: Vec<&str> = keys.iter().map(|key| key.id.as_str()).collect();
+            Check::ok("secrets.keys", format!("{} (the first seals)", ids.join(", ")))
+        }
+    }
+}
+
+fn operator_keys(settings: &Settings) -> Check {
+    let count = settings.operator.keys.len();
+    Check::when(
+        count > 0,
+        Verdict::Warn,
+        "operator.keys",
+        format!("{count} set"),
+        "without one nobody can create tenants over REST; `trunkline tenant create` works all the same",
+    )
+}
+
+fn egress(settings: &Settings) -> Check {
+    let allow = &settings.egress.allow;
+    let shown: Vec<String> = allow.iter().map(ToString::to_string).collect();
+    let seen = if shown.is_empty() {
+        "no private network".to_owned()
+    } else {
+        shown.join(", ")
+    };
+    let metadata = METADATA.iter().filter_map(|text| text.parse::<IpAddr>().ok());
+    if metadata
+        .into_iter()
+        .any(|address| allow.iter().any(|network| network.contains(&address)))
+    {
+        let advice = "this lets tenants reach the cloud's metadata service, and its credentials; allow narrower networks";
+        return Check::fail("egress.allow", seen, advice);
+    }
+    let prefix_min = |is_v4| if is_v4 { PREFIX_MIN_V4 } else { PREFIX_MIN_V6 };
+    if allow
+        .iter()
+        .any(|network| network.prefix_len() < prefix_min(network.addr().is_ipv4()))
+    {
+        return Check::warn(
+            "egress.allow",
+            seen,
+            "very wide: allow only the networks where endpoints are",
+        );
+    }
+    let loopback = allow.iter().any(|network| network.addr().is_loopback());
+    Check::when(
+        !loopback,
+        Verdict::Warn,
+        "egress.allow",
+        seen,
+        "tenants can reach services on the worker's own machine; right for a laptop, wrong in production",
+    )
+}
+
+fn signup(settings: &Settings) -> Check {
+    Check::when(
+        settings.signup == Signup::Operator,
+        Verdict::Warn,
+        "signup",
+        format!("{:?}", settings.signup).to_lowercase(),
+        "anyone who reaches the api can create a tenant; for demonstrations only",
+    )
+}

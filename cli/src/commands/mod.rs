@@ -1,0 +1,13 @@
+//! One file a command: its options, and what it does.
+
+pub(crate) mod completions;
+pub(crate) mod dev;
+pub(crate) mod doctor;
+pub(crate) mod events;
+pub(crate) mod key;
+pub(crate) mod listen;
+pub(crate) mod migrate;
+pub(crate) mod probe;
+pub(crate) mod role;
+pub(crate) mod send;
+pub(crate) mod tenant;

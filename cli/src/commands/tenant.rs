@@ -1,0 +1,199 @@
+//! `trunkline tenant`: operators make and stop tenants, straight on the database.
+
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use trunkline_domain::TenantId;
+use trunkline_store::tenants::{self, Tenant, TenantStatus};
+use trunkline_store::{PgConnection, Purpose, time};
+use ureq::http::Uri;
+
+use crate::failure::Failure;
+use crate::operator::{OperatorOptions, block_on, connect, vault};
+use crate::output::{Output, table};
+use crate::provision::create_tenant;
+
+/// Tenants read at a time.
+const PAGE: i64 = 500;
+/// The longest target URL, in characters.
+const URL_CHARS_MAX: usize = 2_048;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    operator: OperatorOptions,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Create a tenant with its endpoint; prints its API key and webhook secret, this once
+    Create {
+        /// 3 to 50 characters of a-z, 0-9 and '-'; never given a second time
+        tenant_id: TenantId,
+        /// Where its events are delivered; the worker checks the address at every attempt
+        #[arg(long, value_name = "URL", value_parser = target_url)]
+        target_url: String,
+    },
+    /// List the tenants that are not deleted
+    List,
+    /// Stop a tenant from publishing; its deliveries wait
+    Suspend {
+        /// Which one
+        tenant_id: TenantId,
+    },
+    /// Let a suspended tenant publish again
+    Resume {
+        /// Which one
+        tenant_id: TenantId,
+    },
+}
+
+pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
+    let settings = options.operator.settings(*output)?;
+    block_on(async {
+        let mut connection = connect(&settings, Purpose::Request).await?;
+        let connection = &mut connection;
+        match &options.action {
+            Action::Create {
+                tenant_id,
+                target_url,
+            } => {
+                let vault = vault(&settings)?;
+                let made = create_tenant(connection, &vault, tenant_id, target_url, "first").await?;
+                let Some(made) = made else {
+                    bail!("there is, or was, a tenant {tenant_id}; an id is never given a second time");
+                };
+                let value = json!({
+                    "tenant_id": tenant_id,
+                    "target_url": target_url,
+                    "endpoint_id": made.endpoint_id,
+                    "api_key": made.api_key.expose(),
+                    "webhook_secret": made.webhook_secret.as_str(),
+                });
+                output.result(&value, || {
+                    format!(
+                        "created {tenant_id}; key and secret are shown only now\n\
+                         api_key         {}\nwebhook_secret  {}\nendpoint_id     {}",
+                        made.api_key.expose(),
+                        made.webhook_secret.as_str(),
+                        made.endpoint_id
+                    )
+                })
+            }
+            Action::List => list(connection, *output).await,
+            Action::Suspend { tenant_id } => {
+                set_status(connection, tenant_id, TenantStatus::Suspended, *output).await
+            }
+            Action::Resume { tenant_id } => {
+                set_status(connection, tenant_id, TenantStatus::Active, *output).await
+            }
+        }
+    })
+}
+
+async fn list(connection: &mut PgConnection, output: Output) -> anyhow::Result<()> {
+    let mut found: Vec<Tenant> = Vec::new();
+    loop {
+        let after = found.last().map(|tenant| tenant.tenant_id.clone());
+        let page = tenants::list(connection, after.as_ref(), PAGE).await?;
+        if page.is_empty() {
+            break;
+        }
+        found.extend(page);
+    }
+    let value: Vec<Value> = found
+        .iter()
+        .map(|tenant| {
+            json!({
+                "tenant_id": tenant.tenant_id,
+                "status": tenant.status.as_str(),
+                "lane": tenant.lane.number(),
+                "endpoint_id": tenant.default_endpoint_id,
+                "target_url": tenant.target_url,
+                "created_at": tenant.created_at,
+                "updated_at": tenant.updated_at,
+            })
+        })
+        .collect();
+    output.result(&json!({"tenants": value}), || {
+        let rows: Vec<[String; 4]> = found
+            .iter()
+            .map(|tenant| {
+                [
+                    tenant.tenant_id.to_string(),
+                    tenant.status.as_str().to_owned(),
+                    tenant.created_at.format("%Y-%m-%d %H:%M").to_string(),
+                    tenant.target_url.clone().unwrap_or_else(|| "-".to_owned()),
+                ]
+            })
+            .collect();
+        table(["TENANT", "STATUS", "CREATED (UTC)", "TARGET"], &rows)
+    })
+}
+
+async fn set_status(
+    connection: &mut PgConnection,
+    tenant_id: &TenantId,
+    status: TenantStatus,
+    output: Output,
+) -> anyhow::Result<()> {
+    let now = time::now(connection).await?;
+    if !tenants::set_status(connection, tenant_id, status, now).await? {
+        return Err(Failure::NotFound(format!("there is no tenant {tenant_id}")).into());
+    }
+    let value = json!({"tenant_id": tenant_id, "status": status.as_str()});
+    output.result(&value, || format!("{tenant_id} is {}", status.as_str()))
+}
+
+/// The form of a target URL. Whether its address may be called is the worker's to decide, at every attempt.
+fn target_url(text: &str) -> Result<String, String> {
+    let accepts =
+        "accepts http:// or https://, a host and a path, without credentials, up to 2,048 visible characters";
+    let visible = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    let parsed = text
+        .parse::<Uri>()
+        .ok()
+        .filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
+    match parsed {
+        Some(uri) if visible && text.len() <= URL_CHARS_MAX => {
+            let has_credentials = uri
+                .authority()
+                .is_none_or(|authority| authority.as_str().contains('@'));
+            if has_credentials {
+                Err(accepts.to_owned())
+            } else {
+                Ok(uri.to_string())
+            }
+        }
+        _ => Err(accepts.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::target_url;
+
+    #[test]
+    fn a_target_is_a_plain_http_url() {
+        for good in [
+            "https://example.com/hooks",
+            "http://127.0.0.1:8081/acme/webhook",
+            "https://example.com/?a=b",
+        ] {
+            assert_eq!(target_url(good).as_deref(), Ok(good));
+        }
+        let long = format!("https://example.com/{}", "a".repeat(2_048));
+        for bad in [
+            "",
+            "example.com",
+            "ftp://example.com/",
+            "https://u:p@example.com/",
+            "https://example.com/a b",
+            &long,
+        ] {
+            assert!(target_url(bad).is_err(), "{bad:?}");
+        }
+    }
+}

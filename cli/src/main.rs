@@ -1,0 +1,34 @@
+#![doc = include_str!("../README.md")]
+
+mod api_client;
+mod arguments;
+mod commands;
+mod dev;
+mod doors;
+mod failure;
+mod operator;
+mod output;
+mod private_files;
+mod provision;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use arguments::Arguments;
+use output::Output;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let output = Output::new(arguments.json);
+    match arguments.command.run(&output) {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader has seen enough: `trunkline events list | head`.
+        Err(error) if failure::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let code = failure::exit_code(&error);
+            output.failure(&error, code);
+            ExitCode::from(code)
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Makes tenants and keys, straight in the database.
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
+use trunkline_boot::random::random_bytes;
+use trunkline_domain::{EndpointId, TenantId};
+use trunkline_store::api_keys::{self, NewKey};
+use trunkline_store::endpoints::NewSecret;
+use trunkline_store::tenants::{self, NewTenant};
+use trunkline_store::{PgConnection, time};
+use trunkline_vault::{ApiKey, Sealed, Vault};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+/// A tenant just made, with what is shown only now.
+pub(crate) struct NewlyMade {
+    /// With both scopes.
+    pub(crate) api_key: ApiKey,
+    /// What deliveries are signed with.
+    pub(crate) webhook_secret: Zeroizing<String>,
+    /// Its endpoint `default`.
+    pub(crate) endpoint_id: EndpointId,
+}
+
+/// What a new key is for, and what it may do.
+pub(crate) struct KeyWish<'a> {
+    /// Its name in lists, 1 to 100 characters.
+    pub(crate) name: &'a str,
+    /// Whether it may publish and change things, and not only read.
+    pub(crate) may_write: bool,
+    /// From when on it is refused.
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+}
+
+/// Creates a tenant with its endpoint `default`, a secret and a key. `None` if the id was ever given before.
+///
+/// # Errors
+/// When the database is not available.
+pub(crate) async fn create_tenant(
+    connection: &mut PgConnection,
+    vault: &Vault,
+    tenant_id: &TenantId,
+    url: &str,
+    key_name: &str,
+) -> anyhow::Result<Option<NewlyMade>> {
+    let now = time::now(connection).await?;
+    let endpoint_id = EndpointId::mint(now, random());
+    let webhook_secret = new_secret();
+    let sealed = seal(vault, tenant_id, endpoint_id, &webhook_secret)?;
+    let api_key = ApiKey::from_random(random_bytes());
+    let wish = KeyWish {
+        name: key_name,
+        may_write: true,
+        expires_at: None,
+    };
+    let new = NewTenant {
+        tenant_id,
+        endpoint_id,
+        url,
+        secret: stored(&sealed, now),
+        key: key_row(&api_key, &wish, now),
+        created_at: now,
+    };
+    let created = tenants::create(connection, &new).await?;
+    Ok(created.then_some(NewlyMade {
+        api_key,
+        webhook_secret,
+        endpoint_id,
+    }))
+}
+
+/// Creates one more key for a tenant that exists; answers it with its id.
+///
+/// # Errors
+/// When the database is not available.
+pub(crate) async fn create_key(
+    connection: &mut PgConnection,
+    tenant_id: &TenantId,
+    wish: &KeyWish<'_>,
+) -> anyhow::Result<(ApiKey, Uuid)> {
+    let now = time::now(connection).await?;
+    let api_key = ApiKey::from_random(random_bytes());
+    let row = key_row(&api_key, wish, now);
+    let key_id = row.key_id;
+    api_keys::create(connection, tenant_id, &row, now).await?;
+    Ok((api_key, key_id))
+}
+
+/// Seals a secret for one endpoint.
+///
+/// # Errors
+/// The secret is too long to be one.
+pub(crate) fn seal(
+    vault: &Vault,
+    tenant_id: &TenantId,
+    endpoint_id: EndpointId,
+    secret: &str,
+) -> anyhow::Result<Sealed> {
+    vault
+        .seal_secret(
+            tenant_id.as_str(),
+            &endpoint_id.to_string(),
+            secret.as_bytes(),
+            random_bytes(),
+        )
+        .context("the webhook secret cannot be sealed")
+}
+
+/// A sealed secret as a row to be stored, the newest of its endpoint.
+pub(crate) fn stored(sealed: &Sealed, now: DateTime<Utc>) -> NewSecret<'_> {
+    NewSecret {
+        secret_id: time_ordered_id(now),
+        key_id: &sealed.key_id,
+        sealed: &sealed.bytes,
+    }
+}
+
+/// A new signing secret in the form of Standard Webhooks 1.0.0: `whsec_` and the base64 of 32 random bytes.
+pub(crate) fn new_secret() -> Zeroizing<String> {
+    let random = Zeroizing::new(random_bytes::<32>());
+    Zeroizing::new(format!("whsec_{}", STANDARD.encode(random.as_slice())))
+}
+
+fn key_row<'a>(key: &'a ApiKey, wish: &KeyWish<'a>, now: DateTime<Utc>) -> NewKey<'a> {
+    NewKey {
+        sha256: key.hash(),
+        key_id: time_ordered_id(now),
+        name: wish.name,
+        prefix: key.shown_prefix(),
+        may_write: wish.may_write,
+        expires_at: wish.expires_at,
+    }
+}
+
+/// A UUID version 7. Every kind of id has that form here; only events and endpoints have a type of their own.
+fn time_ordered_id(now: DateTime<Utc>) -> Uuid {
+    EndpointId::mint(now, random()).as_uuid()
+}
+
+fn random() -> u64 {
+    u64::from_ne_bytes(random_bytes())
+}

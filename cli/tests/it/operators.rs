@@ -1,0 +1,116 @@
+use crate::house::{House, eventually, json, text};
+
+#[test]
+fn operators_work_straight_on_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::start(&folder.path().join("data"), &[]);
+
+    let migrated = json(&house.run(&["migrate", "--json"]));
+    assert_eq!(migrated["applied"].as_array().unwrap().len(), 0);
+
+    let doctor = json(&house.run(&["doctor", "--json"]));
+    assert_eq!(doctor["ok"], true, "{doctor}");
+    for name in [
+        "settings",
+        "secrets.keys",
+        "database",
+        "schema",
+        "clock",
+        "fsync",
+        "synchronous_commit",
+        "partitions",
+        "queue",
+    ] {
+        let check = doctor["checks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|check| check["name"] == name);
+        assert_eq!(check.unwrap()["verdict"], "ok", "{doctor}");
+    }
+    let healthy = house.run(&["doctor"]);
+    assert!(
+        text(&healthy.stdout).contains("ok    schema"),
+        "{}",
+        text(&healthy.stdout)
+    );
+
+    tenants(&house);
+    keys(&house);
+    house.stop_by("TERM");
+}
+
+fn tenants(house: &House) {
+    let target = "https://example.com/hooks";
+    let made = json(&house.run(&["tenant", "create", "initech", "--target-url", target, "--json"]));
+    assert!(made["api_key"].as_str().unwrap().starts_with("tl_"));
+    assert!(made["webhook_secret"].as_str().unwrap().starts_with("whsec_"));
+    let again = house.run(&["tenant", "create", "initech", "--target-url", target]);
+    assert_eq!(again.status.code(), Some(1), "{}", text(&again.stderr));
+
+    let status = || {
+        let listed = json(&house.run(&["tenant", "list", "--json"]));
+        let tenants = listed["tenants"].as_array().unwrap().clone();
+        assert_eq!(tenants.len(), 4);
+        let found = tenants
+            .into_iter()
+            .find(|tenant| tenant["tenant_id"] == "initech")
+            .unwrap();
+        assert_eq!(found["target_url"], target);
+        found["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(status(), "ACTIVE");
+    json(&house.run(&["tenant", "suspend", "initech", "--json"]));
+    assert_eq!(status(), "SUSPENDED");
+    json(&house.run(&["tenant", "resume", "initech", "--json"]));
+    assert_eq!(status(), "ACTIVE");
+    assert_eq!(house.run(&["tenant", "suspend", "nobody"]).status.code(), Some(3));
+}
+
+fn keys(house: &House) {
+    let made = json(&house.run(&[
+        "key",
+        "create",
+        "acme",
+        "--name",
+        "reports",
+        "--read-only",
+        "--expires-in",
+        "1day",
+        "--json",
+    ]));
+    let (key, key_id) = (
+        made["api_key"].as_str().unwrap(),
+        made["key_id"].as_str().unwrap(),
+    );
+    let list = |key: &str| house.run(&["events", "list", "--api-key", key, "--json"]);
+    json(&list(key));
+    let publish = house.run(&["send", "Cargo.toml", "--api-key", key]);
+    assert_eq!(
+        publish.status.code(),
+        Some(4),
+        "a read-only key publishes nothing: {}",
+        text(&publish.stderr)
+    );
+
+    let listed = json(&house.run(&["key", "list", "acme", "--json"]));
+    let found = listed["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|found| found["key_id"] == key_id)
+        .unwrap()
+        .clone();
+    assert_eq!(found["name"], "reports");
+    assert!(!listed.to_string().contains(key), "a list shows no key");
+
+    json(&house.run(&["key", "revoke", "acme", key_id, "--json"]));
+    assert_eq!(
+        house.run(&["key", "revoke", "acme", key_id]).status.code(),
+        Some(3)
+    );
+    eventually("the revoked key is refused", || {
+        (list(key).status.code() == Some(4)).then_some(())
+    });
+    assert_eq!(house.run(&["key", "list", "nobody"]).status.code(), Some(3));
+}
