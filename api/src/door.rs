@@ -151,7 +151,7 @@ impl Door {
         } = self;
         let clock = state.clock.clone();
         let follow = time::follow(state.pool.clone(), move |now, round_trip| {
-            clock.set(now, round_trip)
+            clock.set(now, round_trip);
         });
         let touched = state.clone();
         let background = [

@@ -28,7 +28,12 @@ impl Client {
     }
 
     /// Sends JSON and reads the answer; any status but 2xx is an error.
-    pub(crate) async fn send(&self, method: Method, path: &str, body: String) -> anyhow::Result<serde_json::Value> {
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> anyhow::Result<serde_json::Value> {
         let request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base_url))

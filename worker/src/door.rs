@@ -147,7 +147,7 @@ impl Door {
             shutdown,
         } = self;
         let clock_task = tokio::spawn(time::follow(pool.clone(), move |now, round_trip| {
-            clock.set(now, round_trip)
+            clock.set(now, round_trip);
         }));
         let listener = tokio::spawn(listen(session_url, bell, shutdown.clone()));
         let upkeep = tokio::spawn(upkeep.run(shutdown.clone()));

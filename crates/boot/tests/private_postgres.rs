@@ -1,10 +1,8 @@
 //! The private PostgreSQL: it serves, it finds its data again, and it never outlives its owner.
 
 #![cfg(feature = "private-postgres")]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a helper process is told what to do through its environment"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail where it stands")]
+#![allow(clippy::disallowed_methods, reason = "a helper process is told what to do through its environment")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,4 @@
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -187,6 +186,5 @@ async fn answer(
     for (name, value) in headers {
         response = response.header(name, value);
     }
-    let response: Result<_, Infallible> = Ok(response.body(Full::new(Bytes::from(text))).unwrap());
-    Ok(response.unwrap_or_else(|never| match never {}))
+    Ok(response.body(Full::new(Bytes::from(text))).unwrap())
 }

@@ -15,9 +15,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vault", &["domain"]),
     ("egress", &["domain"]),
     ("api", &["domain", "store", "vault", "egress", "boot", "signing"]),
-    ("worker", &["domain", "store", "vault", "egress", "signing", "boot"]),
+    (
+        "worker",
+        &["domain", "store", "vault", "egress", "signing", "boot"],
+    ),
     ("receiver", &["domain", "store", "vault", "signing", "boot"]),
-    ("cli", &["api", "worker", "receiver", "store", "domain", "vault", "boot"]),
+    (
+        "cli",
+        &["api", "worker", "receiver", "store", "domain", "vault", "boot"],
+    ),
     ("testkit", &["domain", "store", "signing", "vault", "boot"]),
     ("bench", &["signing"]),
 ];
@@ -49,20 +55,35 @@ fn rooms() -> Vec<Room> {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
-    metadata["packages"].as_array().unwrap().iter().map(room).collect()
+    metadata["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(room)
+        .collect()
 }
 
 fn room(package: &Value) -> Room {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let of_kind = |wanted: &[Value]| {
         let dependencies = package["dependencies"].as_array().unwrap().iter();
-        dependencies.filter(|one| wanted.contains(&one["kind"])).map(|one| text(&one["name"])).collect()
+        dependencies
+            .filter(|one| wanted.contains(&one["kind"]))
+            .map(|one| text(&one["name"]))
+            .collect()
     };
     let manifest = text(&package["manifest_path"]);
     Room {
-        name: text(&package["name"]).strip_prefix("trunkline-").unwrap().to_owned(),
+        name: text(&package["name"])
+            .strip_prefix("trunkline-")
+            .unwrap()
+            .to_owned(),
         folder: Path::new(&manifest).parent().unwrap().display().to_string(),
         dependencies: of_kind(&[Value::Null, Value::from("build")]),
         dev_dependencies: of_kind(&[Value::from("dev")]),
@@ -70,14 +91,19 @@ fn room(package: &Value) -> Room {
 }
 
 fn internal(dependencies: &BTreeSet<String>) -> BTreeSet<&str> {
-    dependencies.iter().filter_map(|name| name.strip_prefix("trunkline-")).collect()
+    dependencies
+        .iter()
+        .filter_map(|name| name.strip_prefix("trunkline-"))
+        .collect()
 }
 
 #[test]
 fn every_arrow_between_rooms_is_drawn() {
     for room in rooms().iter().filter(|room| room.name != "tests") {
-        let (_, allowed) =
-            ARROWS.iter().find(|(name, _)| *name == room.name).unwrap_or_else(|| panic!("{} is in no drawing", room.name));
+        let (_, allowed) = ARROWS
+            .iter()
+            .find(|(name, _)| *name == room.name)
+            .unwrap_or_else(|| panic!("{} is in no drawing", room.name));
         let allowed: BTreeSet<&str> = allowed.iter().copied().collect();
         let known = internal(&room.dependencies);
         let undrawn: Vec<_> = known.difference(&allowed).collect();
@@ -88,13 +114,26 @@ fn every_arrow_between_rooms_is_drawn() {
 #[test]
 fn tests_of_a_room_add_nothing_but_the_testkit() {
     for room in rooms().iter().filter(|room| room.name != "tests") {
-        let allowed: BTreeSet<&str> =
-            ARROWS.iter().find(|(name, _)| *name == room.name).unwrap().1.iter().copied().chain(["testkit", &room.name]).collect();
+        let allowed: BTreeSet<&str> = ARROWS
+            .iter()
+            .find(|(name, _)| *name == room.name)
+            .unwrap()
+            .1
+            .iter()
+            .copied()
+            .chain(["testkit", &room.name])
+            .collect();
         let known = internal(&room.dev_dependencies);
         let undrawn: Vec<_> = known.difference(&allowed).collect();
-        assert!(undrawn.is_empty(), "the tests of {} must not know {undrawn:?}", room.name);
+        assert!(
+            undrawn.is_empty(),
+            "the tests of {} must not know {undrawn:?}",
+            room.name
+        );
     }
-    let ships_testkit = rooms().into_iter().find(|room| room.name != "tests" && room.dependencies.contains("trunkline-testkit"));
+    let ships_testkit = rooms()
+        .into_iter()
+        .find(|room| room.name != "tests" && room.dependencies.contains("trunkline-testkit"));
     assert!(ships_testkit.is_none(), "testkit is for tests only");
 }
 
@@ -103,13 +142,20 @@ fn reserved_libraries_stay_in_their_rooms() {
     for room in rooms().iter().filter(|room| room.name != "tests") {
         for (library, owners) in RESERVED {
             let uses = room.dependencies.contains(*library);
-            assert!(!uses || owners.contains(&room.name.as_str()), "{} must not use {library}", room.name);
+            assert!(
+                !uses || owners.contains(&room.name.as_str()),
+                "{} must not use {library}",
+                room.name
+            );
         }
     }
     for (name, absent) in ABSENT {
         let room = rooms().into_iter().find(|room| room.name == *name).unwrap();
         for library in *absent {
-            assert!(!room.dependencies.contains(*library), "{name} must do without {library}");
+            assert!(
+                !room.dependencies.contains(*library),
+                "{name} must do without {library}"
+            );
         }
     }
 }
@@ -131,7 +177,11 @@ fn what_sends_is_never_handed_a_pool() {
     let worker = rooms().into_iter().find(|room| room.name == "worker").unwrap();
     for file in rust_files(&Path::new(&worker.folder).join("src/attempt")) {
         let text = std::fs::read_to_string(&file).unwrap();
-        assert!(!text.contains("Pool") && !text.contains("PgConnection"), "{} could hold a transaction", file.display());
+        assert!(
+            !text.contains("Pool") && !text.contains("PgConnection"),
+            "{} could hold a transaction",
+            file.display()
+        );
     }
 }
 

@@ -1,5 +1,10 @@
 //! The worker through its door: a real PostgreSQL before it, real sockets behind it.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should fail where it stands"
+)]
+
 mod concurrency;
 mod crash;
 mod egress;

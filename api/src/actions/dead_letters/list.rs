@@ -62,6 +62,7 @@ pub(crate) struct DeadLetter {
 
 /// List dead letters
 #[utoipa::path(
+    operation_id = "listDeadLetters",
     get, path = "/v1/dead-letters", tag = "dead letters", security(("key" = [])), params(Parameters),
     responses(
         (status = 200, description = "A page.", body = DeadLetterPage, headers(("Link" = String, description = "`rel=\"next\"`: the next page"))),

@@ -58,6 +58,7 @@ pub(crate) struct Purged {
 ///
 /// They are due at once with a fresh attempt budget. Those whose payload was erased stay.
 #[utoipa::path(
+    operation_id = "requeueDeadLetters",
     post, path = "/v1/dead-letters/requeue", tag = "dead letters", security(("key" = [])),
     request_body = Selection,
     responses(
@@ -86,6 +87,7 @@ pub(crate) async fn requeue(
 ///
 /// They become CANCELLED and are dead letters no more; their history stays.
 #[utoipa::path(
+    operation_id = "purgeDeadLetters",
     post, path = "/v1/dead-letters/purge", tag = "dead letters", security(("key" = [])),
     request_body = Selection,
     responses(

@@ -40,6 +40,7 @@ pub(crate) struct Attempt {
 
 /// List an event's attempts
 #[utoipa::path(
+    operation_id = "listAttempts",
     get, path = "/v1/events/{event_id}/attempts", tag = "events", security(("key" = [])),
     params(("event_id" = String, Path, description = "evt_...")),
     responses(

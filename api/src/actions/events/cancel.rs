@@ -26,6 +26,7 @@ pub(crate) struct Cancelled {
 /// Every delivery that would still be attempted is cancelled; dead letters stay. One that is under way may reach its
 /// endpoint all the same.
 #[utoipa::path(
+    operation_id = "cancelEvent",
     delete, path = "/v1/events/{event_id}", tag = "events", security(("key" = [])),
     params(("event_id" = String, Path, description = "evt_...")),
     responses(

@@ -65,6 +65,7 @@ pub(crate) struct EventInList {
 ///
 /// Newest first, in pages. Go on with `next_token` until there is none.
 #[utoipa::path(
+    operation_id = "listEvents",
     get, path = "/v1/events", tag = "events", security(("key" = [])), params(Parameters),
     responses(
         (status = 200, description = "A page.", body = EventPage, headers(("Link" = String, description = "`rel=\"next\"`: the next page"))),

@@ -41,6 +41,7 @@ pub(crate) struct Published {
 /// and its deliveries are committed. After a 503 or a broken connection the event may be stored all the same; send it
 /// again with the same Idempotency-Key, and it is stored once.
 #[utoipa::path(
+    operation_id = "publishEvent",
     post, path = "/v1/events", tag = "events", security(("key" = [])),
     params(
         ("Trunkline-Event-Type" = Option<String>, Header, description = "What happened: 1-128 visible ASCII characters. Else the payload's string member `type`, else `event`"),

@@ -36,6 +36,7 @@ pub(crate) struct Change {
 /// Its failed deliveries, dead letters too, are due at once with a fresh budget; `attempts` counts on. A pause of the
 /// endpoint is passed.
 #[utoipa::path(
+    operation_id = "retryEvent",
     post, path = "/v1/events/{event_id}/retry", tag = "events", security(("key" = [])),
     params(("event_id" = String, Path, description = "evt_...")),
     responses(
@@ -60,6 +61,7 @@ pub(crate) async fn retry(
 ///
 /// `{"status":"PENDING"}` is the same as retry; an event takes no other change.
 #[utoipa::path(
+    operation_id = "changeEvent",
     patch, path = "/v1/events/{event_id}", tag = "events", security(("key" = [])),
     params(("event_id" = String, Path, description = "evt_...")),
     request_body = Change,

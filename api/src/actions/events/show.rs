@@ -63,6 +63,7 @@ pub(crate) struct Delivery {
 
 /// Show an event
 #[utoipa::path(
+    operation_id = "showEvent",
     get, path = "/v1/events/{event_id}", tag = "events", security(("key" = [])),
     params(("event_id" = String, Path, description = "evt_...")),
     responses(

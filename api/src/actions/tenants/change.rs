@@ -41,6 +41,7 @@ pub(crate) struct ChangedTenant {
 ///
 /// Address and secret of its endpoint named `default`; in effect within a second or two.
 #[utoipa::path(
+    operation_id = "changeOwnTenant",
     patch, path = "/v1/tenants/current", tag = "tenants", security(("key" = [])),
     request_body = TenantChange,
     responses(
@@ -63,6 +64,7 @@ pub(crate) async fn current(
 
 /// Change a tenant
 #[utoipa::path(
+    operation_id = "changeTenant",
     patch, path = "/v1/tenants/{tenant_id}", tag = "tenants", security(("key" = []), ("operator" = [])),
     params(("tenant_id" = String, Path, description = "The tenant; a tenant's key opens its own only")),
     request_body = TenantChange,

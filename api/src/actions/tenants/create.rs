@@ -49,6 +49,7 @@ pub(crate) struct CreatedTenant {
 
 /// Create a tenant
 #[utoipa::path(
+    operation_id = "createTenant",
     post, path = "/v1/tenants", tag = "tenants", security(("operator" = [])),
     request_body = TenantRequest,
     responses(

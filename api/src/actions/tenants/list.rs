@@ -38,6 +38,7 @@ pub(crate) struct TenantPage {
 
 /// List tenants
 #[utoipa::path(
+    operation_id = "listTenants",
     get, path = "/v1/tenants", tag = "tenants", security(("operator" = [])), params(Parameters),
     responses(
         (status = 200, description = "A page.", body = TenantPage, headers(("Link" = String, description = "`rel=\"next\"`: the next page"))),

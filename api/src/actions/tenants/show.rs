@@ -18,6 +18,7 @@ pub(crate) struct TenantAnswer {
 
 /// Show one's own tenant
 #[utoipa::path(
+    operation_id = "showOwnTenant",
     get, path = "/v1/tenants/current", tag = "tenants", security(("key" = [])),
     responses(
         (status = 200, description = "The tenant of the key.", body = TenantAnswer),
@@ -35,6 +36,7 @@ pub(crate) async fn current(
 
 /// Show a tenant
 #[utoipa::path(
+    operation_id = "showTenant",
     get, path = "/v1/tenants/{tenant_id}", tag = "tenants", security(("key" = []), ("operator" = [])),
     params(("tenant_id" = String, Path, description = "The tenant; a tenant's key opens its own only")),
     responses(

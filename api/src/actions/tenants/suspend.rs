@@ -23,6 +23,7 @@ pub(crate) struct SwitchedTenant {
 ///
 /// It publishes nothing and its deliveries wait; reading works. In effect within five seconds.
 #[utoipa::path(
+    operation_id = "suspendTenant",
     post, path = "/v1/tenants/{tenant_id}/suspend", tag = "tenants", security(("operator" = [])),
     params(("tenant_id" = String, Path, description = "The tenant")),
     responses(
@@ -43,6 +44,7 @@ pub(crate) async fn suspend(
 
 /// Resume a tenant
 #[utoipa::path(
+    operation_id = "resumeTenant",
     post, path = "/v1/tenants/{tenant_id}/resume", tag = "tenants", security(("operator" = [])),
     params(("tenant_id" = String, Path, description = "The tenant")),
     responses(

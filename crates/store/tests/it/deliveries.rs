@@ -263,7 +263,7 @@ async fn another_tenant_reaches_nothing() {
 #[tokio::test]
 async fn dead_letters_are_listed_requeued_and_purged() {
     let mut scene = Scene::new().await;
-    let mut dead = vec![
+    let mut dead = [
         scene.dead_letter().await,
         scene.dead_letter().await,
         scene.dead_letter().await,
