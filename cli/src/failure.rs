@@ -38,6 +38,19 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     error.chain().find_map(code_of).unwrap_or(1)
 }
 
+/// An error and its causes in one line. Many errors repeat their cause in their own text; it is said once.
+pub(crate) fn message(error: &anyhow::Error) -> String {
+    let mut message = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if message.is_empty() {
+            message = cause;
+        } else if !message.contains(&cause) {
+            message = format!("{message}: {cause}");
+        }
+    }
+    message
+}
+
 fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(failure) = cause.downcast_ref::<Failure>() {
         return Some(match failure {
@@ -84,6 +97,14 @@ mod tests {
             let error = Err::<(), _>(error).context("while trying").unwrap_err();
             assert_eq!(exit_code(&error), code, "{error:#}");
         }
+    }
+
+    #[test]
+    fn a_cause_that_was_told_is_not_told_again() {
+        let error = anyhow::anyhow!("refused")
+            .context("cannot connect: refused")
+            .context("starting");
+        assert_eq!(message(&error), "starting: cannot connect: refused");
     }
 
     #[test]

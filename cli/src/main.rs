@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 mod api_client;
+mod api_options;
 mod arguments;
 mod commands;
 mod dev;
 mod doors;
 mod failure;
+mod json_text;
 mod operator;
 mod output;
 mod private_files;

@@ -4,6 +4,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
+use crate::failure::message;
+
 /// Where results go, and in which form.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
@@ -61,10 +63,10 @@ impl Output {
     /// The last words of a command that did not work: one message, in the form that was asked for.
     pub(crate) fn failure(self, error: &anyhow::Error, code: u8) {
         if self.json {
-            let value = serde_json::json!({"error": format!("{error:#}"), "exit_code": code});
+            let value = serde_json::json!({"error": message(error), "exit_code": code});
             self.progress(&value.to_string());
         } else {
-            self.progress(&format!("trunkline: {error:#}"));
+            self.progress(&format!("trunkline: {}", message(error)));
         }
     }
 }

@@ -8,6 +8,7 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 
+use crate::failure::message;
 use crate::operator::{OperatorOptions, block_on};
 use crate::output::Output;
 use check::{Check, Verdict};
@@ -29,7 +30,7 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
         // Wrong settings are a finding like any other.
         Err(error) => {
             let advice = "correct what is named; the README lists every setting";
-            vec![Check::fail("settings", format!("{error:#}"), advice)]
+            vec![Check::fail("settings", message(&error), advice)]
         }
     };
     let failed = checks

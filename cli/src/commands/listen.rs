@@ -1,16 +1,16 @@
 //! `trunkline listen`: an endpoint on this machine that prints what is delivered to it.
 
-use std::io;
-
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use anyhow::Context as _;
 use clap::Args;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use trunkline_boot::listen::listen;
 use trunkline_boot::{Clock, Shutdown};
 
+use crate::json_text::indented;
 use crate::operator::block_on;
 use crate::output::{Output, printable};
 
@@ -115,7 +115,7 @@ fn to_json(time: &str, path: &str, headers: &HeaderMap, body: &[u8]) -> Value {
     })
 }
 
-/// For a person: indented if it is JSON, else as it came.
+/// For a person: the body indented if it is JSON, with every number and key as it came.
 fn describe(delivery: &Value, body: &[u8]) -> String {
     let text = |name: &str| match &delivery[name] {
         Value::Null => "-".to_owned(),
@@ -133,11 +133,9 @@ fn describe(delivery: &Value, body: &[u8]) -> String {
     for (name, value) in delivery["headers"].as_object().into_iter().flatten() {
         lines.push(format!("  {name}: {}", value.as_str().unwrap_or_default()));
     }
-    lines.push(pretty(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned()));
+    lines.push(match serde_json::from_slice::<&RawValue>(body) {
+        Ok(json) => indented(json.get()),
+        Err(_) => String::from_utf8_lossy(body).into_owned(),
+    });
     format!("{}\n", printable(&lines.join("\n")))
-}
-
-fn pretty(body: &[u8]) -> io::Result<String> {
-    let value: Value = serde_json::from_slice(body)?;
-    Ok(serde_json::to_string_pretty(&value)?)
 }

@@ -12,7 +12,7 @@ use clap::Args;
 use serde_json::json;
 use trunkline_boot::random::random_bytes;
 
-use crate::api_client::ApiOptions;
+use crate::api_options::ApiOptions;
 use crate::failure::Failure;
 use crate::output::Output;
 use publisher::Publisher;

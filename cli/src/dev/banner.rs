@@ -45,7 +45,8 @@ fn to_try(file: &DevFile, tenant_id: &str, api_key: &str, folder: &Path) -> Stri
         receiver_url,
         ..
     } = file;
-    let post = "curl -sS -X POST";
+    // Answers end without a newline, and would run into the prompt.
+    let (get, post) = ("curl -sS -w '\\n'", "curl -sS -w '\\n' -X POST");
     let publish = format!(
         "{post} {api_url}/v1/events -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' \
          -d '{{\"type\":\"order.paid\",\"order\":1001}}'"
@@ -60,16 +61,16 @@ fn to_try(file: &DevFile, tenant_id: &str, api_key: &str, folder: &Path) -> Stri
     format!(
         "\nTry it: publish an event, and see that the receiver got and verified it\n\n\
          \x20 {publish}\n\
-         \x20 curl -sS {receiver_url}/{tenant_id}/received -H 'Authorization: Bearer {api_key}'\n\
+         \x20 sleep 1; {get} {receiver_url}/{tenant_id}/received -H 'Authorization: Bearer {api_key}'\n\
          \x20 {program} events list{data_dir}\n\
          \n\
          The demonstration: switch the receiver off, publish, look (FAILED, attempts 1), switch it on, retry by hand, look\n\
          (DELIVERED, attempts 2). Left alone, the event is tried again by itself after 5 s, 5 min and so on.\n\n\
          \x20 {post} {receiver_url}/{tenant_id}/disable\n\
          \x20 EVENT=$({publish} | grep -o 'evt_[0-9a-f]*'); sleep 1\n\
-         \x20 curl -sS {api_url}/v1/events/$EVENT -H 'Authorization: Bearer {api_key}'\n\
+         \x20 {get} {api_url}/v1/events/$EVENT -H 'Authorization: Bearer {api_key}'\n\
          \x20 {post} {receiver_url}/{tenant_id}/enable\n\
          \x20 {post} {api_url}/v1/events/$EVENT/retry -H 'Authorization: Bearer {api_key}'; sleep 1\n\
-         \x20 curl -sS {api_url}/v1/events/$EVENT -H 'Authorization: Bearer {api_key}'\n"
+         \x20 {get} {api_url}/v1/events/$EVENT -H 'Authorization: Bearer {api_key}'\n"
     )
 }

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::house::{House, eventually, get, json, post, signal};
+use crate::house::House;
+use crate::http::{get, post};
+use crate::process::{eventually, json, signal};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -18,6 +20,7 @@ fn send_curl_line(line: &str) -> (u16, String) {
     while let Some(word) = words.next() {
         match word.as_str() {
             "-sS" => {}
+            "-w" => assert_eq!(words.next().as_deref(), Some("\\n")),
             "-X" => assert_eq!(words.next().as_deref(), Some("POST")),
             "-H" => {
                 let header = words.next().unwrap();

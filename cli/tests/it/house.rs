@@ -1,109 +1,19 @@
-//! Runs `trunkline`, and `trunkline dev` for as long as a test needs it.
+//! `trunkline dev` for as long as a test needs it.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::process::{eventually, feed, json, lines, signal, text, trunkline, wait};
+
 /// A start has initdb in it, on a machine that may be compiling beside.
 const START_PATIENCE: Duration = Duration::from_secs(90);
-const STOP_PATIENCE: Duration = Duration::from_secs(15);
 const LAST_LINE: &str = "Ctrl-C stops everything.";
-
-/// `trunkline` with an environment of its own: nothing of the developer's shell is heard.
-pub(crate) fn trunkline(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline"));
-    command
-        .env_clear()
-        .env("PATH", std::env!("PATH"))
-        .args(arguments)
-        .stdin(Stdio::null());
-    command
-}
-
-/// Runs it to its end.
-pub(crate) fn run(arguments: &[&str]) -> Output {
-    trunkline(arguments).output().unwrap()
-}
-
-/// Runs it to its end with something on its standard input.
-pub(crate) fn feed(command: &mut Command, input: &str) -> Output {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // It may end without reading all of it.
-    let _closed = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
-}
-
-/// What it printed, which must be JSON, after an end with exit code 0.
-pub(crate) fn json(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(&output.stdout)))
-}
-
-pub(crate) fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Lines of a pipe, as they come.
-pub(crate) fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
-    let (sender, receiver) = channel();
-    thread::spawn(move || {
-        BufReader::new(pipe)
-            .lines()
-            .map_while(Result::ok)
-            .try_for_each(|line| sender.send(line))
-    });
-    receiver
-}
-
-/// Asks until `look` has something, for ten seconds at most.
-pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(
-            started.elapsed() < Duration::from_secs(10),
-            "{what} did not happen in 10 s"
-        );
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Sends a signal, such as `TERM`.
-pub(crate) fn signal(pid: u32, name: &str) -> bool {
-    let status = Command::new("kill")
-        .args(["-s", name, &pid.to_string()])
-        .stderr(Stdio::null())
-        .status();
-    status.unwrap().success()
-}
-
-/// Waits for a process's end, with a bound.
-pub(crate) fn wait(child: &mut Child) -> ExitStatus {
-    let started = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        assert!(
-            started.elapsed() < STOP_PATIENCE,
-            "the process did not stop in {STOP_PATIENCE:?}"
-        );
-        thread::sleep(Duration::from_millis(10));
-    }
-}
 
 /// A running `trunkline dev` on free ports.
 pub(crate) struct House {
@@ -219,42 +129,4 @@ impl Drop for House {
             let _status = self.child.wait();
         }
     }
-}
-
-/// GET with an optional key: status and body.
-pub(crate) fn get(url: &str, key: Option<&str>) -> (u16, String) {
-    let mut request = agent().get(url);
-    if let Some(key) = key {
-        request = request.header("authorization", format!("Bearer {key}"));
-    }
-    answer(request.call())
-}
-
-/// POST with headers: status and body.
-pub(crate) fn post(url: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
-    let mut request = agent().post(url);
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    answer(if body.is_empty() {
-        request.send_empty()
-    } else {
-        request.send(body)
-    })
-}
-
-fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .proxy(None)
-        .build()
-        .new_agent()
-}
-
-fn answer(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> (u16, String) {
-    let mut answer = answer.unwrap();
-    (
-        answer.status().as_u16(),
-        answer.body_mut().read_to_string().unwrap(),
-    )
 }

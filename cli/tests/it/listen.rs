@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::house::{House, eventually, feed, json, lines, signal, trunkline, wait};
+use crate::house::House;
+use crate::process::{eventually, feed, json, lines, signal, trunkline, wait};
 
 #[test]
 fn listen_prints_what_is_delivered_and_answers_as_told() {

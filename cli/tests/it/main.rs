@@ -7,8 +7,10 @@
 
 mod dev;
 mod house;
+mod http;
 mod listen;
 mod operators;
+mod process;
 mod publishing;
 mod refusals;
 mod signals;

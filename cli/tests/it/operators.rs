@@ -1,4 +1,5 @@
-use crate::house::{House, eventually, json, text};
+use crate::house::House;
+use crate::process::{eventually, json, text};
 
 #[test]
 fn operators_work_straight_on_the_database() {

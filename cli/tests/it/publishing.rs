@@ -1,6 +1,7 @@
 use serde_json::Value;
 
-use crate::house::{House, feed, json, text};
+use crate::house::House;
+use crate::process::{feed, json, text};
 
 #[test]
 fn tenants_publish_and_read_through_the_binary() {
@@ -23,6 +24,15 @@ fn one_event(house: &House) {
         human.contains("DELIVERED") && human.contains("order.paid"),
         "{human}"
     );
+
+    // Shown as it was sent, which no JSON parser would manage.
+    let exact = house.send(r#"{"z":1e400,"a":1.00}"#);
+    let shown = text(
+        &house
+            .run(&["events", "show", exact["event_id"].as_str().unwrap()])
+            .stdout,
+    );
+    assert!(shown.contains("{\n  \"z\": 1e400,\n  \"a\": 1.00\n}"), "{shown}");
 
     // The same key makes the same event.
     let twice = || {

@@ -4,7 +4,8 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::house::{House, run, text, trunkline};
+use crate::house::House;
+use crate::process::{run, text, trunkline};
 
 fn assert_refused(output: &Output, code: i32, says: &str) {
     let stderr = text(&output.stderr);

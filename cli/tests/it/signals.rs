@@ -1,8 +1,11 @@
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::process::Stdio;
 use std::time::Instant;
 
-use crate::house::{House, get, run, signal, text, trunkline, wait};
+use crate::house::House;
+use crate::http::get;
+use crate::process::{feed, json, run, signal, text, trunkline, wait};
 
 #[test]
 fn interrupt_and_hangup_stop_everything_within_seconds() {
@@ -48,4 +51,20 @@ fn a_stop_during_the_start_leaves_nothing() {
     let house = House::start(&data, &[]);
     assert_eq!(get(&format!("{}/readyz", house.get("admin_url")), None).0, 200);
     house.stop_by("TERM");
+}
+
+#[test]
+fn an_endpoint_that_hangs_does_not_hold_up_a_stop() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::start(&folder.path().join("data"), &[]);
+    let made = json(&house.run(&["tenant", "create", "silent", "--target-url", &url, "--json"]));
+    let mut send = house.command(&["send", "--json", "--api-key", made["api_key"].as_str().unwrap()]);
+    json(&feed(&mut send, "{}"));
+    // The attempt is under way once it has connected.
+    let _connection = silent.accept().unwrap();
+    let asked = Instant::now();
+    house.stop_by("TERM");
+    assert!(asked.elapsed().as_secs() < 8, "{:?}", asked.elapsed());
 }

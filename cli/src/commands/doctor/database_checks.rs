@@ -7,6 +7,7 @@ use trunkline_store::schema::{self, SchemaState};
 use trunkline_store::{PgConnection, Purpose, StoreError, partitions, time};
 
 use super::check::{Check, Verdict};
+use crate::failure::message;
 use crate::operator::connect;
 
 /// The first version with everything the schema uses.
@@ -26,7 +27,7 @@ pub(super) async fn all(settings: &Settings) -> Vec<Check> {
         Err(error) => {
             let advice =
                 "is PostgreSQL running, and are host, user, password and database in database.url right?";
-            return vec![Check::fail("database", format!("{error:#}"), advice)];
+            return vec![Check::fail("database", message(&error), advice)];
         }
     };
     let mut checks = Vec::new();

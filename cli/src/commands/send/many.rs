@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::PAYLOAD_BYTES_MAX;
 use super::publisher::{Accepted, Publisher};
-use crate::failure::Failure;
+use crate::failure::{Failure, message};
 use crate::output::Output;
 
 const TICK: Duration = Duration::from_millis(200);
@@ -128,9 +128,9 @@ fn tell(results: &Receiver<Outcome>, stop: &AtomicBool, output: Output) -> anyho
             Err(error) => {
                 refused += 1;
                 output.ticker("");
-                output.progress(&format!("line {line}: {error:#}"));
+                output.progress(&format!("line {line}: {}", message(&error)));
                 if output.is_json() {
-                    output.line(&json!({"line": line, "error": format!("{error:#}")}).to_string())?;
+                    output.line(&json!({"line": line, "error": message(&error)}).to_string())?;
                 }
                 if matches!(
                     error.downcast_ref(),

@@ -4,6 +4,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use serde_json::Value;
 
 use crate::api_client::{Client, Reply};
 use crate::failure::Failure;
@@ -82,7 +83,7 @@ fn is_broken(error: &anyhow::Error) -> bool {
 }
 
 fn accepted(reply: &Reply) -> anyhow::Result<Accepted> {
-    let answer = reply.json()?;
+    let answer: Value = reply.json()?;
     let text = |name: &str| {
         answer[name]
             .as_str()

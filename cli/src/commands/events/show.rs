@@ -1,0 +1,82 @@
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use trunkline_domain::EventId;
+
+use super::shown;
+use crate::api_client::Client;
+use crate::json_text::indented;
+use crate::output::{Output, printable, table};
+
+/// The api's answer, kept as it came: payloads hold numbers that no parser keeps.
+#[derive(Deserialize)]
+struct EventAnswer {
+    event: Box<RawValue>,
+}
+
+/// What a person is shown of an event.
+#[derive(Deserialize)]
+struct Event {
+    event_id: Value,
+    status: Value,
+    #[serde(rename = "type")]
+    event_type: Value,
+    attempts: Value,
+    created_at: Value,
+    last_attempt_at: Value,
+    next_attempt_at: Value,
+    target_url: Value,
+    error_message: Value,
+    payload: Option<Box<RawValue>>,
+}
+
+pub(super) fn run(client: &Client, event_id: EventId, output: Output) -> anyhow::Result<()> {
+    let EventAnswer { event } = client.get(&format!("/v1/events/{event_id}"), &[])?.json()?;
+    let mut attempts: Value = client
+        .get(&format!("/v1/events/{event_id}/attempts"), &[])?
+        .json()?;
+    let attempts = attempts["attempts"].take();
+    if output.is_json() {
+        return output.line(&format!("{{\"event\":{event},\"attempts\":{attempts}}}"));
+    }
+    output.line(&printable(&describe(
+        &serde_json::from_str(event.get())?,
+        &attempts,
+    )))
+}
+
+fn describe(event: &Event, attempts: &Value) -> String {
+    let fields = [
+        ("event", &event.event_id),
+        ("status", &event.status),
+        ("type", &event.event_type),
+        ("attempts", &event.attempts),
+        ("created", &event.created_at),
+        ("last attempt", &event.last_attempt_at),
+        ("next attempt", &event.next_attempt_at),
+        ("target", &event.target_url),
+        ("error", &event.error_message),
+    ];
+    let mut parts: Vec<String> = vec![
+        fields
+            .map(|(name, value)| format!("{name:<13}{}", shown(value)))
+            .join("\n"),
+    ];
+    let rows: Vec<[String; 5]> = attempts
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|attempt| {
+            ["number", "started_at", "status_code", "outcome", "error"].map(|name| shown(&attempt[name]))
+        })
+        .collect();
+    if !rows.is_empty() {
+        parts.push(table(["ATTEMPT", "STARTED", "CODE", "OUTCOME", "ERROR"], &rows));
+    }
+    let payload = event
+        .payload
+        .as_ref()
+        .map_or("erased".to_owned(), |payload| indented(payload.get()));
+    parts.push(format!("payload\n{payload}"));
+    parts.join("\n\n")
+}
