@@ -4,19 +4,20 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::house::House;
-use crate::process::{eventually, feed, json, lines, signal, trunkline, wait};
+use crate::process::{Running, eventually, feed, json, lines, signal, trunkline, wait};
 
 #[test]
 fn listen_prints_what_is_delivered_and_answers_as_told() {
     let folder = tempfile::tempdir().unwrap();
     let house = House::start(&folder.path().join("data"), &[]);
-    let mut listener = trunkline(&["listen", "--port", "0", "--status", "503", "--json"])
+    let listener = trunkline(&["listen", "--port", "0", "--status", "503", "--json"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let printed = lines(listener.stdout.take().unwrap());
-    let said = lines(listener.stderr.take().unwrap());
+    let mut listener = Running(listener);
+    let printed = lines(listener.0.stdout.take().unwrap());
+    let said = lines(listener.0.stderr.take().unwrap());
     let patience = Duration::from_secs(20);
     let first = said.recv_timeout(patience).unwrap();
     let url = first
@@ -42,7 +43,7 @@ fn listen_prints_what_is_delivered_and_answers_as_told() {
         let shown = json(&house.run(&["events", "show", event_id, "--api-key", key, "--json"]));
         (shown["event"]["status"] == "FAILED").then_some(())
     });
-    signal(listener.id(), "TERM");
-    assert!(wait(&mut listener).success());
+    signal(listener.0.id(), "TERM");
+    assert!(wait(&mut listener.0).success());
     house.stop_by("TERM");
 }

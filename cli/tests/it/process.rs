@@ -99,3 +99,14 @@ pub(crate) fn wait(child: &mut Child) -> ExitStatus {
         thread::sleep(Duration::from_millis(10));
     }
 }
+
+/// A process that does not outlive its test, even one that fails.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ended = self.0.kill();
+        let _status = self.0.wait();
+    }
+}

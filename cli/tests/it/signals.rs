@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::house::House;
 use crate::http::get;
-use crate::process::{feed, json, run, signal, text, trunkline, wait};
+use crate::process::{Running, feed, json, run, signal, text, trunkline, wait};
 
 #[test]
 fn interrupt_and_hangup_stop_everything_within_seconds() {
@@ -25,7 +25,7 @@ fn interrupt_and_hangup_stop_everything_within_seconds() {
 fn a_stop_during_the_start_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let mut child = trunkline(&[
+    let child = trunkline(&[
         "dev",
         "--api-port",
         "0",
@@ -40,12 +40,13 @@ fn a_stop_during_the_start_leaves_nothing() {
     .stderr(Stdio::piped())
     .spawn()
     .unwrap();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut child = Running(child);
+    let mut stderr = BufReader::new(child.0.stderr.take().unwrap());
     let mut first = String::new();
     stderr.read_line(&mut first).unwrap();
     assert!(first.contains("starting a private one"), "{first}");
-    signal(child.id(), "TERM");
-    wait(&mut child);
+    signal(child.0.id(), "TERM");
+    wait(&mut child.0);
     assert!(!data.join("dev.json").exists());
     // PostgreSQL is gone too: the folder is free at once.
     let house = House::start(&data, &[]);
