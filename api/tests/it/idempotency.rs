@@ -1,0 +1,109 @@
+//! Idempotency-Key: one event, whoever asks how often.
+
+use std::collections::HashSet;
+
+use http::Method;
+use trunkline_testkit::{Client, Reply};
+
+use crate::house::{Door, House, problem};
+
+async fn publish(client: &Client, key: &str, body: &'static str) -> Reply {
+    let headers = [("content-type", "application/json"), ("idempotency-key", key)];
+    client.send(Method::POST, "/v1/events", body, &headers).await
+}
+
+#[tokio::test]
+async fn the_same_key_and_body_get_the_first_answer_again() {
+    let house = House::new().await;
+    let first = publish(&house.client, "k-1", r#"{"a":1}"#).await;
+    assert_eq!((first.status, first.header("idempotency-replayed")), (201, ""));
+    let again = publish(&house.client, "k-1", r#"{"a":1}"#).await;
+    assert_eq!(
+        (again.status, again.header("idempotency-replayed")),
+        (201, "true")
+    );
+    assert_eq!(again.body, first.body);
+    problem(
+        &publish(&house.client, "k-1", r#"{"a":2}"#).await,
+        422,
+        "idempotency_key_reused",
+    );
+    assert_eq!(
+        publish(&house.client, "k-2", r#"{"a":1}"#)
+            .await
+            .header("idempotency-replayed"),
+        ""
+    );
+    assert_eq!(house.stored().await, "2 2 2 2 1 1");
+}
+
+#[tokio::test]
+async fn a_key_belongs_to_its_tenant() {
+    let house = House::new().await;
+    let (_, other) = house.tenant("globex").await;
+    publish(&house.client, "k", r#"{"a":1}"#).await;
+    let theirs = publish(&other, "k", r#"{"a":2}"#).await;
+    assert_eq!((theirs.status, theirs.header("idempotency-replayed")), (201, ""));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_at_once_on_two_replicas_make_one_event() {
+    let house = House::new().await;
+    let replica = Door::start(&house.settings).await;
+    let other = Client::local(replica.port).bearer(&house.acme.api_key);
+    let asking =
+        (0..50).map(|number| publish(if number % 2 == 0 { &house.client } else { &other }, "k", "{}"));
+    let replies = futures_util::future::join_all(asking).await;
+    let ids: HashSet<_> = replies
+        .iter()
+        .filter(|reply| reply.status == 201)
+        .map(|reply| reply.body.clone())
+        .collect();
+    assert_eq!(ids.len(), 1);
+    for reply in replies.iter().filter(|reply| reply.status != 201) {
+        problem(reply, 409, "idempotency_key_in_use");
+    }
+    let first = replies
+        .iter()
+        .filter(|reply| reply.status == 201 && reply.header("idempotency-replayed").is_empty());
+    assert_eq!(first.count(), 1, "one made it, the others were told so");
+    assert_eq!(house.stored().await, "1 1 1 1 1 1");
+    replica.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_that_another_transaction_holds_is_in_use() {
+    let house = House::new().await;
+    let mut holder = house.database.connect().await;
+    let hold = format!(
+        "BEGIN; INSERT INTO trunkline.idempotency_keys VALUES ({}, 'acme', 'k', decode(repeat('00', 32), 'hex'), gen_random_uuid(), now() + interval '1 day')",
+        house.acme.lane.number()
+    );
+    trunkline_testkit::run(&mut holder, &hold).await;
+    let (held, free) = tokio::join!(
+        publish(&house.client, "k", "{}"),
+        publish(&house.client, "other", "{}")
+    );
+    assert!(matches!(held.status, 409 | 503), "{}", held.status);
+    assert_eq!(held.header("retry-after"), "1");
+    assert!(matches!(free.status, 201 | 503), "{}", free.status);
+    trunkline_testkit::run(&mut holder, "ROLLBACK").await;
+    let then = trunkline_testkit::eventually("the key is free", async || {
+        let reply = publish(&house.client, "k", "{}").await;
+        (reply.status == 201).then_some(reply)
+    });
+    assert_eq!(then.await.status, 201);
+}
+
+#[tokio::test]
+async fn an_expired_key_makes_a_new_event() {
+    let house = House::new().await;
+    let first = publish(&house.client, "k", r#"{"a":1}"#).await;
+    house
+        .database
+        .execute("UPDATE trunkline.idempotency_keys SET expires_at = now() - interval '1 second'")
+        .await;
+    let second = publish(&house.client, "k", r#"{"a":2}"#).await;
+    assert_eq!((second.status, second.header("idempotency-replayed")), (201, ""));
+    assert_ne!(second.body, first.body);
+}

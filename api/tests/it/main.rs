@@ -1,0 +1,18 @@
+//! The api through its door: real sockets before it, a real PostgreSQL behind it.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should fail where it stands"
+)]
+
+mod bad_input;
+mod dead_letters;
+mod description;
+mod history;
+mod house;
+mod idempotency;
+mod isolation;
+mod keys;
+mod overload;
+mod publishing;
+mod steering;
+mod tenants;
