@@ -1,8 +1,14 @@
 //! The private PostgreSQL: it serves, it finds its data again, and it never outlives its owner.
 
 #![cfg(feature = "private-postgres")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail where it stands")]
-#![allow(clippy::disallowed_methods, reason = "a helper process is told what to do through its environment")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should fail where it stands"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a helper process is told what to do through its environment"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -101,6 +107,31 @@ async fn a_server_that_crashed_starts_again() {
         .await
         .unwrap()
         .stop();
+}
+
+#[tokio::test]
+async fn a_folder_of_others_is_refused_and_left_as_it_is() {
+    let folder = folder();
+    fs::write(folder.path().join("passwd"), "").unwrap();
+    let before = fs::metadata(folder.path()).unwrap().permissions();
+    let refused = PrivatePostgres::start(persistent(folder.path()))
+        .await
+        .unwrap_err();
+    assert!(matches!(refused, PrivatePostgresError::NotOurs(_)), "{refused}");
+    assert_eq!(fs::metadata(folder.path()).unwrap().permissions(), before);
+}
+
+#[tokio::test]
+async fn data_of_another_major_version_are_refused_with_advice() {
+    let folder = folder();
+    let server = PrivatePostgres::start(persistent(folder.path())).await.unwrap();
+    let version = server.folder().join("postgres/PG_VERSION");
+    server.stop();
+    fs::write(version, "14\n").unwrap();
+    let refused = PrivatePostgres::start(persistent(folder.path()))
+        .await
+        .unwrap_err();
+    assert!(refused.to_string().contains("PostgreSQL 14"), "{refused}");
 }
 
 #[tokio::test]

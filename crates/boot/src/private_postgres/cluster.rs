@@ -1,9 +1,10 @@
 //! The data of a server: made once, then found again.
 
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
@@ -14,6 +15,9 @@ use super::{Kind, PrivatePostgresError};
 
 /// Superuser and database alike.
 const NAME: &str = "trunkline";
+
+/// How long a server may take that is on its way out.
+const ENDING_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How much of the server's log an error shows.
 const LOG_LINES: usize = 15;
@@ -33,6 +37,7 @@ impl Cluster {
         // The password is written last, so that a start that was cut short begins again.
         if let Ok(password) = fs::read_to_string(&password_file) {
             let cluster = Self { place, password };
+            cluster.refuse_other_version(programs)?;
             cluster.refuse_if_in_use()?;
             return Ok(cluster);
         }
@@ -93,20 +98,49 @@ impl Cluster {
         self.data().join("postmaster.pid")
     }
 
+    fn refuse_other_version(&self, programs: &Programs) -> Result<(), PrivatePostgresError> {
+        let data = fs::read_to_string(self.data().join("PG_VERSION"))
+            .unwrap_or_default()
+            .trim()
+            .to_owned();
+        if data.is_empty() || programs.version().split('.').next() == Some(data.as_str()) {
+            return Ok(());
+        }
+        let programs = programs.version().to_owned();
+        Err(PrivatePostgresError::OtherVersion {
+            folder: self.data(),
+            data,
+            programs,
+        })
+    }
+
     /// A pid file whose process is gone is left from a crash; the server clears it away by itself. One that is left over
     /// is not "ready" for us either, so it goes now.
     fn refuse_if_in_use(&self) -> Result<(), PrivatePostgresError> {
         let Ok(text) = fs::read_to_string(self.pid_file()) else {
             return Ok(());
         };
-        let pid = text.lines().next().and_then(|line| line.trim().parse().ok());
-        match pid {
-            Some(pid) if kill(Pid::from_raw(pid), None).is_ok() => Err(PrivatePostgresError::InUse {
-                folder: self.data(),
-                pid,
-            }),
-            _ => fs::remove_file(self.pid_file())
-                .map_err(|source| PrivatePostgresError::io("removing a pid file left from a crash", source)),
+        let pid: Option<i32> = text.lines().next().and_then(|line| line.trim().parse().ok());
+        let is_alive = |pid: i32| kill(Pid::from_raw(pid), None).is_ok();
+        if let Some(pid) = pid {
+            // The server of an owner that was killed a moment ago is just being stopped by its guard.
+            let patience = Instant::now();
+            while is_alive(pid) && patience.elapsed() < ENDING_PATIENCE {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            if is_alive(pid) {
+                return Err(PrivatePostgresError::InUse {
+                    folder: self.data(),
+                    pid,
+                });
+            }
+        }
+        match fs::remove_file(self.pid_file()) {
+            Err(source) if source.kind() != ErrorKind::NotFound => Err(PrivatePostgresError::io(
+                "removing a pid file left from a crash",
+                source,
+            )),
+            _ => Ok(()),
         }
     }
 

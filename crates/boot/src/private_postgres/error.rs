@@ -27,6 +27,23 @@ pub enum PrivatePostgresError {
         /// That server's process.
         pid: i32,
     },
+    /// The folder holds files of others, which must not be made the server's.
+    #[error("{} holds other files; choose an empty folder, or one of an earlier start, with --data-dir", .0.display())]
+    NotOurs(PathBuf),
+    /// The data were made by another major version.
+    #[error(
+        "the data in {} were made by PostgreSQL {data}, and the programs found are {programs}; put the programs of \
+         PostgreSQL {data} on PATH, or choose another --data-dir",
+        .folder.display()
+    )]
+    OtherVersion {
+        /// The data.
+        folder: PathBuf,
+        /// The version that made them.
+        data: String,
+        /// The version of the programs.
+        programs: String,
+    },
     /// The process is root, PostgreSQL refuses root, and there is no other user to run it as.
     #[error(
         "PostgreSQL does not run as root, and there is neither a user `postgres` nor `nobody`; run as another user"

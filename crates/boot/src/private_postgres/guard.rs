@@ -19,6 +19,7 @@ exec 3<&0 </dev/null
 "$@" >>"$log" 2>&1 3<&- &
 server=$!
 (
+    trap - TERM
     while read -r _ <&3; do :; done
     kill -INT "$server" 2>/dev/null
     for _ in 1 2 3 4 5 6 7 8 9 10; do sleep 1; kill -0 "$server" 2>/dev/null || exit 0; done

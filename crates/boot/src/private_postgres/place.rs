@@ -36,6 +36,7 @@ impl Place {
                 std::env::temp_dir().join(format!("trunkline-postgres-{}-{number:016x}", std::process::id()))
             }
         };
+        refuse_files_of_others(&wanted)?;
         let place = Self {
             folder: reachable(wanted, owner.as_ref())?,
             owner,
@@ -90,6 +91,32 @@ impl Place {
             PrivatePostgresError::io(format!("giving {} to {}", path.display(), owner.name), source)
         })
     }
+}
+
+/// Everything that a data folder of ours can hold, `trunkline dev`'s own files among it.
+const OUR_FILES: [&str; 10] = [
+    "password",
+    "initial-password",
+    "port",
+    "postgres",
+    "postgres.log",
+    "programs",
+    "lock",
+    "credentials.json",
+    "dev.json",
+    ".gitignore",
+];
+
+/// A folder given by mistake, such as `/etc`, must not change its owner.
+fn refuse_files_of_others(folder: &Path) -> Result<(), PrivatePostgresError> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Ok(());
+    };
+    let is_ours = |name: &std::ffi::OsStr| OUR_FILES.iter().any(|ours| name == *ours);
+    if entries.flatten().all(|entry| is_ours(&entry.file_name())) {
+        return Ok(());
+    }
+    Err(PrivatePostgresError::NotOurs(folder.to_owned()))
 }
 
 fn unprivileged_user() -> Result<Option<User>, PrivatePostgresError> {
