@@ -79,7 +79,7 @@ async fn filters_find_what_they_name_and_tokens_belong_to_them() {
         [by_status[2].clone(), by_status[0].clone()]
     );
     assert_eq!(ids("status=DELIVERED").await, [by_status[1].clone()]);
-    assert_eq!(ids("status=PENDING").await, [pending.clone()]);
+    assert_eq!(ids("status=PENDING").await, std::slice::from_ref(&pending));
     assert_eq!(ids("status=UNROUTED").await, [""; 0]);
     assert_eq!(ids("type=kind.dead").await, [by_status[2].clone()]);
     assert_eq!(ids("type=kind.dead&status=PENDING").await, [""; 0]);
