@@ -64,26 +64,17 @@ pub(crate) struct OperatorKeys(Vec<[u8; 32]>);
 
 impl OperatorKeys {
     pub(crate) fn new(keys: &[SecretString]) -> Self {
-        Self(
-            keys.iter()
-                .map(|key| Sha256::digest(key.expose_secret()).into())
-                .collect(),
-        )
+        Self(keys.iter().map(|key| Sha256::digest(key.expose_secret()).into()).collect())
     }
 
     fn contains(&self, key: &str) -> bool {
         let presented: [u8; 32] = Sha256::digest(key).into();
-        self.0
-            .iter()
-            .fold(Choice::from(0), |found, known| found | known.ct_eq(&presented))
-            .into()
+        self.0.iter().fold(Choice::from(0), |found, known| found | known.ct_eq(&presented)).into()
     }
 }
 
 async fn identify(request: &HttpRequest) -> Result<Caller, Problem> {
-    let state = request
-        .app_data::<web::Data<State>>()
-        .ok_or_else(|| Problem::internal("no state"))?;
+    let state = request.app_data::<web::Data<State>>().ok_or_else(|| Problem::internal("no state"))?;
     let key = bearer(request).ok_or_else(Problem::unauthenticated)?;
     if state.operators.contains(key) {
         return Ok(Caller::Operator);
@@ -97,9 +88,7 @@ async fn identify(request: &HttpRequest) -> Result<Caller, Problem> {
 fn bearer(request: &HttpRequest) -> Option<&str> {
     let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, key) = value.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then(|| key.trim_start_matches(' '))
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim_start_matches(' '))
 }
 
 async fn tenant(request: &HttpRequest) -> Result<KeyOwner, Problem> {
@@ -140,8 +129,5 @@ extract!(Writer, |request| {
 });
 extract!(Operator, |request| match identify(&request).await? {
     Caller::Operator => Ok(Self),
-    Caller::Tenant(_) => Err(Problem::forbidden(
-        "operator_only",
-        "This route needs an operator's key."
-    )),
+    Caller::Tenant(_) => Err(Problem::forbidden("operator_only", "This route needs an operator's key.")),
 });

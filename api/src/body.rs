@@ -50,9 +50,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
         Box::pin(async move {
             let payload = payload.await.map_err(|_| Problem::broken_body())?;
             let bytes = read(&request, payload, JSON_BYTES_MAX).await?;
-            serde_json::from_slice(&bytes)
-                .map(Json)
-                .map_err(|error| Problem::unusable_body(&error))
+            serde_json::from_slice(&bytes).map(Json).map_err(|error| Problem::unusable_body(&error))
         })
     }
 }
@@ -60,9 +58,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
 fn check_type(request: &HttpRequest) -> Result<(), Problem> {
     let content_type = header(request, &CONTENT_TYPE).unwrap_or_default();
     let mut parts = content_type.split(';').map(str::trim);
-    let is_json = parts
-        .next()
-        .is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
+    let is_json = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
     let is_utf8 = parts.all(|parameter| match parameter.split_once('=') {
         Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
             value.trim_matches('"').eq_ignore_ascii_case("utf-8")

@@ -4,6 +4,7 @@ use std::io;
 use std::net::TcpListener;
 use std::time::Duration;
 
+use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use secrecy::ExposeSecret;
 use trunkline_boot::{BindError, Clock, ReadinessCheck, Settings, SettingsError, Shutdown, listen};
@@ -16,9 +17,9 @@ use trunkline_vault::{KeysRefused, Vault};
 use crate::auth::{KeyCache, OperatorKeys};
 use crate::ingest::{self, Flusher, Flushers};
 use crate::rate::Rates;
-use crate::routes;
 use crate::state::State;
 use crate::waker::Waker;
+use crate::{frame, routes};
 
 /// How long a stop waits for requests that have begun, in seconds; orchestrators tend to kill after 30.
 const DRAIN_SECONDS: u64 = 20;
@@ -37,6 +38,9 @@ const LINGER: Duration = Duration::from_secs(5);
 
 /// Connections per thread; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 4_096;
+
+/// Fewer days of partitions ahead than this, and the api is not ready: publishing would soon fail.
+const PARTITIONS_AHEAD_MIN: i32 = 2;
 
 /// Why an api does not start.
 #[derive(Debug, thiserror::Error)]
@@ -77,10 +81,7 @@ pub struct Door {
 pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, BuildError> {
     let url = settings.require_database_url()?.expose_secret();
     let keys = settings.require_secrets_keys()?.iter();
-    let vault = Vault::new(
-        keys.map(|key| (key.id.clone(), *key.key.expose_secret()))
-            .collect(),
-    )?;
+    let vault = Vault::new(keys.map(|key| (key.id.clone(), *key.key.expose_secret())).collect())?;
     schema::require_current(&mut pool::connect(url, Purpose::Request).await?).await?;
     let connections = settings.database.max_connections;
     let pool = pool::open(url, Purpose::Request, connections)?;
@@ -120,7 +121,7 @@ impl Door {
         self.port
     }
 
-    /// What must hold for it to be of use: the database answers, and today has a partition.
+    /// What must hold for it to be of use: the database answers, and the coming days have partitions.
     pub fn readiness(&self) -> Vec<ReadinessCheck> {
         let pool = self.state.pool.clone();
         vec![ReadinessCheck::new("database", move || {
@@ -128,8 +129,8 @@ impl Door {
             async move {
                 let mut connection = pool.acquire().await.map_err(|error| error.to_string())?;
                 match partitions::days_ahead(&mut connection).await {
-                    Ok(days) if days >= 0 => Ok(()),
-                    Ok(_) => Err("today has no partition; run `trunkline migrate`".to_owned()),
+                    Ok(days) if days >= PARTITIONS_AHEAD_MIN => Ok(()),
+                    Ok(days) => Err(format!("only {days} days of partitions ahead; run `trunkline migrate`")),
                     Err(error) => Err(error.to_string()),
                 }
             }
@@ -142,13 +143,7 @@ impl Door {
     /// # Errors
     /// When the listener fails.
     pub async fn run_until_stopped(self) -> io::Result<()> {
-        let Self {
-            listener,
-            port,
-            state,
-            flushers,
-            shutdown,
-        } = self;
+        let Self { listener, port, state, flushers, shutdown } = self;
         let clock = state.clock.clone();
         let follow = time::follow(state.pool.clone(), move |now, round_trip| {
             clock.set(now, round_trip);
@@ -159,24 +154,23 @@ impl Door {
             tokio::spawn(async move { touched.keys.touch(&touched.pool, &touched.clock).await }),
             tokio::spawn(state.waker.clone().run(state.pool.clone())),
         ];
-        let flusher = Flusher {
-            pool: state.pool.clone(),
-            clock: state.clock.clone(),
-            waker: state.waker.clone(),
-        };
+        let flusher =
+            Flusher { pool: state.pool.clone(), clock: state.clock.clone(), waker: state.waker.clone() };
         let flushers = tokio::spawn(flushers.run(flusher));
-        let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(routes::all))
-            .disable_signals()
-            .shutdown_signal(async move {
-                shutdown.requested().await;
-                tokio::time::sleep(GRACE).await;
-            })
-            .shutdown_timeout(DRAIN_SECONDS)
-            .client_request_timeout(HEAD_TIMEOUT)
-            .client_disconnect_timeout(LINGER)
-            .keep_alive(IDLE_TIMEOUT)
-            .max_connections(CONNECTIONS_MAX)
-            .listen(listener)?;
+        let server = HttpServer::new(move || {
+            App::new().app_data(state.clone()).wrap(from_fn(frame::around)).configure(routes::all)
+        })
+        .disable_signals()
+        .shutdown_signal(async move {
+            shutdown.requested().await;
+            tokio::time::sleep(GRACE).await;
+        })
+        .shutdown_timeout(DRAIN_SECONDS)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .client_disconnect_timeout(LINGER)
+        .keep_alive(IDLE_TIMEOUT)
+        .max_connections(CONNECTIONS_MAX)
+        .listen(listener)?;
         tracing::info!(port, "api started");
         let result = server.run().await;
         for task in background {

@@ -31,8 +31,9 @@ const BATCH_MAX: usize = 500;
 /// Statements under way at one time: one is written while the next one gathers.
 const FLUSHERS: usize = 2;
 
-/// How long a publisher waits for its answer in all.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a publisher waits for its answer in all: a little longer than one statement may take, so that its own end,
+/// which tells more, comes first.
+const PATIENCE: Duration = Duration::from_millis(1_200);
 
 /// An event that is in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +89,7 @@ pub(crate) struct Ingest {
 /// Writes what handlers put in, until every handler is gone.
 pub(crate) struct Flushers {
     plain: Arc<Mutex<mpsc::Receiver<Waiting<()>>>>,
-    keyed: mpsc::Receiver<Waiting<Idempotency>>,
+    keyed: Arc<Mutex<mpsc::Receiver<Waiting<Idempotency>>>>,
 }
 
 /// What a flusher works with.
@@ -103,55 +104,25 @@ pub(crate) struct Flusher {
 pub(crate) fn queue() -> (Ingest, Flushers) {
     let (plain, plain_out) = mpsc::channel(QUEUE_MAX);
     let (keyed, keyed_out) = mpsc::channel(QUEUE_MAX);
-    let ingest = Ingest {
-        plain,
-        keyed,
-        bytes: Arc::new(Semaphore::new(QUEUE_BYTES_MAX)),
-    };
-    (
-        ingest,
-        Flushers {
-            plain: Arc::new(Mutex::new(plain_out)),
-            keyed: keyed_out,
-        },
-    )
+    let ingest = Ingest { plain, keyed, bytes: Arc::new(Semaphore::new(QUEUE_BYTES_MAX)) };
+    (ingest, Flushers { plain: Arc::new(Mutex::new(plain_out)), keyed: Arc::new(Mutex::new(keyed_out)) })
 }
 
 impl Ingest {
     /// Queues an event and waits until it is committed.
     ///
-    /// A caller that stops waiting changes nothing: what was queued is written.
+    /// A caller that stops waiting may find its event stored or not: what is being written is, what still waits is not.
     pub(crate) async fn publish(
         &self,
         event: NewEvent<Bytes>,
         key: Option<Idempotency>,
     ) -> Result<Stored, NotStored> {
         let bytes = u32::try_from(event.payload.len()).map_err(|_| NotStored::Overloaded)?;
-        let permit = self
-            .bytes
-            .clone()
-            .try_acquire_many_owned(bytes)
-            .map_err(|_| NotStored::Overloaded)?;
+        let permit = self.bytes.clone().try_acquire_many_owned(bytes).map_err(|_| NotStored::Overloaded)?;
         let (answer, answered) = oneshot::channel();
         match key {
-            None => put(
-                &self.plain,
-                Waiting {
-                    event,
-                    key: (),
-                    answer,
-                    _bytes: permit,
-                },
-            )?,
-            Some(key) => put(
-                &self.keyed,
-                Waiting {
-                    event,
-                    key,
-                    answer,
-                    _bytes: permit,
-                },
-            )?,
+            None => put(&self.plain, Waiting { event, key: (), answer, _bytes: permit })?,
+            Some(key) => put(&self.keyed, Waiting { event, key, answer, _bytes: permit })?,
         }
         gauge!("trunkline_api_ingest_queue").set((QUEUE_MAX - self.plain.capacity()) as f64);
         match tokio::time::timeout(PATIENCE, answered).await {
@@ -171,13 +142,18 @@ impl Flushers {
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..FLUSHERS {
             tasks.spawn(plain::run(self.plain.clone(), flusher.clone()));
+            tasks.spawn(keyed::run(self.keyed.clone(), flusher.clone()));
         }
-        tasks.spawn(keyed::run(self.keyed, flusher));
         while tasks.join_next().await.is_some() {}
     }
 }
 
 impl<K> Waiting<K> {
+    /// Whether nobody waits any more: the publisher was told 503 or went away, so writing is work for nothing.
+    fn is_abandoned(&self) -> bool {
+        self.answer.is_closed()
+    }
+
     /// Answers; whoever stopped waiting misses it.
     fn tell(self, result: Result<Stored, NotStored>) {
         let _ = self.answer.send(result);

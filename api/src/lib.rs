@@ -4,6 +4,7 @@ mod actions;
 mod auth;
 mod body;
 mod door;
+mod frame;
 mod ingest;
 mod openapi;
 mod page;

@@ -48,10 +48,8 @@ struct Keys;
 impl Modify for Keys {
     fn modify(&self, document: &mut Document) {
         let components = document.components.get_or_insert_default();
-        for (name, description) in [
-            ("key", "A tenant's API key, tl_..."),
-            ("operator", "An operator's key"),
-        ] {
+        for (name, description) in [("key", "A tenant's API key, tl_..."), ("operator", "An operator's key")]
+        {
             let mut bearer = Http::new(HttpAuthScheme::Bearer);
             bearer.description = Some(description.to_owned());
             components.add_security_scheme(name, SecurityScheme::Http(bearer));

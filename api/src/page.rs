@@ -13,10 +13,7 @@ pub(crate) const OPERATOR: &str = "*";
 
 /// Seals where the next page starts.
 pub(crate) fn seal(state: &State, caller: &str, filter: &str, cursor: &[u8]) -> Result<String, Problem> {
-    state
-        .vault
-        .seal_token(caller, filter.as_bytes(), cursor, random_bytes())
-        .map_err(Problem::internal)
+    state.vault.seal_token(caller, filter.as_bytes(), cursor, random_bytes()).map_err(Problem::internal)
 }
 
 /// Opens a token of the same caller and filter.
@@ -29,9 +26,7 @@ pub(crate) fn open(
     filter: &str,
     token: Option<&str>,
 ) -> Result<Option<Vec<u8>>, Problem> {
-    let opened = token
-        .map(|token| state.vault.open_token(caller, filter.as_bytes(), token))
-        .transpose();
+    let opened = token.map(|token| state.vault.open_token(caller, filter.as_bytes(), token)).transpose();
     opened.map_err(|_| {
         Problem::bad_query(
             Some("next_token"),
@@ -42,26 +37,16 @@ pub(crate) fn open(
 
 /// One or several ids out of a token.
 pub(crate) fn ids<const N: usize>(cursor: &[u8]) -> Result<[Uuid; N], Problem> {
-    let ids: Vec<Uuid> = cursor
-        .chunks_exact(16)
-        .filter_map(|bytes| Uuid::from_slice(bytes).ok())
-        .collect();
-    ids.try_into()
-        .map_err(|_| Problem::bad_query(Some("next_token"), "next_token is of another list."))
+    let ids: Vec<Uuid> = cursor.chunks_exact(16).filter_map(|bytes| Uuid::from_slice(bytes).ok()).collect();
+    ids.try_into().map_err(|_| Problem::bad_query(Some("next_token"), "next_token is of another list."))
 }
 
 /// The value of `Link: rel="next"` (RFC 8288): the request's own path and query with the new token.
 pub(crate) fn link(request: &HttpRequest, token: &str) -> Option<HeaderValue> {
-    let kept = request
-        .query_string()
-        .split('&')
-        .filter(|pair| !pair.is_empty() && !pair.starts_with("next_token="));
+    let kept =
+        request.query_string().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("next_token="));
     let query: Vec<&str> = kept.collect();
     let separator = if query.is_empty() { "" } else { "&" };
-    let link = format!(
-        "<{}?{}{separator}next_token={token}>; rel=\"next\"",
-        request.path(),
-        query.join("&")
-    );
+    let link = format!("<{}?{}{separator}next_token={token}>; rel=\"next\"", request.path(), query.join("&"));
     HeaderValue::from_str(&link).ok()
 }

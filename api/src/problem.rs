@@ -62,15 +62,7 @@ impl Problem {
     fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         let request_id = format!("req_{}", hex::encode(random_bytes::<12>()));
         let (detail, field, headers) = (detail.into(), None, Vec::new());
-        Self(Box::new(Facts {
-            status,
-            code,
-            title,
-            detail,
-            field,
-            request_id,
-            headers,
-        }))
+        Self(Box::new(Facts { status, code, title, detail, field, request_id, headers }))
     }
 
     fn on(mut self, field: Option<&str>) -> Self {
@@ -98,10 +90,7 @@ impl ResponseError for Problem {
 
     fn error_response(&self) -> HttpResponse {
         let facts = &self.0;
-        let errors = facts.field.clone().map(|field| FieldProblem {
-            field,
-            detail: facts.detail.clone(),
-        });
+        let errors = facts.field.clone().map(|field| FieldProblem { field, detail: facts.detail.clone() });
         let mut response = HttpResponse::build(facts.status);
         for (name, value) in &facts.headers {
             response.insert_header((name.clone(), value.as_str()));

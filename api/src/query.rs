@@ -11,9 +11,11 @@ use crate::problem::Problem;
 
 /// Reads the query into a struct of optional strings that denies unknown fields.
 pub(crate) fn parse<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
-    Query::<T>::from_query(request.query_string())
-        .map(Query::into_inner)
-        .map_err(|error| Problem::bad_query(None, &error.to_string()))
+    Query::<T>::from_query(request.query_string()).map(Query::into_inner).map_err(|error| {
+        let text = error.to_string();
+        // serde puts the name of an unknown or repeated one between backticks.
+        Problem::bad_query(text.split('`').nth(1), &text)
+    })
 }
 
 /// One value, by its own rules.
@@ -42,8 +44,5 @@ pub(crate) fn limit(text: Option<&str>) -> Result<usize, Problem> {
     if (1..=100).contains(&limit) {
         return Ok(limit);
     }
-    Err(Problem::bad_query(
-        Some("limit"),
-        "limit accepts a number from 1 to 100.",
-    ))
+    Err(Problem::bad_query(Some("limit"), "limit accepts a number from 1 to 100."))
 }

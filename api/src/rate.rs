@@ -42,33 +42,21 @@ pub(crate) struct Allowance {
 }
 
 impl Rates {
-    /// The rates of tenants that have none of their own; 0 events a second = no limit.
+    /// The rates of tenants that have none of their own; 0 of either = no limit.
     pub(crate) fn new(per_second: u32, burst: u32) -> Self {
-        let buckets = Cache::builder()
-            .max_capacity(TENANTS_MAX)
-            .time_to_idle(FORGOTTEN_AFTER)
-            .build();
-        Self {
-            per_second,
-            burst,
-            buckets,
-        }
+        let buckets = Cache::builder().max_capacity(TENANTS_MAX).time_to_idle(FORGOTTEN_AFTER).build();
+        Self { per_second, burst, buckets }
     }
 
     /// Takes one event of a tenant's allowance; `None` where it has no limit.
     pub(crate) fn take(&self, owner: &KeyOwner) -> Option<Allowance> {
         let per_second = owner.rate_per_second.unwrap_or(self.per_second);
-        let burst = owner.burst.unwrap_or(self.burst).max(1);
-        if per_second == 0 {
+        let burst = owner.burst.unwrap_or(self.burst);
+        if per_second == 0 || burst == 0 {
             return None;
         }
         let now = Instant::now();
-        let full = || {
-            Arc::new(Mutex::new(Bucket {
-                tokens: f64::from(burst),
-                filled_at: now,
-            }))
-        };
+        let full = || Arc::new(Mutex::new(Bucket { tokens: f64::from(burst), filled_at: now }));
         let bucket = self.buckets.get_with(owner.tenant_id.clone(), full);
         let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
         Some(bucket.take(f64::from(per_second), burst, now))
@@ -84,11 +72,7 @@ impl Bucket {
         if is_granted {
             self.tokens -= 1.0;
         }
-        let wait = if self.tokens >= 1.0 {
-            0.0
-        } else {
-            (1.0 - self.tokens) / per_second
-        };
+        let wait = if self.tokens >= 1.0 { 0.0 } else { (1.0 - self.tokens) / per_second };
         Allowance {
             burst,
             window_seconds: (f64::from(burst) / per_second).ceil() as u64,
@@ -106,20 +90,14 @@ mod tests {
     #[test]
     fn a_bucket_gives_its_burst_and_fills_at_its_rate() {
         let start = Instant::now();
-        let mut bucket = Bucket {
-            tokens: 3.0,
-            filled_at: start,
-        };
+        let mut bucket = Bucket { tokens: 3.0, filled_at: start };
         let mut take = |after: u64| bucket.take(2.0, 3, start + Duration::from_millis(after));
         assert_eq!(
             [take(0), take(0), take(0)].map(|one| (one.is_granted, one.remaining)),
             [(true, 2), (true, 1), (true, 0)]
         );
         let refused = take(0);
-        assert_eq!(
-            (refused.is_granted, refused.wait_seconds, refused.window_seconds),
-            (false, 1, 2)
-        );
+        assert_eq!((refused.is_granted, refused.wait_seconds, refused.window_seconds), (false, 1, 2));
         assert!(!take(499).is_granted);
         assert!(take(500).is_granted);
         assert_eq!(take(60_000).remaining, 2, "it holds no more than its burst");

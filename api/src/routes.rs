@@ -1,5 +1,6 @@
 //! Every route on one page.
 
+use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig, delete, get, patch, post};
 use actix_web::{HttpResponse, Resource};
 
@@ -46,6 +47,13 @@ pub(crate) fn all(app: &mut ServiceConfig) {
     .service(resource("/v1/redoc", "GET").route(get().to(docs::redoc)))
     .service(resource("/v1/docs/assets/{path:.*}", "GET").route(get().to(docs::asset)))
     .default_service(web::to(async || Err::<HttpResponse, _>(Problem::no_route())));
+}
+
+/// Whether a route has query parameters; it checks them itself then. Every other route refuses any.
+pub(crate) fn takes_query(method: &Method, path: &str) -> bool {
+    let is_list = ["/v1/events", "/v1/dead-letters", "/v1/tenants"].contains(&path);
+    let is_page = path.starts_with("/v1/docs") || path.starts_with("/v1/redoc");
+    *method == Method::GET && (is_list || is_page)
 }
 
 /// A path that answers every other method with 405 and the ones it knows.

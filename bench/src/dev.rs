@@ -12,11 +12,8 @@ use tokio::process::{Child, Command};
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Ports of our own, so that a running `trunkline dev` is left alone.
-const PORTS: [(&str, &str); 3] = [
-    ("--api-port", "18080"),
-    ("--receiver-port", "18081"),
-    ("--admin-port", "18082"),
-];
+const PORTS: [(&str, &str); 3] =
+    [("--api-port", "18080"), ("--receiver-port", "18081"), ("--admin-port", "18082")];
 
 /// A running Trunkline.
 pub(crate) struct Dev {
@@ -41,27 +38,18 @@ pub(crate) struct Tenant {
 impl Dev {
     /// Takes one that runs.
     pub(crate) fn running(file: &Path) -> anyhow::Result<Self> {
-        Ok(Self {
-            facts: read(file)?,
-            child: None,
-        })
+        Ok(Self { facts: read(file)?, child: None })
     }
 
     /// Starts the `trunkline` that was built beside this program.
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let program = std::env::current_exe()?.with_file_name("trunkline");
         if !program.exists() {
-            bail!(
-                "{} is missing; build it: cargo build --release --bin trunkline",
-                program.display()
-            );
+            bail!("{} is missing; build it: cargo build --release --bin trunkline", program.display());
         }
         let folder = std::env::temp_dir().join(format!("trunkline-bench-{}", std::process::id()));
         let mut command = Command::new(program);
-        command
-            .args(["dev", "--ephemeral", "--data-dir"])
-            .arg(&folder)
-            .env_remove("DATABASE_URL");
+        command.args(["dev", "--ephemeral", "--data-dir"]).arg(&folder).env_remove("DATABASE_URL");
         for (option, port) in PORTS {
             command.args([option, port]);
         }
@@ -78,13 +66,8 @@ impl Dev {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        let facts = tokio::time::timeout(START_PATIENCE, started)
-            .await
-            .context("it did not come up")??;
-        Ok(Self {
-            facts,
-            child: Some((child, folder)),
-        })
+        let facts = tokio::time::timeout(START_PATIENCE, started).await.context("it did not come up")??;
+        Ok(Self { facts, child: Some((child, folder)) })
     }
 
     /// Stops what was started here.

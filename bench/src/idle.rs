@@ -35,13 +35,9 @@ pub(crate) async fn measure(dev: &Dev, options: &Options) -> anyhow::Result<Figu
     let secret = Secret::from_stored(&tenant.webhook_secret)?;
     let (address, mut arrivals) = sink::listen(secret).await?;
     let client = Client::new(&dev.facts.api_url, &tenant.api_key);
-    let before = client
-        .send(Method::GET, "/v1/tenants/current", String::new())
-        .await?;
+    let before = client.send(Method::GET, "/v1/tenants/current", String::new()).await?;
     let target = json!({ "target_url": format!("http://{address}/") });
-    client
-        .send(Method::PATCH, "/v1/tenants/current", target.to_string())
-        .await?;
+    client.send(Method::PATCH, "/v1/tenants/current", target.to_string()).await?;
     // The worker believes an endpoint's row for a second.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
 
@@ -49,9 +45,7 @@ pub(crate) async fn measure(dev: &Dev, options: &Options) -> anyhow::Result<Figu
     let mut waits = Vec::with_capacity(answered.len());
     let mut seen = HashMap::new();
     while seen.len() < answered.len() {
-        let arrival = timeout(LAST_ARRIVAL, arrivals.recv())
-            .await
-            .context("an event did not arrive")?;
+        let arrival = timeout(LAST_ARRIVAL, arrivals.recv()).await.context("an event did not arrive")?;
         let arrival = arrival.context("the sink ended")?;
         ensure!(arrival.is_signed, "a delivery came without a valid signature");
         let Some(answered_at) = answered.get(&arrival.event_id) else {
@@ -65,9 +59,7 @@ pub(crate) async fn measure(dev: &Dev, options: &Options) -> anyhow::Result<Figu
         bail!("{} arrivals for {} events", waits.len(), answered.len());
     }
     let restore = json!({ "target_url": before["tenant"]["target_url"] });
-    client
-        .send(Method::PATCH, "/v1/tenants/current", restore.to_string())
-        .await?;
+    client.send(Method::PATCH, "/v1/tenants/current", restore.to_string()).await?;
 
     waits.sort();
     let mut figures = Figures::new("idle");

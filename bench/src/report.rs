@@ -14,10 +14,7 @@ pub(crate) struct Figures {
 
 impl Figures {
     pub(crate) fn new(measure: &'static str) -> Self {
-        Self {
-            measure,
-            rows: Vec::new(),
-        }
+        Self { measure, rows: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, name: &'static str, value: f64, unit: &'static str) {
@@ -28,15 +25,10 @@ impl Figures {
 /// The nearest-rank percentile of sorted times, in milliseconds.
 pub(crate) fn percentile_ms(sorted: &[Duration], percent: usize) -> f64 {
     let rank = (sorted.len() * percent).div_ceil(100).max(1) - 1;
-    sorted
-        .get(rank)
-        .map_or(f64::NAN, |wait| wait.as_secs_f64() * 1_000.0)
+    sorted.get(rank).map_or(f64::NAN, |wait| wait.as_secs_f64() * 1_000.0)
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "progress is for the person who waits, not for the results"
-)]
+#[expect(clippy::print_stderr, reason = "progress is for the person who waits, not for the results")]
 pub(crate) fn progress(done: u32, total: u32) {
     eprintln!("{done} of {total}");
 }

@@ -50,27 +50,16 @@ async fn receive(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let at = Instant::now();
     let (head, body) = request.into_parts();
-    let body = body
-        .collect()
-        .await
-        .map(http_body_util::Collected::to_bytes)
-        .unwrap_or_default();
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
     let is_signed = verify_any(header, &body, &[&secret], unix_now(), Duration::from_secs(300)).is_ok();
     let event_id = header("webhook-id").unwrap_or_default().to_owned();
     // The receiver is gone only when the measure is over.
-    let _ = arrivals.send(Arrival {
-        event_id,
-        at,
-        is_signed,
-    });
+    let _ = arrivals.send(Arrival { event_id, at, is_signed });
     Ok(Response::new(Full::default()))
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the measure knows no room that reads the clock for it"
-)]
+#[expect(clippy::disallowed_methods, reason = "the measure knows no room that reads the clock for it")]
 fn unix_now() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)

@@ -89,18 +89,9 @@ impl Client {
             ureq::Error::Http(error) => Failure::Usage(format!("this cannot be sent: {error}")),
             error => Failure::Unavailable(format!("{} does not answer: {error}", self.base)),
         })?;
-        let retry_after = answer
-            .headers()
-            .get("retry-after")
-            .and_then(|value| value.to_str().ok());
-        let retry_after = retry_after
-            .and_then(|text| text.parse().ok())
-            .map(Duration::from_secs);
-        let body = answer
-            .body_mut()
-            .with_config()
-            .limit(ANSWER_BYTES_MAX)
-            .read_to_vec();
+        let retry_after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
+        let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
         Ok(Reply {
             status: answer.status().as_u16(),
             retry_after,
@@ -131,10 +122,7 @@ impl Reply {
     pub(crate) fn reason(&self) -> String {
         let problem: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let mut reason = format!("the api answered {}", self.status);
-        for part in ["code", "detail"]
-            .iter()
-            .filter_map(|name| problem[name].as_str())
-        {
+        for part in ["code", "detail"].iter().filter_map(|name| problem[name].as_str()) {
             reason.push_str(": ");
             reason.push_str(part);
         }

@@ -18,13 +18,7 @@ pub(crate) struct ApiOptions {
     #[arg(long, global = true, env = "TRUNKLINE_API_URL", value_name = "URL")]
     api_url: Option<String>,
     /// The tenant's key; else that of --tenant in a running `trunkline dev`
-    #[arg(
-        long,
-        global = true,
-        env = "TRUNKLINE_API_KEY",
-        value_name = "KEY",
-        hide_env_values = true
-    )]
+    #[arg(long, global = true, env = "TRUNKLINE_API_KEY", value_name = "KEY", hide_env_values = true)]
     api_key: Option<String>,
     /// Whose key to take from `trunkline dev`
     #[arg(long, global = true, value_name = "TENANT", default_value = "test-tenant")]
@@ -55,32 +49,20 @@ impl ApiOptions {
             )
         })?;
         // A key is only for the api that issued it.
-        if self
-            .api_url
-            .as_ref()
-            .is_some_and(|url| url.trim_end_matches('/') != dev.api_url)
-        {
+        if self.api_url.as_ref().is_some_and(|url| url.trim_end_matches('/') != dev.api_url) {
             let reason =
                 "--api-url is not that of `trunkline dev`: give --api-key or TRUNKLINE_API_KEY with it";
             return Err(Failure::Usage(reason.to_owned()).into());
         }
-        let tenant = dev
-            .tenants
-            .iter()
-            .find(|tenant| tenant.tenant_id == self.tenant)
-            .ok_or_else(|| {
-                let known: Vec<&str> = dev
-                    .tenants
-                    .iter()
-                    .map(|tenant| tenant.tenant_id.as_str())
-                    .collect();
-                let reason = format!(
-                    "`trunkline dev` has no tenant {}; it has {}; for another give --api-key",
-                    self.tenant,
-                    known.join(", ")
-                );
-                Failure::Usage(reason)
-            })?;
+        let tenant = dev.tenants.iter().find(|tenant| tenant.tenant_id == self.tenant).ok_or_else(|| {
+            let known: Vec<&str> = dev.tenants.iter().map(|tenant| tenant.tenant_id.as_str()).collect();
+            let reason = format!(
+                "`trunkline dev` has no tenant {}; it has {}; for another give --api-key",
+                self.tenant,
+                known.join(", ")
+            );
+            Failure::Usage(reason)
+        })?;
         Client::new(&dev.api_url, Some(&tenant.api_key))
     }
 }

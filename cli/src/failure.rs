@@ -73,9 +73,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
 /// Whether the error is only that nobody reads our output any more.
 pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     })
 }
 
@@ -101,9 +99,7 @@ mod tests {
 
     #[test]
     fn a_cause_that_was_told_is_not_told_again() {
-        let error = anyhow::anyhow!("refused")
-            .context("cannot connect: refused")
-            .context("starting");
+        let error = anyhow::anyhow!("refused").context("cannot connect: refused").context("starting");
         assert_eq!(message(&error), "starting: cannot connect: refused");
     }
 

@@ -73,10 +73,7 @@ pub(crate) async fn connect(settings: &Settings, purpose: Purpose) -> anyhow::Re
     match tokio::time::timeout(CONNECT_PATIENCE, pool::connect(url, purpose)).await {
         Ok(connected) => Ok(connected?),
         Err(_) => {
-            let reason = format!(
-                "the database does not answer within {} s",
-                CONNECT_PATIENCE.as_secs()
-            );
+            let reason = format!("the database does not answer within {} s", CONNECT_PATIENCE.as_secs());
             Err(Failure::Unavailable(reason).into())
         }
     }
@@ -88,9 +85,7 @@ pub(crate) async fn connect(settings: &Settings, purpose: Purpose) -> anyhow::Re
 /// There are no keys, or they are no good.
 pub(crate) fn vault(settings: &Settings) -> anyhow::Result<Vault> {
     let keys = settings.require_secrets_keys()?.iter();
-    let keys = keys
-        .map(|key| (key.id.clone(), *key.key.expose_secret()))
-        .collect();
+    let keys = keys.map(|key| (key.id.clone(), *key.key.expose_secret())).collect();
     Vault::new(keys).map_err(|error| Failure::Usage(format!("secrets.keys: {error}")).into())
 }
 

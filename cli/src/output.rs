@@ -28,11 +28,7 @@ impl Output {
     /// # Errors
     /// Standard output is closed.
     pub(crate) fn result(self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-        let text = if self.json {
-            serde_json::to_string(value)?
-        } else {
-            text()
-        };
+        let text = if self.json { serde_json::to_string(value)? } else { text() };
         self.line(&text)
     }
 
@@ -83,11 +79,8 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> St
     let lines: Vec<String> = std::iter::once(&head)
         .chain(rows)
         .map(|row| {
-            let cells: Vec<String> = row
-                .iter()
-                .zip(widths)
-                .map(|(cell, width)| format!("{cell:<width$}"))
-                .collect();
+            let cells: Vec<String> =
+                row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
             cells.join("  ").trim_end().to_owned()
         })
         .collect();
@@ -99,11 +92,8 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|character| {
             let escape = character.is_control() && character != '\n' && character != '\t';
-            let (plain, escaped) = if escape {
-                (None, Some(character.escape_default()))
-            } else {
-                (Some(character), None)
-            };
+            let (plain, escaped) =
+                if escape { (None, Some(character.escape_default())) } else { (Some(character), None) };
             plain.into_iter().chain(escaped.into_iter().flatten())
         })
         .collect()
@@ -115,10 +105,7 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let rows = [
-            ["a".to_owned(), "1".to_owned()],
-            ["longer".to_owned(), "2".to_owned()],
-        ];
+        let rows = [["a".to_owned(), "1".to_owned()], ["longer".to_owned(), "2".to_owned()]];
         assert_eq!(table(["ID", "N"], &rows), "ID      N\na       1\nlonger  2");
     }
 

@@ -51,11 +51,7 @@ pub(crate) fn replace(path: &Path, content: &str) -> anyhow::Result<()> {
 fn write_new(path: &Path, content: &str) -> io::Result<()> {
     // One left behind by a crash may have another mode.
     remove(path)?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(FILE_MODE)
-        .open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)?;
     file.write_all(content.as_bytes())?;
     file.sync_all()
 }

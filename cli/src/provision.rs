@@ -50,11 +50,7 @@ pub(crate) async fn create_tenant(
     let webhook_secret = new_secret();
     let sealed = seal(vault, tenant_id, endpoint_id, &webhook_secret)?;
     let api_key = ApiKey::from_random(random_bytes());
-    let wish = KeyWish {
-        name: key_name,
-        may_write: true,
-        expires_at: None,
-    };
+    let wish = KeyWish { name: key_name, may_write: true, expires_at: None };
     let new = NewTenant {
         tenant_id,
         endpoint_id,
@@ -64,11 +60,7 @@ pub(crate) async fn create_tenant(
         created_at: now,
     };
     let created = tenants::create(connection, &new).await?;
-    Ok(created.then_some(NewlyMade {
-        api_key,
-        webhook_secret,
-        endpoint_id,
-    }))
+    Ok(created.then_some(NewlyMade { api_key, webhook_secret, endpoint_id }))
 }
 
 /// Creates one more key for a tenant that exists; answers it with its id.
@@ -99,22 +91,13 @@ pub(crate) fn seal(
     secret: &str,
 ) -> anyhow::Result<Sealed> {
     vault
-        .seal_secret(
-            tenant_id.as_str(),
-            &endpoint_id.to_string(),
-            secret.as_bytes(),
-            random_bytes(),
-        )
+        .seal_secret(tenant_id.as_str(), &endpoint_id.to_string(), secret.as_bytes(), random_bytes())
         .context("the webhook secret cannot be sealed")
 }
 
 /// A sealed secret as a row to be stored, the newest of its endpoint.
 pub(crate) fn stored(sealed: &Sealed, now: DateTime<Utc>) -> NewSecret<'_> {
-    NewSecret {
-        secret_id: time_ordered_id(now),
-        key_id: &sealed.key_id,
-        sealed: &sealed.bytes,
-    }
+    NewSecret { secret_id: time_ordered_id(now), key_id: &sealed.key_id, sealed: &sealed.bytes }
 }
 
 /// A new signing secret in the form of Standard Webhooks 1.0.0: `whsec_` and the base64 of 32 random bytes.

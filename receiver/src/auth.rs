@@ -19,19 +19,12 @@ pub(crate) struct OperatorKeys(Vec<[u8; 32]>);
 
 impl OperatorKeys {
     pub(crate) fn new(keys: &[SecretString]) -> Self {
-        Self(
-            keys.iter()
-                .map(|key| Sha256::digest(key.expose_secret()).into())
-                .collect(),
-        )
+        Self(keys.iter().map(|key| Sha256::digest(key.expose_secret()).into()).collect())
     }
 
     fn contains(&self, key: &str) -> bool {
         let presented: [u8; 32] = Sha256::digest(key).into();
-        let is_any = self
-            .0
-            .iter()
-            .fold(Choice::from(0), |found, known| found | known.ct_eq(&presented));
+        let is_any = self.0.iter().fold(Choice::from(0), |found, known| found | known.ct_eq(&presented));
         is_any.into()
     }
 }
@@ -56,16 +49,12 @@ pub(crate) async fn may_switch(
     }
     match (identify(state, request).await?, tenant_id) {
         (Caller::Operator, _) => Ok(()),
-        (Caller::Tenant(_), None) => Err(Problem::forbidden(
-            "operator_only",
-            "Only an operator's key may switch all tenants at once.",
-        )),
+        (Caller::Tenant(_), None) => {
+            Err(Problem::forbidden("operator_only", "Only an operator's key may switch all tenants at once."))
+        }
         (Caller::Tenant(owner), Some(tenant_id)) => {
             require_own(&owner, tenant_id)?;
-            require(
-                owner.may_write,
-                "The key lacks the scope write, which switching needs.",
-            )
+            require(owner.may_write, "The key lacks the scope write, which switching needs.")
         }
     }
 }
@@ -95,10 +84,7 @@ fn require_own(owner: &KeyOwner, tenant_id: &TenantId) -> Result<(), Problem> {
     if owner.tenant_id == *tenant_id {
         return Ok(());
     }
-    Err(Problem::forbidden(
-        "foreign_tenant",
-        "The key belongs to another tenant than the one of this path.",
-    ))
+    Err(Problem::forbidden("foreign_tenant", "The key belongs to another tenant than the one of this path."))
 }
 
 fn require(has_scope: bool, detail: &'static str) -> Result<(), Problem> {
@@ -123,7 +109,5 @@ async fn identify(state: &State, request: &HttpRequest) -> Result<Caller, Proble
 fn bearer(request: &HttpRequest) -> Option<&str> {
     let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, key) = value.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then(|| key.trim_start_matches(' '))
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim_start_matches(' '))
 }

@@ -18,10 +18,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// # Errors
 /// 413 over 1 MiB (at once when `content-length` says so), 408 after 30 s, 400 when the connection broke.
 pub(crate) async fn read(request: &HttpRequest, payload: web::Payload) -> Result<web::Bytes, Problem> {
-    let announced = request
-        .headers()
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let announced =
+        request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX as u64) {
         return Err(Problem::too_large());
     }

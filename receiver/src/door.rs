@@ -109,12 +109,7 @@ impl Door {
         let pool = self.state.pool.clone();
         vec![ReadinessCheck::new("database", move || {
             let pool = pool.clone();
-            async move {
-                time::read(&pool)
-                    .await
-                    .map(drop)
-                    .map_err(|error| error.to_string())
-            }
+            async move { time::read(&pool).await.map(drop).map_err(|error| error.to_string()) }
         })]
     }
 
@@ -124,13 +119,7 @@ impl Door {
     /// # Errors
     /// When the listener fails.
     pub async fn run_until_stopped(self) -> io::Result<()> {
-        let Self {
-            listener,
-            port,
-            state,
-            receipt_retention,
-            shutdown,
-        } = self;
+        let Self { listener, port, state, receipt_retention, shutdown } = self;
         let clock = state.clock.clone();
         let follow = time::follow(state.pool.clone(), move |now, round_trip| {
             clock.set(now, round_trip);
@@ -170,8 +159,5 @@ async fn close(pool: &Pool) {
 
 fn open_vault(settings: &Settings) -> Result<Vault, BuildError> {
     let keys = settings.require_secrets_keys()?.iter();
-    Ok(Vault::new(
-        keys.map(|key| (key.id.clone(), *key.key.expose_secret()))
-            .collect(),
-    )?)
+    Ok(Vault::new(keys.map(|key| (key.id.clone(), *key.key.expose_secret())).collect())?)
 }

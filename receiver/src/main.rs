@@ -36,10 +36,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 /// 2 for settings that a person must change, 1 for all else.
-#[expect(
-    clippy::print_stderr,
-    reason = "the last words of a program that does not start"
-)]
+#[expect(clippy::print_stderr, reason = "the last words of a program that does not start")]
 fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("trunkline-receiver: {error:#}");
     let by_settings = error.is::<SettingsError>()

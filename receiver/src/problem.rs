@@ -59,15 +59,7 @@ pub(crate) struct FieldProblem {
 impl Problem {
     fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         let request_id = random_bytes();
-        Self {
-            status,
-            code,
-            title,
-            detail: detail.into(),
-            field: None,
-            request_id,
-            header: None,
-        }
+        Self { status, code, title, detail: detail.into(), field: None, request_id, header: None }
     }
 
     /// In the form in which it is told and logged.
@@ -93,24 +85,19 @@ impl ResponseError for Problem {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let errors = self.field.map(|field| FieldProblem {
-            field,
-            detail: self.detail.clone(),
-        });
+        let errors = self.field.map(|field| FieldProblem { field, detail: self.detail.clone() });
         let mut response = HttpResponse::build(self.status);
         if let Some(header) = self.header {
             response.insert_header(header);
         }
-        response
-            .insert_header((CONTENT_TYPE, "application/problem+json"))
-            .json(ProblemBody {
-                r#type: format!("urn:trunkline:problem:{}", self.code),
-                title: self.title,
-                status: self.status.as_u16(),
-                detail: self.detail.clone(),
-                code: self.code,
-                request_id: self.request_id(),
-                errors: errors.into_iter().collect(),
-            })
+        response.insert_header((CONTENT_TYPE, "application/problem+json")).json(ProblemBody {
+            r#type: format!("urn:trunkline:problem:{}", self.code),
+            title: self.title,
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+            code: self.code,
+            request_id: self.request_id(),
+            errors: errors.into_iter().collect(),
+        })
     }
 }

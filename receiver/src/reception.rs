@@ -29,10 +29,7 @@ impl Switches {
     pub(crate) fn new(pool: Pool) -> Self {
         Self {
             pool,
-            read: Cache::builder()
-                .max_capacity(REMEMBERED_MAX)
-                .time_to_live(MEMORY)
-                .build(),
+            read: Cache::builder().max_capacity(REMEMBERED_MAX).time_to_live(MEMORY).build(),
             generation: AtomicU64::new(0),
         }
     }
@@ -47,9 +44,7 @@ impl Switches {
             let mut connection = self.pool.acquire().await?;
             receiver::reception(&mut connection, tenant_id).await
         };
-        self.read
-            .try_get_with((generation, tenant_id.cloned()), query)
-            .await
+        self.read.try_get_with((generation, tenant_id.cloned()), query).await
     }
 
     /// Switches a tenant, or all at once, which leaves the tenants' own switches as they are.

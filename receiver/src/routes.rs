@@ -33,11 +33,7 @@ where
     Args: FromRequest + 'static,
     F::Output: Responder + 'static,
 {
-    only(
-        path,
-        web::route().guard(Any(Get()).or(Head())).to(action),
-        "GET, HEAD",
-    )
+    only(path, web::route().guard(Any(Get()).or(Head())).to(action), "GET, HEAD")
 }
 
 fn post<F, Args>(path: &str, action: F) -> Resource

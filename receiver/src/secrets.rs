@@ -54,16 +54,8 @@ pub(crate) struct SecretCache {
 
 impl SecretCache {
     pub(crate) fn new(pool: Pool, clock: Clock, vault: Vault) -> Self {
-        let read = Cache::builder()
-            .max_capacity(REMEMBERED_MAX)
-            .time_to_live(MEMORY)
-            .build();
-        Self {
-            pool,
-            clock,
-            vault,
-            read,
-        }
+        let read = Cache::builder().max_capacity(REMEMBERED_MAX).time_to_live(MEMORY).build();
+        Self { pool, clock, vault, read }
     }
 
     /// The secrets as they are or were at most a second ago. Callers at one time share one reading.
@@ -76,10 +68,7 @@ impl SecretCache {
             .entry_by_ref(tenant_id)
             .or_try_insert_with(async { self.load(tenant_id).await.map(Arc::new) })
             .await?;
-        Ok(Found {
-            is_fresh: entry.is_fresh(),
-            secrets: entry.into_value(),
-        })
+        Ok(Found { is_fresh: entry.is_fresh(), secrets: entry.into_value() })
     }
 
     /// The secrets as they are now. Not shared with a reading under way, which may have begun too early.
@@ -100,26 +89,15 @@ impl SecretCache {
         }
         let sealed = endpoints::secrets_of_tenant(&mut connection, tenant_id, self.clock.now()).await?;
         let stored = sealed.len();
-        let secrets: Vec<Secret> = sealed
-            .into_iter()
-            .filter_map(|sealed| self.open(tenant_id, sealed))
-            .collect();
-        Ok(TenantSecrets {
-            some_unreadable: secrets.len() < stored,
-            secrets,
-        })
+        let secrets: Vec<Secret> =
+            sealed.into_iter().filter_map(|sealed| self.open(tenant_id, sealed)).collect();
+        Ok(TenantSecrets { some_unreadable: secrets.len() < stored, secrets })
     }
 
     fn open(&self, tenant_id: &TenantId, stored: SealedSecret) -> Option<Secret> {
         let endpoint_id = stored.endpoint_id.to_string();
-        let sealed = Sealed {
-            key_id: stored.key_id,
-            bytes: stored.sealed,
-        };
-        let opened = self
-            .vault
-            .open_secret(tenant_id.as_str(), &endpoint_id, &sealed)
-            .ok();
+        let sealed = Sealed { key_id: stored.key_id, bytes: stored.sealed };
+        let opened = self.vault.open_secret(tenant_id.as_str(), &endpoint_id, &sealed).ok();
         let secret = opened.and_then(|plain| Secret::from_stored(std::str::from_utf8(&plain).ok()?).ok());
         if secret.is_none() {
             tracing::error!(

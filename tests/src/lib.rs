@@ -1,8 +1,5 @@
 #![doc = include_str!("../README.md")]
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot be set up should fail where it stands"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up should fail where it stands")]
 
 use tokio::task::JoinHandle;
 use trunkline_boot::{Settings, Shutdown};
@@ -59,10 +56,7 @@ impl Api {
         let door = trunkline_api::build(settings, shutdown.clone()).await.unwrap();
         let client = Client::local(door.port());
         let task = tokio::spawn(async move { door.run_until_stopped().await.unwrap() });
-        Self {
-            client,
-            running: Running { shutdown, task },
-        }
+        Self { client, running: Running { shutdown, task } }
     }
 
     /// Stops it in order.
@@ -78,16 +72,10 @@ impl Receiver {
     /// When it does not start.
     pub async fn start(settings: &Settings) -> Self {
         let shutdown = Shutdown::new();
-        let door = trunkline_receiver::build(settings, shutdown.clone())
-            .await
-            .unwrap();
+        let door = trunkline_receiver::build(settings, shutdown.clone()).await.unwrap();
         let port = door.port();
         let task = tokio::spawn(async move { door.run_until_stopped().await.unwrap() });
-        Self {
-            client: Client::local(port),
-            port,
-            running: Running { shutdown, task },
-        }
+        Self { client: Client::local(port), port, running: Running { shutdown, task } }
     }
 
     /// Stops it in order.
@@ -105,9 +93,7 @@ impl Worker {
         let shutdown = Shutdown::new();
         let door = trunkline_worker::build(settings, shutdown.clone()).await.unwrap();
         let task = tokio::spawn(door.run_until_stopped());
-        Self {
-            running: Running { shutdown, task },
-        }
+        Self { running: Running { shutdown, task } }
     }
 
     /// Stops it in order.

@@ -40,22 +40,17 @@ pub(crate) async fn make(
     let started_at = clock.now();
     let stopwatch = Instant::now();
     let result = match claimed.payload.clone() {
-        None => Err(Failure::give_up(
-            "the payload was erased; there is nothing to send",
-        )),
-        Some(_) if over_budget(claimed, callable) => Err(Failure::give_up(
-            "every attempt of the budget was lost with its worker",
-        )),
+        None => Err(Failure::give_up("the payload was erased; there is nothing to send")),
+        Some(_) if over_budget(claimed, callable) => {
+            Err(Failure::give_up("every attempt of the budget was lost with its worker"))
+        }
         Some(_) if callable.secrets.is_empty() => Err(Failure::internal("no signing secret could be opened")),
         Some(payload) => sender.send(claimed, callable, payload).await,
     };
     let duration_ms = u32::try_from(stopwatch.elapsed().as_millis()).unwrap_or(u32::MAX);
     let now = clock.now();
     let answer = match &result {
-        Ok(answer) => Answer::Status {
-            code: answer.status,
-            retry_after: answer.retry_after.as_deref(),
-        },
+        Ok(answer) => Answer::Status { code: answer.status, retry_after: answer.retry_after.as_deref() },
         Err(failure) => Answer::None(failure.outcome),
     };
     let verdict = classify(answer, now);
@@ -76,19 +71,11 @@ pub(crate) async fn make(
         _ if gives_up => NextStep::GiveUp,
         _ => callable
             .retry
-            .next_attempt(
-                claimed.cycle_attempt as usize,
-                trunkline_boot::random::random_unit(),
-                hint,
-            )
+            .next_attempt(claimed.cycle_attempt as usize, trunkline_boot::random::random_unit(), hint)
             .map_or(NextStep::GiveUp, |wait| NextStep::RetryAt(now + wait)),
     };
     let (status_code, error, response_excerpt) = match result {
-        Ok(answer) => (
-            Some(answer.status),
-            request::describe_rejection(answer.status),
-            answer.excerpt,
-        ),
+        Ok(answer) => (Some(answer.status), request::describe_rejection(answer.status), answer.excerpt),
         Err(failure) => (None, Some(failure.reason), Vec::new()),
     };
     Ended {
@@ -120,9 +107,7 @@ pub(crate) fn after_panic(
 ) -> Ended {
     let now = clock.now();
     let chance = trunkline_boot::random::random_unit();
-    let next = callable
-        .retry
-        .next_attempt(claimed.cycle_attempt as usize, chance, None);
+    let next = callable.retry.next_attempt(claimed.cycle_attempt as usize, chance, None);
     Ended {
         attempt: EndedAttempt {
             key: claimed.key.clone(),

@@ -64,10 +64,7 @@ pub struct Door {
 pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, BuildError> {
     let url = settings.require_database_url()?.expose_secret();
     let keys = settings.require_secrets_keys()?.iter();
-    let vault = Arc::new(Vault::new(
-        keys.map(|key| (key.id.clone(), *key.key.expose_secret()))
-            .collect(),
-    )?);
+    let vault = Arc::new(Vault::new(keys.map(|key| (key.id.clone(), *key.key.expose_secret())).collect())?);
     schema::require_current(&mut pool::connect(url, Purpose::Engine).await?).await?;
     let pool = pool::open(url, Purpose::Engine, settings.database.max_connections)?;
     let clock = Clock::new();
@@ -88,19 +85,10 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
     };
     Ok(Door {
         engine: Engine::new(settings, parts),
-        recorder: Recorder {
-            pool: pool.clone(),
-            clock: clock.clone(),
-            worker_name: worker_name.clone(),
-        },
+        recorder: Recorder { pool: pool.clone(), clock: clock.clone(), worker_name: worker_name.clone() },
         ended,
         upkeep: Upkeep::new(settings, pool.clone(), clock.clone(), worker_name),
-        session_url: settings
-            .database
-            .session_url
-            .as_ref()
-            .map_or(url, |url| url.expose_secret())
-            .to_owned(),
+        session_url: settings.database.session_url.as_ref().map_or(url, |url| url.expose_secret()).to_owned(),
         bell,
         clock,
         pool,
@@ -123,9 +111,7 @@ impl Door {
                 let mut connection = pool.acquire().await.map_err(|error| error.to_string())?;
                 match partitions::days_ahead(&mut connection).await {
                     Ok(days) if days >= PARTITIONS_AHEAD_MIN => Ok(()),
-                    Ok(days) => Err(format!(
-                        "only {days} days of partitions ahead; run `trunkline migrate`"
-                    )),
+                    Ok(days) => Err(format!("only {days} days of partitions ahead; run `trunkline migrate`")),
                     Err(error) => Err(error.to_string()),
                 }
             }
@@ -135,17 +121,7 @@ impl Door {
     /// Works until a stop is requested; then claims nothing more, lets what was sent come to its end within
     /// `worker.drain`, and gives the rest back.
     pub async fn run_until_stopped(self) {
-        let Self {
-            engine,
-            recorder,
-            ended,
-            upkeep,
-            session_url,
-            bell,
-            clock,
-            pool,
-            shutdown,
-        } = self;
+        let Self { engine, recorder, ended, upkeep, session_url, bell, clock, pool, shutdown } = self;
         let clock_task = tokio::spawn(time::follow(pool.clone(), move |now, round_trip| {
             clock.set(now, round_trip);
         }));

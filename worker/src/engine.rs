@@ -89,14 +89,7 @@ pub(crate) struct Parts {
 
 impl Engine {
     pub(crate) fn new(settings: &Settings, parts: Parts) -> Self {
-        let Parts {
-            pool,
-            clock,
-            bell,
-            factory,
-            sender,
-            ended,
-        } = parts;
+        let Parts { pool, clock, bell, factory, sender, ended } = parts;
         Self {
             roster: Roster::new(settings.worker.endpoint_concurrency, bell.clone()),
             free: Arc::new(Semaphore::new(settings.worker.concurrency)),
@@ -136,31 +129,20 @@ impl Engine {
         gauge!("trunkline_worker_attempts_free").set(u32::try_from(free).unwrap_or(u32::MAX));
         if free == 0 {
             // An attempt that ends rings the bell.
-            return Ok(Round {
-                claimed: 0,
-                next_at: None,
-            });
+            return Ok(Round { claimed: 0, next_at: None });
         }
         let mut connection = self.pool.acquire().await?;
         let active = deliveries::active_endpoints(&mut connection, self.place, LOOK_MAX).await?;
         // A look that came to the end starts over the next time.
         let came_to_the_end = active.len() < usize::try_from(LOOK_MAX).unwrap_or(usize::MAX);
         let looked_from_the_start = self.place.is_none();
-        self.place = active
-            .last()
-            .filter(|_| !came_to_the_end)
-            .map(|last| (last.lane, last.endpoint_id));
+        self.place = active.last().filter(|_| !came_to_the_end).map(|last| (last.lane, last.endpoint_id));
 
         let now = self.clock.now();
         let stale = self.roster.stale(&active, now);
         if !stale.is_empty() {
             let loaded = endpoints::load(&mut connection, &stale, now).await?;
-            self.roster.learn(
-                loaded
-                    .into_iter()
-                    .map(|endpoint| self.factory.make(endpoint))
-                    .collect(),
-            );
+            self.roster.learn(loaded.into_iter().map(|endpoint| self.factory.make(endpoint)).collect());
         }
         let plan = self.roster.plan(&active, free, now);
         if !(came_to_the_end && looked_from_the_start) {
@@ -168,10 +150,7 @@ impl Engine {
             self.bell.ring();
         }
         if plan.wanted.is_empty() {
-            return Ok(Round {
-                claimed: 0,
-                next_at: plan.next_at,
-            });
+            return Ok(Round { claimed: 0, next_at: plan.next_at });
         }
         let lease = Lease(i64::from_ne_bytes(trunkline_boot::random::random_bytes()));
         let leased_until = now + self.times.lease;
@@ -180,10 +159,7 @@ impl Engine {
             // Asked to stop while claiming: nothing of this was sent.
             let claims: Vec<_> = claimed.into_iter().map(|one| (one.key, one.lease)).collect();
             deliveries::give_back(&mut connection, &claims).await?;
-            return Ok(Round {
-                claimed: 0,
-                next_at: None,
-            });
+            return Ok(Round { claimed: 0, next_at: None });
         }
         drop(connection);
         self.database_is_away = false;
@@ -192,19 +168,15 @@ impl Engine {
         for delivery in claimed {
             self.start(delivery, leased_until);
         }
-        Ok(Round {
-            claimed: count,
-            next_at: plan.next_at,
-        })
+        Ok(Round { claimed: count, next_at: plan.next_at })
     }
 
     /// Starts an attempt as a task of its own. A claim takes no more than there are permits, and only of endpoints that
     /// the roster knows, so neither can be missing; if one were, the lease would bring the delivery back.
     fn start(&mut self, claimed: Claimed, leased_until: DateTime<Utc>) {
-        let (Ok(permit), Some((callable, in_flight))) = (
-            self.free.clone().try_acquire_owned(),
-            self.roster.start(claimed.key.endpoint_id),
-        ) else {
+        let (Ok(permit), Some((callable, in_flight))) =
+            (self.free.clone().try_acquire_owned(), self.roster.start(claimed.key.endpoint_id))
+        else {
             tracing::error!(event.id = %claimed.key.event_id, "a claim exceeded its plan; its lease will bring it back");
             return;
         };
@@ -212,13 +184,10 @@ impl Engine {
         let claim = (claimed.key.clone(), claimed.lease);
         let task = async move {
             let attempt = attempt::make(&claimed, &callable, &sender, &clock, leased_until);
-            let result = AssertUnwindSafe(attempt)
-                .catch_unwind()
-                .await
-                .unwrap_or_else(|_| {
-                    counter!("trunkline_worker_panics_total").increment(1);
-                    attempt::after_panic(&claimed, &callable, &clock, leased_until)
-                });
+            let result = AssertUnwindSafe(attempt).catch_unwind().await.unwrap_or_else(|_| {
+                counter!("trunkline_worker_panics_total").increment(1);
+                attempt::after_panic(&claimed, &callable, &clock, leased_until)
+            });
             // The recorder outlives the engine, so this fails only when the process is going down hard.
             let _ = ended.send(result).await;
             release(permit, in_flight);
@@ -232,14 +201,8 @@ impl Engine {
         if round.claimed > 0 {
             return Duration::ZERO;
         }
-        let poll = if self.under_way.claims.is_empty() {
-            self.times.poll_idle
-        } else {
-            self.times.poll_busy
-        };
-        let due = round
-            .next_at
-            .map(|at| (at - self.clock.now()).to_std().unwrap_or_default());
+        let poll = if self.under_way.claims.is_empty() { self.times.poll_idle } else { self.times.poll_busy };
+        let due = round.next_at.map(|at| (at - self.clock.now()).to_std().unwrap_or_default());
         due.map_or(poll, |due| due.clamp(Duration::from_millis(1), poll))
     }
 
@@ -265,10 +228,7 @@ impl Engine {
         if unfinished.is_empty() {
             return;
         }
-        tracing::warn!(
-            count = unfinished.len(),
-            "attempts were cut short by the stop and are given back"
-        );
+        tracing::warn!(count = unfinished.len(), "attempts were cut short by the stop and are given back");
         let given = match self.pool.acquire().await {
             Ok(mut connection) => deliveries::give_back(&mut connection, &unfinished).await,
             Err(error) => Err(error.into()),

@@ -38,10 +38,7 @@ async fn run(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "the last words of a program that does not start"
-)]
+#[expect(clippy::print_stderr, reason = "the last words of a program that does not start")]
 fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
     eprintln!("trunkline-worker: {error:#}");
     ExitCode::from(code)

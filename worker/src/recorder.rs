@@ -49,11 +49,8 @@ impl Recorder {
         let mut told = false;
         loop {
             let now = self.clock.now();
-            let ours: Vec<EndedAttempt> = batch
-                .iter()
-                .filter(|one| one.leased_until > now)
-                .map(|one| one.attempt.clone())
-                .collect();
+            let ours: Vec<EndedAttempt> =
+                batch.iter().filter(|one| one.leased_until > now).map(|one| one.attempt.clone()).collect();
             if ours.is_empty() {
                 counter!("trunkline_worker_leases_lost_total").increment(batch.len() as u64);
                 return;

@@ -47,11 +47,7 @@ pub(crate) struct Plan {
 
 impl Roster {
     pub(crate) fn new(in_flight_max: usize, bell: Bell) -> Self {
-        Self {
-            entries: Arc::default(),
-            in_flight_max,
-            bell,
-        }
+        Self { entries: Arc::default(), in_flight_max, bell }
     }
 
     /// Which of these endpoints must be loaded (again) before they can be served.
@@ -61,9 +57,7 @@ impl Roster {
             .iter()
             .filter(|one| one.first_due_at <= now)
             .filter(|one| {
-                entries
-                    .get(&one.endpoint_id)
-                    .is_none_or(|entry| entry.loaded_at.elapsed() > BELIEVED_FOR)
+                entries.get(&one.endpoint_id).is_none_or(|entry| entry.loaded_at.elapsed() > BELIEVED_FOR)
             })
             .map(|one| (one.tenant_id.clone(), one.endpoint_id))
             .collect()
@@ -73,14 +67,8 @@ impl Roster {
     pub(crate) fn learn(&self, loaded: Vec<Callable>) {
         let mut entries = self.lock();
         for callable in loaded {
-            let in_flight = entries
-                .get(&callable.endpoint_id)
-                .map_or(0, |entry| entry.in_flight);
-            let entry = Entry {
-                callable: Arc::new(callable),
-                loaded_at: Instant::now(),
-                in_flight,
-            };
+            let in_flight = entries.get(&callable.endpoint_id).map_or(0, |entry| entry.in_flight);
+            let entry = Entry { callable: Arc::new(callable), loaded_at: Instant::now(), in_flight };
             entries.insert(entry.callable.endpoint_id, entry);
         }
         entries.retain(|_, entry| entry.in_flight > 0 || entry.loaded_at.elapsed() < FORGOTTEN_AFTER);
@@ -96,10 +84,7 @@ impl Roster {
                 plan.look_again_at(one.first_due_at);
                 continue;
             }
-            let Some(entry) = entries
-                .get(&one.endpoint_id)
-                .filter(|entry| entry.callable.is_open())
-            else {
+            let Some(entry) = entries.get(&one.endpoint_id).filter(|entry| entry.callable.is_open()) else {
                 continue;
             };
             let paused_until = entry.callable.paused_until(now);
@@ -127,13 +112,7 @@ impl Roster {
         let mut entries = self.lock();
         let entry = entries.get_mut(&endpoint_id)?;
         entry.in_flight += 1;
-        Some((
-            entry.callable.clone(),
-            InFlight {
-                roster: self.clone(),
-                endpoint_id,
-            },
-        ))
+        Some((entry.callable.clone(), InFlight { roster: self.clone(), endpoint_id }))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<EndpointId, Entry>> {

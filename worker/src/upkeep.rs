@@ -65,15 +65,8 @@ impl Upkeep {
     async fn beat(&self, is_round: bool) -> Result<(), StoreError> {
         let mut connection = self.pool.acquire().await?;
         let (now, version) = (self.clock.now(), env!("CARGO_PKG_VERSION"));
-        workers::beat(
-            &mut connection,
-            self.worker_id,
-            &self.worker_name,
-            version,
-            now,
-            now - DEAD_AFTER,
-        )
-        .await?;
+        workers::beat(&mut connection, self.worker_id, &self.worker_name, version, now, now - DEAD_AFTER)
+            .await?;
         if !is_round {
             return Ok(());
         }

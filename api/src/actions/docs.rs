@@ -30,19 +30,12 @@ struct Asset {
 
 macro_rules! asset {
     ($path:literal, $type:literal) => {
-        Asset {
-            path: $path,
-            content_type: $type,
-            bytes: include_bytes!(concat!("../../assets/", $path)),
-        }
+        Asset { path: $path, content_type: $type, bytes: include_bytes!(concat!("../../assets/", $path)) }
     };
 }
 
 static ASSETS: &[Asset] = &[
-    asset!(
-        "swagger-ui/swagger-ui-bundle.js",
-        "text/javascript; charset=utf-8"
-    ),
+    asset!("swagger-ui/swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
     asset!("swagger-ui/swagger-ui.css", "text/css; charset=utf-8"),
     asset!("swagger-ui/init.js", "text/javascript; charset=utf-8"),
     asset!("redoc/redoc.standalone.js", "text/javascript; charset=utf-8"),
@@ -51,9 +44,7 @@ static ASSETS: &[Asset] = &[
 ];
 
 pub(crate) async fn openapi() -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("application/json")
-        .body(OPENAPI.as_str())
+    HttpResponse::Ok().content_type("application/json").body(OPENAPI.as_str())
 }
 
 pub(crate) async fn swagger_ui() -> HttpResponse {
@@ -66,23 +57,12 @@ pub(crate) async fn redoc() -> HttpResponse {
 
 /// A file of the pages. A browser keeps it and asks whether it is still the same.
 pub(crate) async fn asset(request: HttpRequest, path: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let asset = ASSETS
-        .iter()
-        .find(|asset| asset.path == *path)
-        .ok_or_else(Problem::no_route)?;
+    let asset = ASSETS.iter().find(|asset| asset.path == *path).ok_or_else(Problem::no_route)?;
     let tag = format!("\"{}\"", hex::encode(&Sha256::digest(asset.bytes)[..16]));
-    let is_known = request
-        .headers()
-        .get(IF_NONE_MATCH)
-        .is_some_and(|known| known.as_bytes() == tag.as_bytes());
-    let mut response = if is_known {
-        HttpResponse::NotModified()
-    } else {
-        HttpResponse::Ok()
-    };
-    response
-        .insert_header((ETAG, tag))
-        .insert_header((CACHE_CONTROL, "no-cache"));
+    let is_known =
+        request.headers().get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
+    let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response.insert_header((ETAG, tag)).insert_header((CACHE_CONTROL, "no-cache"));
     if is_known {
         return Ok(response.finish());
     }

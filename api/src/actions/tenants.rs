@@ -67,8 +67,5 @@ fn seal(
 ) -> Result<Sealed, Problem> {
     let nonce = trunkline_boot::random::random_bytes();
     let (tenant, endpoint) = (tenant_id.as_str(), endpoint_id.to_string());
-    state
-        .vault
-        .seal_secret(tenant, &endpoint, secret.expose().as_bytes(), nonce)
-        .map_err(Problem::internal)
+    state.vault.seal_secret(tenant, &endpoint, secret.expose().as_bytes(), nonce).map_err(Problem::internal)
 }

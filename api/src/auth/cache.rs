@@ -32,10 +32,7 @@ pub(crate) struct KeyCache {
 impl KeyCache {
     pub(crate) fn new() -> Self {
         Self {
-            owners: Cache::builder()
-                .max_capacity(ENTRIES_MAX)
-                .time_to_live(BELIEVED_FOR)
-                .build(),
+            owners: Cache::builder().max_capacity(ENTRIES_MAX).time_to_live(BELIEVED_FOR).build(),
             used: Mutex::default(),
         }
     }

@@ -2,29 +2,51 @@
 //! not there, and no event is made twice for one key.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use chrono::Duration;
-use tokio::sync::mpsc;
+use futures_util::StreamExt;
+use futures_util::stream;
+use tokio::sync::{Mutex, mpsc};
 use trunkline_domain::{EventId, EventStatus};
 use trunkline_store::idempotency::{self, KeyClaim};
-use trunkline_store::{StoreError, events};
+use trunkline_store::{PgConnection, StoreError, events};
 
 use super::{BATCH_MAX, Flusher, Idempotency, NotStored, Stored, Waiting};
 
 /// How long a key is remembered.
 const REMEMBERED: Duration = Duration::hours(24);
 
+/// Keys asked for one by one at a time, after somebody else held one of a batch.
+const ONE_BY_ONE_MAX: usize = 4;
+
+/// How long a key that somebody else holds is waited for: the statement's own limit is a second.
+const WAIT: std::time::Duration = std::time::Duration::from_millis(900);
+
+/// How long a batch waits for one of its keys, before each is asked for by itself.
+const HASTY_WAIT: std::time::Duration = std::time::Duration::from_millis(50);
+
 type Keyed = Waiting<Idempotency>;
 
-pub(super) async fn run(mut queue: mpsc::Receiver<Keyed>, flusher: Flusher) {
+/// What a key names: the event, and the body that it is bound to.
+#[derive(Clone)]
+struct Holder {
+    stored: Stored,
+    body_sha256: Vec<u8>,
+}
+
+/// Takes turns with the other flushers at the queue; each takes what is there.
+pub(super) async fn run(queue: Arc<Mutex<mpsc::Receiver<Keyed>>>, flusher: Flusher) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
-    while queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
-        flush(&flusher, std::mem::take(&mut batch)).await;
+    while queue.lock().await.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        let mut taken = std::mem::take(&mut batch);
+        taken.retain(|waiting| !waiting.is_abandoned());
+        flush(&flusher, taken).await;
     }
 }
 
 /// In order of tenant and key, so that two processes wait for each other in one direction only. Equal keys are folded
-/// first: one of them asks the database, the others are answered by what comes of it.
+/// first: one of them asks the database, and all are answered by what the key names then.
 async fn flush(flusher: &Flusher, mut batch: Vec<Keyed>) {
     let name = |one: &Keyed| (one.event.tenant_id.clone(), one.key.key.clone());
     batch.sort_by_cached_key(name);
@@ -36,35 +58,44 @@ async fn flush(flusher: &Flusher, mut batch: Vec<Keyed>) {
             _ => firsts.push(waiting),
         }
     }
-    let outcomes = match write(flusher, &firsts).await {
-        Ok(outcomes) => outcomes,
-        // One key that somebody else holds must not fail the others.
-        Err(_) if firsts.len() > 1 => one_by_one(flusher, &firsts).await,
-        Err(error) => vec![Err(reason(&error)); firsts.len()],
-    };
+    let holders = holders(flusher, &firsts).await;
     for (index, waiting) in repeats {
-        let is_same = firsts[index].key.body_sha256 == waiting.key.body_sha256;
-        waiting.tell(match outcomes[index] {
-            Ok(_) if !is_same => Err(NotStored::KeyReused),
-            Ok(stored) => Ok(Stored {
-                is_replayed: true,
-                ..stored
-            }),
-            Err(reason) => Err(reason),
-        });
+        let result = answer(&holders[index], &waiting);
+        waiting.tell(result.map(|stored| Stored { is_replayed: true, ..stored }));
     }
-    for (waiting, outcome) in firsts.into_iter().zip(outcomes) {
-        waiting.tell(outcome);
+    for (waiting, holder) in firsts.into_iter().zip(holders) {
+        let result = answer(&holder, &waiting);
+        waiting.tell(result);
     }
 }
 
-async fn one_by_one(flusher: &Flusher, firsts: &[Keyed]) -> Vec<Result<Stored, NotStored>> {
-    let mut outcomes = Vec::with_capacity(firsts.len());
-    for one in firsts {
-        let written = write(flusher, std::slice::from_ref(one)).await;
-        outcomes.push(written.map_or_else(|error| Err(reason(&error)), |mut one| one.remove(0)));
+fn answer(holder: &Result<Holder, NotStored>, waiting: &Keyed) -> Result<Stored, NotStored> {
+    match holder {
+        Ok(holder) if holder.body_sha256 == waiting.key.body_sha256 => Ok(holder.stored),
+        Ok(_) => Err(NotStored::KeyReused),
+        Err(reason) => Err(*reason),
     }
-    outcomes
+}
+
+/// What each key names afterwards. All at once; where that fails because of one of them, each by itself, so that a key
+/// that somebody else holds keeps nobody else waiting.
+async fn holders(flusher: &Flusher, firsts: &[Keyed]) -> Vec<Result<Holder, NotStored>> {
+    let is_alone = firsts.len() == 1;
+    match write(flusher, firsts, !is_alone).await {
+        Ok(holders) => holders,
+        Err(error) if is_alone || matches!(error, StoreError::Unavailable(_)) => {
+            vec![Err(reason(&error)); firsts.len()]
+        }
+        Err(_) => {
+            let alone: Vec<_> = firsts.iter().map(|one| write_alone(flusher, one)).collect();
+            stream::iter(alone).buffered(ONE_BY_ONE_MAX).collect().await
+        }
+    }
+}
+
+async fn write_alone(flusher: &Flusher, one: &Keyed) -> Result<Holder, NotStored> {
+    let written = write(flusher, std::slice::from_ref(one), false).await;
+    written.map_or_else(|error| Err(reason(&error)), |mut one| one.remove(0))
 }
 
 fn reason(error: &StoreError) -> NotStored {
@@ -76,65 +107,49 @@ fn reason(error: &StoreError) -> NotStored {
 }
 
 /// One transaction: claims the keys, stores the events of those that were free, and looks up the others.
-async fn write(flusher: &Flusher, firsts: &[Keyed]) -> Result<Vec<Result<Stored, NotStored>>, StoreError> {
+async fn write(
+    flusher: &Flusher,
+    firsts: &[Keyed],
+    is_hasty: bool,
+) -> Result<Vec<Result<Holder, NotStored>>, StoreError> {
     let now = flusher.clock.now();
     let claims: Vec<KeyClaim> = firsts.iter().map(claim_of).collect();
     let mut connection = flusher.pool.acquire().await?;
     let mut transaction = trunkline_store::begin(&mut connection).await?;
-    let won: HashSet<EventId> = idempotency::claim(&mut transaction, &claims, now, now + REMEMBERED)
-        .await?
-        .into_iter()
-        .collect();
-    let new: Vec<_> = firsts
-        .iter()
-        .filter(|one| won.contains(&one.event.event_id))
-        .map(|one| one.event.clone())
-        .collect();
-    let unrouted = if new.is_empty() {
-        Vec::new()
-    } else {
-        events::publish(&mut transaction, &new).await?
-    };
-    let mut outcomes = Vec::with_capacity(firsts.len());
+    let wait = if is_hasty { HASTY_WAIT } else { WAIT };
+    idempotency::wait_at_most(&mut transaction, wait).await?;
+    let won = idempotency::claim(&mut transaction, &claims, now, now + REMEMBERED).await?;
+    let won: HashSet<EventId> = won.into_iter().collect();
+    let is_new = |one: &&Keyed| won.contains(&one.event.event_id);
+    let new: Vec<_> = firsts.iter().filter(is_new).map(|one| one.event.clone()).collect();
+    let unrouted = if new.is_empty() { Vec::new() } else { events::publish(&mut transaction, &new).await? };
+    let mut holders = Vec::with_capacity(firsts.len());
     for one in firsts {
         let event_id = one.event.event_id;
-        outcomes.push(if won.contains(&event_id) {
-            Ok(Stored {
-                event_id,
-                is_routed: !unrouted.contains(&event_id),
-                is_replayed: false,
-            })
+        holders.push(if won.contains(&event_id) {
+            let stored = Stored { event_id, is_routed: !unrouted.contains(&event_id), is_replayed: false };
+            Ok(Holder { stored, body_sha256: one.key.body_sha256.to_vec() })
         } else {
-            held_by_another(&mut transaction, one).await?
+            find(&mut transaction, one).await?
         });
     }
     transaction.commit().await.map_err(StoreError::from)?;
     if !new.is_empty() {
         flusher.waker.wake();
     }
-    Ok(outcomes)
+    Ok(holders)
 }
 
-async fn held_by_another(
-    connection: &mut trunkline_store::PgConnection,
-    one: &Keyed,
-) -> Result<Result<Stored, NotStored>, StoreError> {
+async fn find(connection: &mut PgConnection, one: &Keyed) -> Result<Result<Holder, NotStored>, StoreError> {
     let event = &one.event;
-    let Some(holder) = idempotency::find(connection, event.lane, &event.tenant_id, &one.key.key).await?
-    else {
+    let Some(found) = idempotency::find(connection, event.lane, &event.tenant_id, &one.key.key).await? else {
         // It expired and was swept in between: the next try gets it.
         return Ok(Err(NotStored::KeyBusy));
     };
-    if holder.body_sha256 != one.key.body_sha256 {
-        return Ok(Err(NotStored::KeyReused));
-    }
-    let status = events::status(connection, event.lane, &event.tenant_id, holder.event_id).await?;
+    let status = events::status(connection, event.lane, &event.tenant_id, found.event_id).await?;
     let is_routed = status != Some(EventStatus::Unrouted);
-    Ok(Ok(Stored {
-        event_id: holder.event_id,
-        is_routed,
-        is_replayed: true,
-    }))
+    let stored = Stored { event_id: found.event_id, is_routed, is_replayed: true };
+    Ok(Ok(Holder { stored, body_sha256: found.body_sha256 }))
 }
 
 fn claim_of(waiting: &Keyed) -> KeyClaim {

@@ -19,7 +19,9 @@ pub(super) async fn run(queue: Arc<Mutex<mpsc::Receiver<Waiting<()>>>>, flusher:
             return;
         }
         histogram!("trunkline_api_ingest_batch").record(received as f64);
-        flush(&flusher, std::mem::take(&mut batch)).await;
+        let mut taken = std::mem::take(&mut batch);
+        taken.retain(|waiting| !waiting.is_abandoned());
+        flush(&flusher, taken).await;
     }
 }
 
@@ -28,17 +30,16 @@ pub(super) async fn run(queue: Arc<Mutex<mpsc::Receiver<Waiting<()>>>>, flusher:
 async fn flush(flusher: &Flusher, batch: Vec<Waiting<()>>) {
     let mut parts = vec![batch];
     while let Some(mut part) = parts.pop() {
+        if part.is_empty() {
+            continue;
+        }
         match write(flusher, &part).await {
             Ok(unrouted) => {
                 flusher.waker.wake();
                 for waiting in part {
                     let event_id = waiting.event.event_id;
                     let is_routed = !unrouted.contains(&event_id);
-                    waiting.tell(Ok(Stored {
-                        event_id,
-                        is_routed,
-                        is_replayed: false,
-                    }));
+                    waiting.tell(Ok(Stored { event_id, is_routed, is_replayed: false }));
                 }
             }
             Err(error) if error.retry_after().is_none() && part.len() > 1 => {
@@ -46,11 +47,8 @@ async fn flush(flusher: &Flusher, batch: Vec<Waiting<()>>) {
                 parts.extend([part, right]);
             }
             Err(error) => {
-                let reason = if error.retry_after().is_some() {
-                    NotStored::Unavailable
-                } else {
-                    NotStored::Refused
-                };
+                let reason =
+                    if error.retry_after().is_some() { NotStored::Unavailable } else { NotStored::Refused };
                 tracing::warn!(%error, count = part.len(), "events could not be stored; their publishers were told");
                 part.into_iter().for_each(|waiting| waiting.tell(Err(reason)));
             }

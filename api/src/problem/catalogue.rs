@@ -12,53 +12,28 @@ use super::Problem;
 
 impl Problem {
     pub(crate) fn bad_query(field: Option<&str>, detail: &str) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_query",
-            "Invalid query parameter",
-            detail,
-        )
-        .on(field)
+        Self::new(StatusCode::BAD_REQUEST, "invalid_query", "Invalid query parameter", detail).on(field)
     }
 
     pub(crate) fn bad_header(name: &str, detail: &str) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_header",
-            "Invalid header",
-            detail,
-        )
-        .on(Some(name))
+        Self::new(StatusCode::BAD_REQUEST, "invalid_header", "Invalid header", detail).on(Some(name))
     }
 
     pub(crate) fn not_retryable(status: EventStatus) -> Self {
-        let detail = format!(
-            "Only FAILED events can be retried; this one is {}.",
-            status.as_str()
-        );
+        let detail = format!("Only FAILED events can be retried; this one is {}.", status.as_str());
         Self::new(StatusCode::BAD_REQUEST, "not_retryable", "Not retryable", detail)
     }
 
     pub(crate) fn broken_body() -> Self {
         let detail = "The body ended before the length that was announced; send the request again.";
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "incomplete_body",
-            "Incomplete body",
-            detail,
-        )
+        Self::new(StatusCode::BAD_REQUEST, "incomplete_body", "Incomplete body", detail)
     }
 
     /// One answer for a key that is missing, malformed, unknown, revoked or expired: it must not tell which.
     pub(crate) fn unauthenticated() -> Self {
         let detail = "Send a valid API key as `Authorization: Bearer <key>`.";
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthenticated",
-            "Unauthenticated",
-            detail,
-        )
-        .with(WWW_AUTHENTICATE, "Bearer")
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "Unauthenticated", detail)
+            .with(WWW_AUTHENTICATE, "Bearer")
     }
 
     pub(crate) fn forbidden(code: &'static str, detail: &'static str) -> Self {
@@ -72,43 +47,23 @@ impl Problem {
 
     pub(crate) fn no_event() -> Self {
         let detail = "There is no event with this id.";
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "event_not_found",
-            "Event not found",
-            detail,
-        )
+        Self::new(StatusCode::NOT_FOUND, "event_not_found", "Event not found", detail)
     }
 
     pub(crate) fn no_tenant() -> Self {
         let detail = "There is no tenant with this tenant_id.";
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "tenant_not_found",
-            "Tenant not found",
-            detail,
-        )
+        Self::new(StatusCode::NOT_FOUND, "tenant_not_found", "Tenant not found", detail)
     }
 
     pub(crate) fn wrong_method(allowed: &str) -> Self {
         let detail = format!("This path answers {allowed} only.");
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            "Method not allowed",
-            detail,
-        )
-        .with(ALLOW, allowed)
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed", detail)
+            .with(ALLOW, allowed)
     }
 
     pub(crate) fn too_slow() -> Self {
         let detail = "The body did not arrive within 30 s; send the request again.";
-        Self::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "request_timeout",
-            "Request timeout",
-            detail,
-        )
+        Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "Request timeout", detail)
     }
 
     pub(crate) fn tenant_exists(tenant_id: &TenantId) -> Self {
@@ -118,27 +73,14 @@ impl Problem {
     }
 
     pub(crate) fn nothing_to_cancel(status: EventStatus) -> Self {
-        let detail = format!(
-            "Nothing of this event would still be attempted: it is {}.",
-            status.as_str()
-        );
-        Self::new(
-            StatusCode::CONFLICT,
-            "nothing_to_cancel",
-            "Nothing to cancel",
-            detail,
-        )
+        let detail = format!("Nothing of this event would still be attempted: it is {}.", status.as_str());
+        Self::new(StatusCode::CONFLICT, "nothing_to_cancel", "Nothing to cancel", detail)
     }
 
     pub(crate) fn key_busy() -> Self {
         let detail = "A request with the same Idempotency-Key is still running; ask again in a second.";
-        Self::new(
-            StatusCode::CONFLICT,
-            "idempotency_key_in_use",
-            "Idempotency-Key in use",
-            detail,
-        )
-        .with(RETRY_AFTER, "1")
+        Self::new(StatusCode::CONFLICT, "idempotency_key_in_use", "Idempotency-Key in use", detail)
+            .with(RETRY_AFTER, "1")
     }
 
     pub(crate) fn payload_gone() -> Self {
@@ -148,12 +90,7 @@ impl Problem {
 
     pub(crate) fn too_large(bytes_max: usize) -> Self {
         let detail = format!("A body has {bytes_max} bytes here at most.");
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body_too_large",
-            "Body too large",
-            detail,
-        )
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large", detail)
     }
 
     pub(crate) fn wrong_type() -> Self {
@@ -169,12 +106,7 @@ impl Problem {
     pub(crate) fn unusable_payload(error: PayloadError) -> Self {
         let mut detail = error.to_string();
         detail.replace_range(..1, &detail[..1].to_uppercase());
-        Self::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "invalid_payload",
-            "Invalid payload",
-            detail + ".",
-        )
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", "Invalid payload", detail + ".")
     }
 
     /// serde names the field and what it accepts; it may quote the value, which is the caller's own.
@@ -182,23 +114,11 @@ impl Problem {
         let text = error.to_string();
         let field = text.split('`').nth(1).filter(|_| text.contains("field"));
         let detail = format!("The body is not what this route takes: {text}.");
-        Self::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "invalid_body",
-            "Invalid body",
-            detail,
-        )
-        .on(field)
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", "Invalid body", detail).on(field)
     }
 
     pub(crate) fn bad_field(field: &str, detail: &str) -> Self {
-        Self::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "invalid_field",
-            "Invalid field",
-            detail,
-        )
-        .on(Some(field))
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_field", "Invalid field", detail).on(Some(field))
     }
 
     /// A value refused by the rule of a query parameter, which stood in a body.
@@ -219,37 +139,22 @@ impl Problem {
 
     pub(crate) fn rate_limited(seconds: u64) -> Self {
         let detail = format!("This tenant publishes more than its rate allows; send again in {seconds} s.");
-        Self::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "rate_limited",
-            "Rate limited",
-            detail,
-        )
-        .with(RETRY_AFTER, seconds.to_string())
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Rate limited", detail)
+            .with(RETRY_AFTER, seconds.to_string())
     }
 
     /// Says no more than that it is our fault; the log says why, under the same request id.
     pub(crate) fn internal(reason: impl fmt::Display) -> Self {
         let detail = "This is a fault of the service; its operator finds it in the log by the request_id.";
-        let problem = Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal_error",
-            "Internal error",
-            detail,
-        );
+        let problem =
+            Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Internal error", detail);
         tracing::error!(request.id = problem.0.request_id, %reason, "a request could not be answered");
         problem
     }
 
     pub(crate) fn overloaded() -> Self {
         let detail = "More events are coming in than can be stored at once; send again in a second.";
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "overloaded",
-            "Overloaded",
-            detail,
-        )
-        .with(RETRY_AFTER, "1")
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Overloaded", detail).with(RETRY_AFTER, "1")
     }
 
     /// The database is away or slow, and is expected back.
@@ -265,10 +170,6 @@ impl Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        if error.retry_after().is_some() {
-            Self::unavailable(error)
-        } else {
-            Self::internal(error)
-        }
+        if error.retry_after().is_some() { Self::unavailable(error) } else { Self::internal(error) }
     }
 }

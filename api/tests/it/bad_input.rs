@@ -37,17 +37,8 @@ async fn a_payload_that_is_none_is_refused_with_its_place() {
         problem(&reply, 422, "invalid_payload");
     }
     let reply = post(&house, "/v1/events", r#"{"type":"two words"}"#, JSON).await;
-    assert_eq!(
-        problem(&reply, 422, "invalid_field")["errors"][0]["field"],
-        "type"
-    );
-    let reply = post(
-        &house,
-        "/v1/events",
-        format!("{{\"a\":\"{}\"}}", "x".repeat(262_144)),
-        JSON,
-    )
-    .await;
+    assert_eq!(problem(&reply, 422, "invalid_field")["errors"][0]["field"], "type");
+    let reply = post(&house, "/v1/events", format!("{{\"a\":\"{}\"}}", "x".repeat(262_144)), JSON).await;
     problem(&reply, 413, "body_too_large");
     assert_eq!(house.stored().await, before);
 }
@@ -65,11 +56,7 @@ async fn a_body_of_another_type_or_encoding_is_refused() {
         &[("content-type", "application/x-www-form-urlencoded")],
     ];
     for headers in headers {
-        problem(
-            &post(&house, "/v1/events", "{}", headers).await,
-            415,
-            "unsupported_media_type",
-        );
+        problem(&post(&house, "/v1/events", "{}", headers).await, 415, "unsupported_media_type");
     }
     assert_eq!(house.stored().await, before);
 }
@@ -87,11 +74,7 @@ async fn a_header_with_an_invalid_value_is_refused() {
         ("Idempotency-Key", long.as_str()),
     ] {
         let reply = post(&house, "/v1/events", "{}", &[JSON[0], (name, value)]).await;
-        assert_eq!(
-            problem(&reply, 400, "invalid_header")["errors"][0]["field"],
-            name,
-            "{value:?}"
-        );
+        assert_eq!(problem(&reply, 400, "invalid_header")["errors"][0]["field"], name, "{value:?}");
     }
     assert_eq!(house.stored().await, before);
 }
@@ -118,13 +101,27 @@ async fn unknown_and_invalid_query_parameters_are_refused_by_name() {
         problem(&house.client.get(path).await, 400, "invalid_query");
     }
     let operator = house.anyone.bearer(OPERATOR_KEY);
-    for path in [
-        "/v1/tenants?x=1",
-        "/v1/tenants?limit=-1",
-        "/v1/tenants?next_token=x",
-    ] {
+    for path in ["/v1/tenants?x=1", "/v1/tenants?limit=-1", "/v1/tenants?next_token=x"] {
         problem(&operator.get(path).await, 400, "invalid_query");
     }
+}
+
+#[tokio::test]
+async fn routes_without_query_parameters_refuse_any_and_every_answer_is_named() {
+    let house = House::new().await;
+    let id = house.publish("{}").await;
+    for reply in [
+        house.client.post("/v1/events?dry_run=1", "{}").await,
+        house.client.get(&format!("/v1/events/{id}?x")).await,
+        house.client.delete(&format!("/v1/events/{id}?force=true")).await,
+        house.client.get("/v1/tenants/current?x=1").await,
+    ] {
+        problem(&reply, 400, "invalid_query");
+    }
+    let names: Vec<_> = [house.client.get("/v1/events").await, house.client.get("/v1/nothing").await]
+        .map(|reply| reply.header("x-request-id").to_owned())
+        .into();
+    assert!(names.iter().all(|name| name.starts_with("req_")) && names[0] != names[1], "{names:?}");
 }
 
 #[tokio::test]
@@ -140,94 +137,37 @@ async fn bodies_with_unknown_fields_or_wrong_values_are_refused() {
     for (reply, code) in [
         (house.client.patch(&event, "{}").await, "invalid_body"),
         (house.client.patch(&event, "[").await, "invalid_body"),
+        (house.client.patch(&event, r#"{"status":"DELIVERED"}"#).await, "invalid_field"),
+        (house.client.patch(&event, r#"{"status":"PENDING","x":1}"#).await, "invalid_body"),
+        (house.client.patch("/v1/tenants/current", "{}").await, "invalid_field"),
+        (house.client.patch("/v1/tenants/current", r#"{"target_url":7}"#).await, "invalid_body"),
         (
-            house.client.patch(&event, r#"{"status":"DELIVERED"}"#).await,
+            house.client.patch("/v1/tenants/current", r#"{"target_url":"http://10.0.0.1/"}"#).await,
             "invalid_field",
         ),
+        (house.client.patch("/v1/tenants/current", r#"{"webhook_secret":"short"}"#).await, "invalid_field"),
+        (house.client.post("/v1/dead-letters/requeue", r#"{"event_ids":["x"]}"#).await, "invalid_field"),
+        (house.client.post("/v1/dead-letters/requeue", r#"{"after":"x"}"#).await, "invalid_field"),
+        (house.client.post("/v1/dead-letters/purge", r#"{"all":true}"#).await, "invalid_body"),
+        (operator.post("/v1/tenants", tenant(r#","x":1"#)).await, "invalid_body"),
+        (operator.post("/v1/tenants", tenant(r#","webhook_secret":"whsec_no""#)).await, "invalid_field"),
         (
-            house.client.patch(&event, r#"{"status":"PENDING","x":1}"#).await,
-            "invalid_body",
-        ),
-        (
-            house.client.patch("/v1/tenants/current", "{}").await,
+            operator.post("/v1/tenants", r#"{"tenant_id":"A","target_url":"https://example.com/"}"#).await,
             "invalid_field",
-        ),
-        (
-            house
-                .client
-                .patch("/v1/tenants/current", r#"{"target_url":7}"#)
-                .await,
-            "invalid_body",
-        ),
-        (
-            house
-                .client
-                .patch("/v1/tenants/current", r#"{"target_url":"http://10.0.0.1/"}"#)
-                .await,
-            "invalid_field",
-        ),
-        (
-            house
-                .client
-                .patch("/v1/tenants/current", r#"{"webhook_secret":"short"}"#)
-                .await,
-            "invalid_field",
-        ),
-        (
-            house
-                .client
-                .post("/v1/dead-letters/requeue", r#"{"event_ids":["x"]}"#)
-                .await,
-            "invalid_field",
-        ),
-        (
-            house
-                .client
-                .post("/v1/dead-letters/requeue", r#"{"after":"x"}"#)
-                .await,
-            "invalid_field",
-        ),
-        (
-            house
-                .client
-                .post("/v1/dead-letters/purge", r#"{"all":true}"#)
-                .await,
-            "invalid_body",
-        ),
-        (
-            operator.post("/v1/tenants", tenant(r#","x":1"#)).await,
-            "invalid_body",
         ),
         (
             operator
-                .post("/v1/tenants", tenant(r#","webhook_secret":"whsec_no""#))
+                .post("/v1/tenants", r#"{"tenant_id":"new-tenant","target_url":"ftp://example.com/"}"#)
                 .await,
             "invalid_field",
         ),
         (
             operator
-                .post(
-                    "/v1/tenants",
-                    r#"{"tenant_id":"A","target_url":"https://example.com/"}"#,
-                )
+                .post("/v1/tenants", r#"{"tenant_id":"current","target_url":"https://example.com/"}"#)
                 .await,
             "invalid_field",
         ),
-        (
-            operator
-                .post(
-                    "/v1/tenants",
-                    r#"{"tenant_id":"new-tenant","target_url":"ftp://example.com/"}"#,
-                )
-                .await,
-            "invalid_field",
-        ),
-        (
-            operator
-                .post("/v1/tenants", r#"{"tenant_id":"new-tenant"}"#)
-                .await,
-            "invalid_body",
-        ),
+        (operator.post("/v1/tenants", r#"{"tenant_id":"new-tenant"}"#).await, "invalid_body"),
     ] {
         problem(&reply, 422, code);
     }
@@ -239,11 +179,7 @@ async fn unknown_paths_and_methods_are_told_apart() {
     let house = House::new().await;
     problem(&house.client.get("/").await, 404, "not_found");
     problem(&house.client.get("/v1/nothing").await, 404, "not_found");
-    problem(
-        &house.client.get("/v1/docs/assets/../../Cargo.toml").await,
-        404,
-        "not_found",
-    );
+    problem(&house.client.get("/v1/docs/assets/../../Cargo.toml").await, 404, "not_found");
     for (method, path, allow) in [
         (Method::PUT, "/v1/events", "GET, POST"),
         (Method::POST, "/v1/events/evt_1", "DELETE, GET, PATCH"),
@@ -272,22 +208,10 @@ async fn an_id_that_is_none_is_an_event_that_does_not_exist() {
     ] {
         let path = format!("/v1/events/{id}");
         problem(&house.client.get(&path).await, 404, "event_not_found");
-        problem(
-            &house.client.get(&format!("{path}/attempts")).await,
-            404,
-            "event_not_found",
-        );
-        problem(
-            &house.client.post(&format!("{path}/retry"), "").await,
-            404,
-            "event_not_found",
-        );
+        problem(&house.client.get(&format!("{path}/attempts")).await, 404, "event_not_found");
+        problem(&house.client.post(&format!("{path}/retry"), "").await, 404, "event_not_found");
         problem(&house.client.delete(&path).await, 404, "event_not_found");
-        problem(
-            &house.client.patch(&path, r#"{"status":"PENDING"}"#).await,
-            404,
-            "event_not_found",
-        );
+        problem(&house.client.patch(&path, r#"{"status":"PENDING"}"#).await, 404, "event_not_found");
     }
 }
 

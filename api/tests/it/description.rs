@@ -13,17 +13,11 @@ async fn the_document_is_openapi_3_1_and_names_every_route_and_operation_once() 
     let routes = include_str!("../../src/routes.rs");
     let mut operations = HashSet::new();
     for (path, item) in document["paths"].as_object().unwrap() {
-        assert!(
-            routes.contains(&format!("\"{path}\"")),
-            "{path} is described and not served"
-        );
+        assert!(routes.contains(&format!("\"{path}\"")), "{path} is described and not served");
         for (method, operation) in item.as_object().unwrap() {
             let id = operation["operationId"].as_str().unwrap();
             assert!(operations.insert(id.to_owned()), "{id} names two operations");
-            assert!(
-                operation["responses"].as_object().unwrap().len() > 1,
-                "{method} {path}"
-            );
+            assert!(operation["responses"].as_object().unwrap().len() > 1, "{method} {path}");
         }
     }
     let described = document["paths"].as_object().unwrap().len();
@@ -36,36 +30,17 @@ async fn the_pages_ask_no_other_server_for_anything() {
     let house = House::new().await;
     for path in ["/v1/docs", "/v1/redoc"] {
         let page = house.anyone.get(path).await;
-        assert_eq!(
-            (page.status, page.header("content-type")),
-            (200, "text/html; charset=utf-8")
-        );
-        assert!(
-            page.header("content-security-policy")
-                .starts_with("default-src 'self'")
-        );
+        assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+        assert!(page.header("content-security-policy").starts_with("default-src 'self'"));
         let html = String::from_utf8_lossy(&page.body).into_owned();
-        assert!(
-            !html.contains("http://") && !html.contains("https://"),
-            "{path} refers to elsewhere"
-        );
-        let sources: Vec<_> = html
-            .split(['"'])
-            .filter(|text| text.starts_with("/v1/docs/assets/"))
-            .collect();
+        assert!(!html.contains("http://") && !html.contains("https://"), "{path} refers to elsewhere");
+        let sources: Vec<_> = html.split(['"']).filter(|text| text.starts_with("/v1/docs/assets/")).collect();
         assert!(!sources.is_empty());
         for source in sources {
             let asset = house.anyone.get(source).await;
             assert_eq!(asset.status, 200, "{source}");
             let headers = [("if-none-match", asset.header("etag"))];
-            assert_eq!(
-                house
-                    .anyone
-                    .send(http::Method::GET, source, "", &headers)
-                    .await
-                    .status,
-                304
-            );
+            assert_eq!(house.anyone.send(http::Method::GET, source, "", &headers).await.status, 304);
         }
     }
 }

@@ -14,21 +14,13 @@ async fn all_pages(client: &Client, path: &str, mut between: impl AsyncFnMut()) 
     loop {
         let join = if path.contains('?') { '&' } else { '?' };
         let page = client
-            .get(
-                &token
-                    .as_ref()
-                    .map_or(path.to_owned(), |token| format!("{path}{join}next_token={token}")),
-            )
+            .get(&token.as_ref().map_or(path.to_owned(), |token| format!("{path}{join}next_token={token}")))
             .await;
         assert_eq!(page.status, 200, "{}", String::from_utf8_lossy(&page.body));
         let json = page.json();
         let events = json["events"].as_array().unwrap();
         assert_eq!(json["total_count"], events.len());
-        seen.extend(
-            events
-                .iter()
-                .map(|event| event["event_id"].as_str().unwrap().to_owned()),
-        );
+        seen.extend(events.iter().map(|event| event["event_id"].as_str().unwrap().to_owned()));
         between().await;
         match json["next_token"].as_str() {
             None => {
@@ -55,10 +47,7 @@ async fn paging_while_events_arrive_shows_each_earlier_event_once() {
     })
     .await;
     before.reverse();
-    assert_eq!(
-        seen, before,
-        "newest first, none twice, none missed, none that came later"
-    );
+    assert_eq!(seen, before, "newest first, none twice, none missed, none that came later");
 }
 
 #[tokio::test]
@@ -66,68 +55,40 @@ async fn filters_find_what_they_name_and_tokens_belong_to_them() {
     let house = House::new().await;
     let mut by_status = Vec::new();
     for status in ["FAILED", "DELIVERED", "DEAD"] {
-        let id = house
-            .publish(&format!("{{\"type\":\"kind.{}\"}}", status.to_lowercase()))
-            .await;
+        let id = house.publish(&format!("{{\"type\":\"kind.{}\"}}", status.to_lowercase())).await;
         house.set(&id, status).await;
         by_status.push(id);
     }
     let pending = house.publish("{}").await;
     let ids = async |query: &str| all_pages(&house.client, &format!("/v1/events?{query}"), async || {}).await;
-    assert_eq!(
-        ids("status=FAILED&limit=1").await,
-        [by_status[2].clone(), by_status[0].clone()]
-    );
+    assert_eq!(ids("status=FAILED&limit=1").await, [by_status[2].clone(), by_status[0].clone()]);
     assert_eq!(ids("status=DELIVERED").await, [by_status[1].clone()]);
     assert_eq!(ids("status=PENDING").await, std::slice::from_ref(&pending));
     assert_eq!(ids("status=UNROUTED").await, [""; 0]);
     assert_eq!(ids("type=kind.dead").await, [by_status[2].clone()]);
     assert_eq!(ids("type=kind.dead&status=PENDING").await, [""; 0]);
 
-    let created = house
-        .client
-        .get(&format!("/v1/events/{}", by_status[1]))
-        .await
-        .json()["event"]["created_at"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    assert_eq!(
-        ids(&format!("after={created}")).await,
-        [pending.clone(), by_status[2].clone()],
-        "exclusive"
-    );
-    assert_eq!(
-        ids(&format!("before={created}")).await,
-        [by_status[0].clone()],
-        "exclusive"
-    );
+    let created =
+        house.client.get(&format!("/v1/events/{}", by_status[1])).await.json()["event"]["created_at"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+    assert_eq!(ids(&format!("after={created}")).await, [pending.clone(), by_status[2].clone()], "exclusive");
+    assert_eq!(ids(&format!("before={created}")).await, [by_status[0].clone()], "exclusive");
 
-    let token = house.client.get("/v1/events?limit=1").await.json()["next_token"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let token =
+        house.client.get("/v1/events?limit=1").await.json()["next_token"].as_str().unwrap().to_owned();
     problem(
-        &house
-            .client
-            .get(&format!("/v1/events?status=FAILED&next_token={token}"))
-            .await,
+        &house.client.get(&format!("/v1/events?status=FAILED&next_token={token}")).await,
         400,
         "invalid_query",
     );
     let (_, other) = house.tenant("globex").await;
-    problem(
-        &other.get(&format!("/v1/events?limit=1&next_token={token}")).await,
-        400,
-        "invalid_query",
-    );
+    problem(&other.get(&format!("/v1/events?limit=1&next_token={token}")).await, 400, "invalid_query");
     let mut forged = token.clone();
     forged.replace_range(0..1, if token.starts_with('A') { "B" } else { "A" });
     problem(
-        &house
-            .client
-            .get(&format!("/v1/events?limit=1&next_token={forged}"))
-            .await,
+        &house.client.get(&format!("/v1/events?limit=1&next_token={forged}")).await,
         400,
         "invalid_query",
     );
@@ -174,11 +135,7 @@ async fn an_event_has_the_fields_of_the_contract() {
     assert!(event["created_at"].as_str().unwrap().ends_with('Z'), "UTC");
     let delivery = &event["deliveries"][0];
     assert_eq!(
-        (
-            &delivery["status"],
-            &delivery["attempts"],
-            &delivery["last_status_code"]
-        ),
+        (&delivery["status"], &delivery["attempts"], &delivery["last_status_code"]),
         (&Value::from("FAILED"), &Value::from(1), &Value::from(500))
     );
     let listed = house.client.get("/v1/events").await.json()["events"][0].clone();
@@ -204,24 +161,13 @@ async fn attempts_are_shown_in_order_with_what_was_answered() {
     house.database.execute("INSERT INTO trunkline.attempts (lane, tenant_id, event_id, endpoint_id, attempt, started_at, duration_ms, status_code, outcome, error, response_excerpt, url)
         SELECT lane, tenant_id, event_id, endpoint_id, n, now() + n * interval '1 second', 12, 500, 'rejected', 'no', '\\x3c623eff', 'http://127.0.0.1:9999/hook'
         FROM trunkline.deliveries, generate_series(1, 2) AS n").await;
-    let json = house
-        .client
-        .get(&format!("/v1/events/{id}/attempts"))
-        .await
-        .json();
-    let numbers: Vec<_> = json["attempts"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| one["number"].as_u64().unwrap())
-        .collect();
+    let json = house.client.get(&format!("/v1/events/{id}/attempts")).await.json();
+    let numbers: Vec<_> =
+        json["attempts"].as_array().unwrap().iter().map(|one| one["number"].as_u64().unwrap()).collect();
     assert_eq!(numbers, [1, 2]);
     assert_eq!(json["attempts"][0]["response_excerpt"], "<b>\u{fffd}");
     assert_eq!(
-        (
-            &json["attempts"][0]["outcome"],
-            &json["attempts"][0]["duration_ms"]
-        ),
+        (&json["attempts"][0]["outcome"], &json["attempts"][0]["duration_ms"]),
         (&Value::from("rejected"), &Value::from(12))
     );
 }

@@ -57,14 +57,7 @@ impl House {
         let acme = seed_tenant(&database, &settings, "acme", "http://127.0.0.1:9999/hook").await;
         let door = Door::start(&settings).await;
         let anyone = Client::local(door.port);
-        Self {
-            client: anyone.bearer(&acme.api_key),
-            database,
-            settings,
-            acme,
-            anyone,
-            door,
-        }
+        Self { client: anyone.bearer(&acme.api_key), database, settings, acme, anyone, door }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -77,13 +70,7 @@ impl House {
 
     /// Another tenant, with a client for its key.
     pub(crate) async fn tenant(&self, name: &str) -> (SeededTenant, Client) {
-        let tenant = seed_tenant(
-            &self.database,
-            &self.settings,
-            name,
-            "http://127.0.0.1:9999/other",
-        )
-        .await;
+        let tenant = seed_tenant(&self.database, &self.settings, name, "http://127.0.0.1:9999/other").await;
         let client = self.anyone.bearer(&tenant.api_key);
         (tenant, client)
     }
@@ -119,18 +106,9 @@ impl House {
 
     /// Everything that publishing writes, counted.
     pub(crate) async fn stored(&self) -> String {
-        let counts = [
-            "events",
-            "payloads",
-            "deliveries",
-            "idempotency_keys",
-            "tenants",
-            "endpoint_secrets",
-        ]
-        .map(|table| format!("(SELECT count(*) FROM trunkline.{table})"));
-        self.database
-            .text(&format!("SELECT concat_ws(' ', {})", counts.join(", ")))
-            .await
+        let counts = ["events", "payloads", "deliveries", "idempotency_keys", "tenants", "endpoint_secrets"]
+            .map(|table| format!("(SELECT count(*) FROM trunkline.{table})"));
+        self.database.text(&format!("SELECT concat_ws(' ', {})", counts.join(", "))).await
     }
 }
 
@@ -145,16 +123,9 @@ pub(crate) fn problem(reply: &Reply, status: u16, code: &str) -> Value {
     assert_eq!(reply.status, status, "{body}");
     assert_eq!(reply.header("content-type"), "application/problem+json", "{body}");
     let problem = reply.json();
-    assert_eq!(
-        (&problem["code"], &problem["status"]),
-        (&Value::from(code), &Value::from(status)),
-        "{body}"
-    );
+    assert_eq!((&problem["code"], &problem["status"]), (&Value::from(code), &Value::from(status)), "{body}");
     for field in ["type", "title", "detail", "request_id"] {
-        assert!(
-            problem[field].as_str().is_some_and(|text| !text.is_empty()),
-            "{field} is missing in {body}"
-        );
+        assert!(problem[field].as_str().is_some_and(|text| !text.is_empty()), "{field} is missing in {body}");
     }
     problem
 }

@@ -40,38 +40,20 @@ async fn foreign_tenants_and_operator_routes_are_forbidden() {
     let house = House::new().await;
     let (_, globex) = house.tenant("globex").await;
     problem(&globex.get("/v1/tenants/acme").await, 403, "foreign_tenant");
+    problem(&globex.get("/v1/tenants/no-such-tenant").await, 403, "foreign_tenant");
     problem(
-        &globex.get("/v1/tenants/no-such-tenant").await,
-        403,
-        "foreign_tenant",
-    );
-    problem(
-        &globex
-            .patch("/v1/tenants/acme", r#"{"target_url":"https://example.com/"}"#)
-            .await,
+        &globex.patch("/v1/tenants/acme", r#"{"target_url":"https://example.com/"}"#).await,
         403,
         "foreign_tenant",
     );
     problem(&globex.get("/v1/tenants").await, 403, "operator_only");
     problem(
-        &globex
-            .post(
-                "/v1/tenants",
-                r#"{"tenant_id":"mine","target_url":"https://example.com/"}"#,
-            )
-            .await,
+        &globex.post("/v1/tenants", r#"{"tenant_id":"mine","target_url":"https://example.com/"}"#).await,
         403,
         "operator_only",
     );
-    problem(
-        &globex.post("/v1/tenants/acme/suspend", "").await,
-        403,
-        "operator_only",
-    );
-    assert_eq!(
-        globex.get("/v1/tenants/globex").await.json()["tenant"]["tenant_id"],
-        "globex"
-    );
+    problem(&globex.post("/v1/tenants/acme/suspend", "").await, 403, "operator_only");
+    assert_eq!(globex.get("/v1/tenants/globex").await.json()["tenant"]["tenant_id"], "globex");
 }
 
 #[tokio::test]
@@ -82,19 +64,7 @@ async fn foreign_dead_letters_are_out_of_reach() {
     let (_, globex) = house.tenant("globex").await;
     assert_eq!(globex.get("/v1/dead-letters").await.json()["total_count"], 0);
     let named = json!({"event_ids": [id]}).to_string();
-    assert_eq!(
-        globex
-            .post("/v1/dead-letters/requeue", named.clone())
-            .await
-            .json()["requeued"],
-        0
-    );
-    assert_eq!(
-        globex.post("/v1/dead-letters/purge", named).await.json()["purged"],
-        0
-    );
-    assert_eq!(
-        house.client.get("/v1/dead-letters").await.json()["total_count"],
-        1
-    );
+    assert_eq!(globex.post("/v1/dead-letters/requeue", named.clone()).await.json()["requeued"], 0);
+    assert_eq!(globex.post("/v1/dead-letters/purge", named).await.json()["purged"], 0);
+    assert_eq!(house.client.get("/v1/dead-letters").await.json()["total_count"], 1);
 }

@@ -1,8 +1,5 @@
 //! The api through its door: real sockets before it, a real PostgreSQL behind it.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on should fail where it stands"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail where it stands")]
 
 mod bad_input;
 mod dead_letters;

@@ -19,16 +19,8 @@ async fn above_its_rate_a_tenant_is_told_when_to_come_back() {
     assert_eq!(refused.header("retry-after"), "1");
     assert_eq!(refused.header("ratelimit-policy"), "\"tenant\";q=3;w=3");
     let (_, other) = house.tenant("globex").await;
-    assert_eq!(
-        other.post("/v1/events", "{}").await.status,
-        201,
-        "others are not held to it"
-    );
-    assert_eq!(
-        house.client.get("/v1/events").await.status,
-        200,
-        "reading is not counted"
-    );
+    assert_eq!(other.post("/v1/events", "{}").await.status, 201, "others are not held to it");
+    assert_eq!(house.client.get("/v1/events").await.status, 200, "reading is not counted");
 }
 
 #[tokio::test]

@@ -25,15 +25,9 @@ async fn an_event_is_stored_byte_for_byte_with_its_delivery() {
         "SELECT type || ' ' || payload_bytes || ' ' || (payload_sha256 = sha256(decode('{}', 'hex'))) FROM trunkline.events",
         hex(payload)
     );
-    assert_eq!(
-        house.database.text(&facts).await,
-        format!("order.created {} true", payload.len())
-    );
+    assert_eq!(house.database.text(&facts).await, format!("order.created {} true", payload.len()));
     let shown = house.client.get(&format!("/v1/events/{id}")).await;
-    assert!(
-        String::from_utf8_lossy(&shown.body).contains(payload),
-        "shown as it was sent"
-    );
+    assert!(String::from_utf8_lossy(&shown.body).contains(payload), "shown as it was sent");
 }
 
 #[tokio::test]
@@ -42,45 +36,27 @@ async fn the_type_comes_from_the_header_then_type_then_event() {
     let typed = async |header: Option<&str>, payload: &'static str| {
         let mut headers = vec![("content-type", "application/json; charset=UTF-8")];
         headers.extend(header.map(|value| ("Trunkline-Event-Type", value)));
-        let reply = house
-            .client
-            .send(Method::POST, "/v1/events", payload, &headers)
-            .await;
+        let reply = house.client.send(Method::POST, "/v1/events", payload, &headers).await;
         let id = reply.json()["event_id"].as_str().unwrap().to_owned();
         house.client.get(&format!("/v1/events/{id}")).await.json()["event"]["type"].clone()
     };
-    assert_eq!(
-        typed(Some("from.header"), r#"{"type":"from.type"}"#).await,
-        "from.header"
-    );
-    assert_eq!(
-        typed(None, r#"{"event":"from.event","type":"from.type"}"#).await,
-        "from.type"
-    );
-    assert_eq!(
-        typed(None, r#"{"event":"from.event","type":7}"#).await,
-        "from.event"
-    );
+    assert_eq!(typed(Some("from.header"), r#"{"type":"from.type"}"#).await, "from.header");
+    assert_eq!(typed(None, r#"{"event":"from.event","type":"from.type"}"#).await, "from.type");
+    assert_eq!(typed(None, r#"{"event":"from.event","type":7}"#).await, "from.event");
     assert!(typed(None, "{}").await.is_null());
 }
 
 #[tokio::test]
 async fn an_event_that_no_endpoint_takes_is_kept_as_unrouted() {
     let house = House::new().await;
-    house
-        .database
-        .execute("UPDATE trunkline.endpoints SET event_types = '{invoice.*,order.paid}'")
-        .await;
+    house.database.execute("UPDATE trunkline.endpoints SET event_types = '{invoice.*,order.paid}'").await;
     for (event_type, status) in [
         ("order.created", "UNROUTED"),
         ("order.paid", "PENDING"),
         ("invoice.sent", "PENDING"),
         ("invoice", "UNROUTED"),
     ] {
-        let reply = house
-            .client
-            .post("/v1/events", format!("{{\"type\":\"{event_type}\"}}"))
-            .await;
+        let reply = house.client.post("/v1/events", format!("{{\"type\":\"{event_type}\"}}")).await;
         assert_eq!(
             (reply.status, &reply.json()["status"]),
             (201, &serde_json::json!(status)),
@@ -95,15 +71,9 @@ async fn a_trace_context_is_kept_if_it_is_one() {
     let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     for (value, kept) in [(good, good), ("00-xyz", ""), (&good.to_uppercase(), "")] {
         let headers = [("content-type", "application/json"), ("traceparent", value)];
-        let reply = house
-            .client
-            .send(Method::POST, "/v1/events", "{}", &headers)
-            .await;
+        let reply = house.client.send(Method::POST, "/v1/events", "{}", &headers).await;
         let id = reply.json()["event_id"].as_str().unwrap().to_owned();
-        let sql = format!(
-            "SELECT traceparent FROM trunkline.events WHERE event_id = '{}'",
-            uuid(&id)
-        );
+        let sql = format!("SELECT traceparent FROM trunkline.events WHERE event_id = '{}'", uuid(&id));
         assert_eq!(house.database.text(&sql).await, kept, "{value}");
     }
 }
@@ -113,12 +83,7 @@ async fn many_publishers_at_once_are_all_answered_and_all_stored() {
     let house = House::new().await;
     let publishers = (0..200).map(|number| {
         let client = house.client.clone();
-        async move {
-            client
-                .post("/v1/events", format!("{{\"n\":{number}}}"))
-                .await
-                .status
-        }
+        async move { client.post("/v1/events", format!("{{\"n\":{number}}}")).await.status }
     });
     let statuses = futures_util::future::join_all(publishers).await;
     assert!(statuses.iter().all(|status| *status == 201), "{statuses:?}");
@@ -129,10 +94,7 @@ async fn many_publishers_at_once_are_all_answered_and_all_stored() {
 async fn a_suspended_tenant_reads_but_does_not_publish() {
     let house = House::new().await;
     let id = house.publish("{}").await;
-    house
-        .database
-        .execute("UPDATE trunkline.tenants SET status = 'SUSPENDED'")
-        .await;
+    house.database.execute("UPDATE trunkline.tenants SET status = 'SUSPENDED'").await;
     trunkline_testkit::eventually("the suspension is seen", async || {
         let reply = house.client.post("/v1/events", "{}").await;
         (reply.status != 201).then(|| problem(&reply, 403, "tenant_suspended"))

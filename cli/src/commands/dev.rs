@@ -29,12 +29,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "URL")]
     pub(crate) database_url: Option<String>,
     /// What is logged to standard error, such as info or warn,trunkline_worker=debug
-    #[arg(
-        long,
-        value_name = "FILTER",
-        env = "TRUNKLINE__LOG__FILTER",
-        default_value = "warn"
-    )]
+    #[arg(long, value_name = "FILTER", env = "TRUNKLINE__LOG__FILTER", default_value = "warn")]
     pub(crate) log: String,
 }
 

@@ -33,10 +33,7 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
             vec![Check::fail("settings", message(&error), advice)]
         }
     };
-    let failed = checks
-        .iter()
-        .filter(|check| check.verdict == Verdict::Fail)
-        .count();
+    let failed = checks.iter().filter(|check| check.verdict == Verdict::Fail).count();
     output.result(&json!({"ok": failed == 0, "checks": checks}), || {
         checks.iter().map(Check::describe).collect::<Vec<_>>().join("\n")
     })?;

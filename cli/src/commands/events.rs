@@ -42,9 +42,9 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
     match &options.action {
         Action::List(filter) => list::run(&client, filter, *output),
         Action::Show { event_id } => show::run(&client, *event_id, *output),
-        Action::Retry { event_ids } => event_ids
-            .iter()
-            .try_for_each(|event_id| retry(&client, *event_id, *output)),
+        Action::Retry { event_ids } => {
+            event_ids.iter().try_for_each(|event_id| retry(&client, *event_id, *output))
+        }
     }
 }
 

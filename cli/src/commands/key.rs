@@ -63,12 +63,7 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
         | Action::Revoke { tenant_id, .. }) = &options.action;
         require_tenant(&mut connection, tenant_id).await?;
         match &options.action {
-            Action::Create {
-                tenant_id,
-                name,
-                read_only,
-                expires_in,
-            } => {
+            Action::Create { tenant_id, name, read_only, expires_in } => {
                 let wish = KeyWish {
                     name,
                     may_write: !read_only,
@@ -81,10 +76,7 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
                 let values: Vec<Value> = keys.iter().map(to_json).collect();
                 output.result(&json!({"keys": values}), || {
                     let rows: Vec<[String; 6]> = keys.iter().map(to_row).collect();
-                    table(
-                        ["KEY ID", "BEGINS", "NAME", "SCOPES", "LAST USED (UTC)", "STATE"],
-                        &rows,
-                    )
+                    table(["KEY ID", "BEGINS", "NAME", "SCOPES", "LAST USED (UTC)", "STATE"], &rows)
                 })
             }
             Action::Revoke { tenant_id, key_id } => {
@@ -110,11 +102,8 @@ async fn expiry(
         return Ok(None);
     };
     let now = time::now(connection).await?;
-    let end = chrono::Duration::from_std(expires_in)
-        .ok()
-        .and_then(|wait| now.checked_add_signed(wait));
-    end.map(Some)
-        .ok_or_else(|| Failure::Usage("--expires-in is too long".to_owned()).into())
+    let end = chrono::Duration::from_std(expires_in).ok().and_then(|wait| now.checked_add_signed(wait));
+    end.map(Some).ok_or_else(|| Failure::Usage("--expires-in is too long".to_owned()).into())
 }
 
 async fn create(
@@ -181,9 +170,7 @@ fn to_row(key: &KeyInfo) -> [String; 6] {
         format!("{}...", key.prefix),
         key.name.clone(),
         key.scopes.join(","),
-        key.last_used_at
-            .as_ref()
-            .map_or_else(|| "never".to_owned(), minute),
+        key.last_used_at.as_ref().map_or_else(|| "never".to_owned(), minute),
         state,
     ]
 }

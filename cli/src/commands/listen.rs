@@ -62,10 +62,8 @@ async fn serve(options: &Options, output: Output) -> anyhow::Result<()> {
         clock: Clock::new(),
         shutdown: shutdown.clone(),
     });
-    output.progress(&format!(
-        "listening on http://{address}/ and answering {}; Ctrl-C stops",
-        options.status
-    ));
+    output
+        .progress(&format!("listening on http://{address}/ and answering {}; Ctrl-C stops", options.status));
     HttpServer::new(move || {
         App::new()
             .app_data(printer.clone())
@@ -83,10 +81,7 @@ async fn serve(options: &Options, output: Output) -> anyhow::Result<()> {
 }
 
 async fn receive(request: HttpRequest, body: web::Bytes, printer: web::Data<Printer>) -> HttpResponse {
-    let time = printer
-        .clock
-        .now()
-        .to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    let time = printer.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
     let delivery = to_json(&time, request.path(), request.headers(), &body);
     let printed = printer.output.result(&delivery, || describe(&delivery, &body));
     if printed.is_err() {
@@ -98,10 +93,8 @@ async fn receive(request: HttpRequest, body: web::Bytes, printer: web::Data<Prin
 
 fn to_json(time: &str, path: &str, headers: &HeaderMap, body: &[u8]) -> Value {
     let header = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
-    let shown: Map<String, Value> = HEADERS
-        .iter()
-        .filter_map(|name| Some(((*name).to_owned(), Value::String(header(name)?))))
-        .collect();
+    let shown: Map<String, Value> =
+        HEADERS.iter().filter_map(|name| Some(((*name).to_owned(), Value::String(header(name)?)))).collect();
     let body = serde_json::from_slice(body)
         .unwrap_or_else(|_: serde_json::Error| Value::String(String::from_utf8_lossy(body).into_owned()));
     json!({

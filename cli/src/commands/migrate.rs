@@ -23,10 +23,7 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
     output.result(&json!({"applied": applied}), || match applied.as_slice() {
         [] => "the schema is current; nothing to apply".to_owned(),
         versions => {
-            let lines: Vec<String> = versions
-                .iter()
-                .map(|version| format!("applied {version}"))
-                .collect();
+            let lines: Vec<String> = versions.iter().map(|version| format!("applied {version}")).collect();
             lines.join("\n")
         }
     })

@@ -19,15 +19,12 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
-    let answer = agent(options.timeout)
-        .get(&options.url)
-        .call()
-        .map_err(|error| match error {
-            ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
-                Failure::Usage(format!("{} is not a URL: {error}", options.url))
-            }
-            error => Failure::Unavailable(format!("{} does not answer: {error}", options.url)),
-        })?;
+    let answer = agent(options.timeout).get(&options.url).call().map_err(|error| match error {
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+            Failure::Usage(format!("{} is not a URL: {error}", options.url))
+        }
+        error => Failure::Unavailable(format!("{} does not answer: {error}", options.url)),
+    })?;
     let status = answer.status().as_u16();
     if status != 200 {
         bail!("{} answers {status}", options.url);

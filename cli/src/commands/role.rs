@@ -31,9 +31,7 @@ pub(crate) fn run(role: Role, options: &Options) -> anyhow::Result<()> {
     settings.require_database_url()?;
     settings.require_secrets_keys()?;
     telemetry::init(&settings.log);
-    tokio::runtime::Runtime::new()
-        .context("the runtime cannot be started")?
-        .block_on(serve(role, &settings))
+    tokio::runtime::Runtime::new().context("the runtime cannot be started")?.block_on(serve(role, &settings))
 }
 
 async fn serve(role: Role, settings: &Settings) -> anyhow::Result<()> {

@@ -41,10 +41,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
-    let publisher = Publisher {
-        client: options.api.client()?,
-        event_type: options.event_type.clone(),
-    };
+    let publisher = Publisher { client: options.api.client()?, event_type: options.event_type.clone() };
     let input = open(options.file.as_deref())?;
     // A key of our own lets us try again after a broken connection without making a second event.
     let key = options
@@ -55,15 +52,11 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
         return many::publish_lines(input, &publisher, &key, options.concurrency.into(), *output);
     }
     let mut payload = Vec::new();
-    input
-        .take(PAYLOAD_BYTES_MAX)
-        .read_to_end(&mut payload)
-        .context("the input cannot be read")?;
+    input.take(PAYLOAD_BYTES_MAX).read_to_end(&mut payload).context("the input cannot be read")?;
     let event = publisher.publish(&payload, &key)?;
-    output.result(
-        &json!({"event_id": event.event_id, "status": event.status}),
-        || format!("{} {}", event.event_id, event.status),
-    )
+    output.result(&json!({"event_id": event.event_id, "status": event.status}), || {
+        format!("{} {}", event.event_id, event.status)
+    })
 }
 
 fn open(file: Option<&Path>) -> anyhow::Result<Box<dyn BufRead + Send>> {

@@ -56,10 +56,7 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
         let mut connection = connect(&settings, Purpose::Request).await?;
         let connection = &mut connection;
         match &options.action {
-            Action::Create {
-                tenant_id,
-                target_url,
-            } => {
+            Action::Create { tenant_id, target_url } => {
                 let vault = vault(&settings)?;
                 let made = create_tenant(connection, &vault, tenant_id, target_url, "first").await?;
                 let Some(made) = made else {
@@ -152,20 +149,11 @@ fn target_url(text: &str) -> Result<String, String> {
     let accepts =
         "accepts http:// or https://, a host and a path, without credentials, up to 2,048 visible characters";
     let visible = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
-    let parsed = text
-        .parse::<Uri>()
-        .ok()
-        .filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
+    let parsed = text.parse::<Uri>().ok().filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
     match parsed {
         Some(uri) if visible && text.len() <= URL_CHARS_MAX => {
-            let has_credentials = uri
-                .authority()
-                .is_none_or(|authority| authority.as_str().contains('@'));
-            if has_credentials {
-                Err(accepts.to_owned())
-            } else {
-                Ok(uri.to_string())
-            }
+            let has_credentials = uri.authority().is_none_or(|authority| authority.as_str().contains('@'));
+            if has_credentials { Err(accepts.to_owned()) } else { Ok(uri.to_string()) }
         }
         _ => Err(accepts.to_owned()),
     }
@@ -177,11 +165,9 @@ mod tests {
 
     #[test]
     fn a_target_is_a_plain_http_url() {
-        for good in [
-            "https://example.com/hooks",
-            "http://127.0.0.1:8081/acme/webhook",
-            "https://example.com/?a=b",
-        ] {
+        for good in
+            ["https://example.com/hooks", "http://127.0.0.1:8081/acme/webhook", "https://example.com/?a=b"]
+        {
             assert_eq!(target_url(good).as_deref(), Ok(good));
         }
         let long = format!("https://example.com/{}", "a".repeat(2_048));

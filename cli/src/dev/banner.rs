@@ -6,20 +6,10 @@ use super::{DEFAULT_FOLDER, DevFile};
 
 /// Addresses, keys, a line to try, and the demonstration, each line ready to be pasted.
 pub(super) fn text(file: &DevFile, folder: &Path) -> String {
-    let DevFile {
-        api_url,
-        receiver_url,
-        admin_url,
-        database_url,
-        operator_key,
-        ..
-    } = file;
+    let DevFile { api_url, receiver_url, admin_url, database_url, operator_key, .. } = file;
     let dev_json = folder.join("dev.json");
-    let keys: Vec<String> = file
-        .tenants
-        .iter()
-        .map(|tenant| format!("  {:<13}{}", tenant.tenant_id, tenant.api_key))
-        .collect();
+    let keys: Vec<String> =
+        file.tenants.iter().map(|tenant| format!("  {:<13}{}", tenant.tenant_id, tenant.api_key)).collect();
     let mut text = format!(
         "\nTrunkline is up.\n\n\
          api        {api_url}/v1      in a browser: {api_url}/v1/docs\n\
@@ -40,11 +30,7 @@ pub(super) fn text(file: &DevFile, folder: &Path) -> String {
 }
 
 fn to_try(file: &DevFile, tenant_id: &str, api_key: &str, folder: &Path) -> String {
-    let DevFile {
-        api_url,
-        receiver_url,
-        ..
-    } = file;
+    let DevFile { api_url, receiver_url, .. } = file;
     // Answers end without a newline, and would run into the prompt.
     let (get, post) = ("curl -sS -w '\\n'", "curl -sS -w '\\n' -X POST");
     let publish = format!(

@@ -33,9 +33,7 @@ impl Credentials {
     pub(super) fn generate() -> Self {
         Self {
             secrets_key: STANDARD.encode(random_bytes::<32>()),
-            operator_key: ApiKey::from_random(random_bytes())
-                .expose()
-                .replacen("tl_", "op_", 1),
+            operator_key: ApiKey::from_random(random_bytes()).expose().replacen("tl_", "op_", 1),
             api_keys: BTreeMap::new(),
         }
     }
@@ -64,10 +62,7 @@ impl Credentials {
         };
         // The parser's error would quote the file.
         let found = serde_json::from_str(&text).ok().with_context(|| {
-            format!(
-                "{} is damaged; restore it, or remove it to start with new keys",
-                path.display()
-            )
+            format!("{} is damaged; restore it, or remove it to start with new keys", path.display())
         })?;
         Ok(Some(found))
     }
@@ -85,16 +80,10 @@ impl Credentials {
     /// # Errors
     /// It is damaged.
     pub(crate) fn secrets_key(&self) -> anyhow::Result<SecretsKey> {
-        let bytes = STANDARD
-            .decode(&self.secrets_key)
-            .ok()
-            .and_then(|bytes| bytes.try_into().ok());
+        let bytes = STANDARD.decode(&self.secrets_key).ok().and_then(|bytes| bytes.try_into().ok());
         let bytes: [u8; 32] =
             bytes.context("the secrets_key in credentials.json is not base64 of 32 bytes")?;
-        Ok(SecretsKey {
-            id: "dev".to_owned(),
-            key: SecretBox::new(Box::new(bytes)),
-        })
+        Ok(SecretsKey { id: "dev".to_owned(), key: SecretBox::new(Box::new(bytes)) })
     }
 }
 

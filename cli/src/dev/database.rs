@@ -24,11 +24,7 @@ impl Database {
     /// # Errors
     /// There is no server that could be started; the message says what was tried and the ways out.
     pub(super) async fn open(options: &Options, settings: &Settings, output: Output) -> anyhow::Result<Self> {
-        let named = options
-            .database_url
-            .clone()
-            .map(SecretString::from)
-            .or(settings.database.url.clone());
+        let named = options.database_url.clone().map(SecretString::from).or(settings.database.url.clone());
         match named {
             Some(_) if options.ephemeral => {
                 output.progress("PostgreSQL: --ephemeral starts a private one; DATABASE_URL is left alone");
@@ -57,10 +53,7 @@ impl Database {
             private.version(),
             private.folder().display()
         ));
-        Ok(Self {
-            url: SecretString::from(private.url()),
-            private: Some(private),
-        })
+        Ok(Self { url: SecretString::from(private.url()), private: Some(private) })
     }
 
     /// How to connect, password included.

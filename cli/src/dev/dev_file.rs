@@ -78,8 +78,6 @@ fn path(folder: &Path) -> PathBuf {
 
 impl fmt::Debug for DevFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DevFile")
-            .field("api_url", &self.api_url)
-            .finish_non_exhaustive()
+        f.debug_struct("DevFile").field("api_url", &self.api_url).finish_non_exhaustive()
     }
 }

@@ -44,19 +44,12 @@ const START_PATIENCE: Duration = Duration::from_secs(5);
 /// Whatever kept a part from starting, or ended it. Nothing is left running.
 pub(crate) async fn run(options: &Options, output: Output) -> anyhow::Result<()> {
     let mut settings = Settings::from_process(None)?;
-    telemetry::init(&LogSettings {
-        filter: options.log.clone(),
-        ..settings.log.clone()
-    });
+    telemetry::init(&LogSettings { filter: options.log.clone(), ..settings.log.clone() });
     let shutdown = Shutdown::on_signals().context("signal handlers cannot be installed")?;
     ports::check(options)?;
     let folder = options.data_dir.as_path();
     let _lock = take_folder(folder)?;
-    let credentials = if options.ephemeral {
-        Credentials::generate()
-    } else {
-        Credentials::open(folder)?
-    };
+    let credentials = if options.ephemeral { Credentials::generate() } else { Credentials::open(folder)? };
     wiring::complete(&mut settings, options, &credentials)?;
 
     let Some(database) = open_database(options, &settings, &shutdown, output).await? else {
@@ -119,24 +112,15 @@ async fn serve(
     let receiver = doors::receiver(settings, shutdown.clone()).await?;
     let api = doors::api(settings, shutdown.clone()).await?;
     let receiver_url = ports::url(receiver.port);
-    let tenants = tenants::ensure(
-        &mut connection,
-        &vault(settings)?,
-        &mut credentials,
-        &receiver_url,
-        output,
-    )
-    .await?;
+    let tenants =
+        tenants::ensure(&mut connection, &vault(settings)?, &mut credentials, &receiver_url, output).await?;
     if !options.ephemeral {
         credentials.save(&options.data_dir)?;
     }
     drop(connection);
     let worker = doors::worker(settings, shutdown.clone()).await?;
 
-    let readiness = [&api, &worker, &receiver]
-        .into_iter()
-        .flat_map(|door| door.readiness.clone())
-        .collect();
+    let readiness = [&api, &worker, &receiver].into_iter().flat_map(|door| door.readiness.clone()).collect();
     let admin = Admin::bind(settings.admin.bind, readiness, shutdown.clone())?;
     let file = DevFile {
         api_url: ports::url(api.port),

@@ -21,10 +21,7 @@ pub(super) fn check(options: &Options) -> anyhow::Result<()> {
     // Held until all are looked at, so that one given twice is taken.
     let mut held = Vec::new();
     for (index, (option, port)) in wanted.into_iter().enumerate() {
-        if let Some((other, _)) = wanted[..index]
-            .iter()
-            .find(|(_, taken)| port != 0 && *taken == port)
-        {
+        if let Some((other, _)) = wanted[..index].iter().find(|(_, taken)| port != 0 && *taken == port) {
             let reason =
                 format!("{other} and {option} are both {port}; choose different ports, 0 takes a free one");
             return Err(Failure::Usage(reason).into());

@@ -26,10 +26,7 @@ pub(super) async fn wait(file: &DevFile) -> anyhow::Result<()> {
     for url in urls {
         loop {
             let asked = url.clone();
-            match tokio::task::spawn_blocking(move || ask(&asked))
-                .await
-                .context("asking panicked")?
-            {
+            match tokio::task::spawn_blocking(move || ask(&asked)).await.context("asking panicked")? {
                 Ok(()) => break,
                 Err(reason) if started.elapsed() > PATIENCE => bail!("{url} is not ready: {reason}"),
                 Err(_) => tokio::time::sleep(PAUSE).await,
@@ -40,10 +37,7 @@ pub(super) async fn wait(file: &DevFile) -> anyhow::Result<()> {
 }
 
 fn ask(url: &str) -> Result<(), String> {
-    let mut answer = agent(CALL_TIMEOUT)
-        .get(url)
-        .call()
-        .map_err(|error| error.to_string())?;
+    let mut answer = agent(CALL_TIMEOUT).get(url).call().map_err(|error| error.to_string())?;
     if answer.status().as_u16() == 200 {
         return Ok(());
     }

@@ -40,9 +40,9 @@ pub(super) async fn ensure(
                 credentials.api_keys.insert(tenant_id, tenant.api_key.clone());
                 ready.push(tenant);
             }
-            None => output.progress(&format!(
-                "tenants: {tenant_id} was deleted in this database and is left out"
-            )),
+            None => {
+                output.progress(&format!("tenants: {tenant_id} was deleted in this database and is left out"))
+            }
         }
     }
     Ok(ready)
@@ -100,11 +100,7 @@ async fn valid_key(
             return Ok(key.expose().to_owned());
         }
     }
-    let wish = KeyWish {
-        name: KEY_NAME,
-        may_write: true,
-        expires_at: None,
-    };
+    let wish = KeyWish { name: KEY_NAME, may_write: true, expires_at: None };
     let (key, _) = create_key(connection, tenant_id, &wish).await?;
     Ok(key.expose().to_owned())
 }
@@ -120,32 +116,16 @@ async fn current_secret(
     let now = time::now(connection).await?;
     let tenant_id = &tenant.tenant_id;
     let secrets = endpoints::secrets_of_tenant(connection, tenant_id, now).await?;
-    let newest = secrets
-        .into_iter()
-        .find(|secret| secret.endpoint_id == endpoint_id)
-        .and_then(|secret| {
-            let sealed = Sealed {
-                key_id: secret.key_id,
-                bytes: secret.sealed,
-            };
-            let opened = vault
-                .open_secret(tenant_id.as_str(), &endpoint_id.to_string(), &sealed)
-                .ok()?;
-            String::from_utf8(opened.to_vec()).ok()
-        });
-    let replacement = if newest.is_none() {
-        Some(new_secret())
-    } else {
-        None
-    };
-    let sealed = replacement
-        .as_ref()
-        .map(|secret| seal(vault, tenant_id, endpoint_id, secret))
-        .transpose()?;
-    let moved = tenant
-        .target_url
-        .as_deref()
-        .is_some_and(|old| old != url && is_a_local_receiver(old, tenant_id));
+    let newest = secrets.into_iter().find(|secret| secret.endpoint_id == endpoint_id).and_then(|secret| {
+        let sealed = Sealed { key_id: secret.key_id, bytes: secret.sealed };
+        let opened = vault.open_secret(tenant_id.as_str(), &endpoint_id.to_string(), &sealed).ok()?;
+        String::from_utf8(opened.to_vec()).ok()
+    });
+    let replacement = if newest.is_none() { Some(new_secret()) } else { None };
+    let sealed =
+        replacement.as_ref().map(|secret| seal(vault, tenant_id, endpoint_id, secret)).transpose()?;
+    let moved =
+        tenant.target_url.as_deref().is_some_and(|old| old != url && is_a_local_receiver(old, tenant_id));
     if moved || sealed.is_some() {
         let change = DefaultEndpointChange {
             url: moved.then_some(url),

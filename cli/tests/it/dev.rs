@@ -31,10 +31,8 @@ fn send_curl_line(line: &str) -> (u16, String) {
             _ => url = Some(word),
         }
     }
-    let headers: Vec<(&str, &str)> = headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
+    let headers: Vec<(&str, &str)> =
+        headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     post(&url.unwrap(), &headers, &body)
 }
 
@@ -72,11 +70,7 @@ fn the_printed_curl_line_delivers_an_event_that_the_receiver_verified() {
     assert!(body.contains(event_id), "{body}");
 
     let stderr = house.stop_by("TERM");
-    let postgres = stderr
-        .lines()
-        .find_map(|line| line.split_once("data in "))
-        .unwrap()
-        .1;
+    let postgres = stderr.lines().find_map(|line| line.split_once("data in ")).unwrap().1;
     assert!(!Path::new(postgres).exists(), "{postgres} is left");
     assert!(!data.join("dev.json").exists());
 }
@@ -94,10 +88,7 @@ fn dev_json_has_the_promised_form_and_is_closed_to_others() {
     assert!(house.get("database_url").starts_with("postgres://"));
     assert!(house.get("operator_key").len() >= 16);
     let tenants = house.file["tenants"].as_array().unwrap();
-    let names: Vec<&str> = tenants
-        .iter()
-        .map(|tenant| tenant["tenant_id"].as_str().unwrap())
-        .collect();
+    let names: Vec<&str> = tenants.iter().map(|tenant| tenant["tenant_id"].as_str().unwrap()).collect();
     assert_eq!(names, ["test-tenant", "acme", "globex"]);
     for tenant in tenants {
         assert!(tenant["api_key"].as_str().unwrap().starts_with("tl_"));
@@ -140,10 +131,7 @@ fn two_side_by_side_do_not_meet() {
     let other = House::start(&folder.path().join("other"), &["--ephemeral"]);
     assert_ne!(one.get("api_url"), other.get("api_url"));
     assert_ne!(one.get("database_url"), other.get("database_url"));
-    let (status, _) = get(
-        &format!("{}/v1/events", other.get("api_url")),
-        Some(one.key("acme")),
-    );
+    let (status, _) = get(&format!("{}/v1/events", other.get("api_url")), Some(one.key("acme")));
     assert_eq!(status, 401);
     one.stop_by("TERM");
     let (status, _) = get(&format!("{}/readyz", other.get("admin_url")), None);
@@ -159,10 +147,7 @@ fn the_demonstration() {
     assert_eq!(post(&format!("{receiver}/acme/disable"), &[], "").0, 200);
     let api = house.get("api_url");
     let authorization = format!("Bearer {}", house.key("acme"));
-    let headers = [
-        ("authorization", authorization.as_str()),
-        ("content-type", "application/json"),
-    ];
+    let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
     let (status, body) = post(&format!("{api}/v1/events"), &headers, r#"{"type":"order.paid"}"#);
     assert_eq!(status, 201, "{body}");
     let event: Value = serde_json::from_str(&body).unwrap();
@@ -188,10 +173,7 @@ fn it_can_live_on_a_database_that_is_there() {
     // It does not know the keys that were issued there, and issues its own; the others stay good.
     assert_ne!(guest.key("globex"), host.key("globex"));
     for key in [guest.key("globex"), host.key("globex")] {
-        assert_eq!(
-            get(&format!("{}/v1/events", guest.get("api_url")), Some(key)).0,
-            200
-        );
+        assert_eq!(get(&format!("{}/v1/events", guest.get("api_url")), Some(key)).0, 200);
     }
     guest.stop_by("TERM");
     eventually("the host is untouched", || {

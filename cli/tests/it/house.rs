@@ -58,13 +58,7 @@ impl House {
         }
         let file = fs::read(folder.join("dev.json")).unwrap();
         let file = serde_json::from_slice(&file).unwrap();
-        Self {
-            child,
-            stderr: Some(stderr),
-            folder: folder.to_owned(),
-            banner,
-            file,
-        }
+        Self { child, stderr: Some(stderr), folder: folder.to_owned(), banner, file }
     }
 
     /// Sends a signal and waits for the end; answers what went to standard error.
@@ -89,10 +83,7 @@ impl House {
     /// What dev.json says of a tenant.
     pub(crate) fn tenant(&self, tenant_id: &str) -> &Value {
         let tenants = self.file["tenants"].as_array().unwrap();
-        tenants
-            .iter()
-            .find(|tenant| tenant["tenant_id"] == tenant_id)
-            .unwrap()
+        tenants.iter().find(|tenant| tenant["tenant_id"] == tenant_id).unwrap()
     }
 
     /// Runs another `trunkline` that finds this house by its folder.

@@ -15,25 +15,14 @@ pub(crate) fn post(url: &str, headers: &[(&str, &str)], body: &str) -> (u16, Str
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    answer(if body.is_empty() {
-        request.send_empty()
-    } else {
-        request.send(body)
-    })
+    answer(if body.is_empty() { request.send_empty() } else { request.send(body) })
 }
 
 fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .proxy(None)
-        .build()
-        .new_agent()
+    ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().new_agent()
 }
 
 fn answer(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> (u16, String) {
     let mut answer = answer.unwrap();
-    (
-        answer.status().as_u16(),
-        answer.body_mut().read_to_string().unwrap(),
-    )
+    (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
 }

@@ -20,10 +20,7 @@ fn listen_prints_what_is_delivered_and_answers_as_told() {
     let said = lines(listener.0.stderr.take().unwrap());
     let patience = Duration::from_secs(20);
     let first = said.recv_timeout(patience).unwrap();
-    let url = first
-        .split_whitespace()
-        .find(|word| word.starts_with("http://"))
-        .unwrap();
+    let url = first.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
 
     let made = json(&house.run(&["tenant", "create", "listener", "--target-url", url, "--json"]));
     let key = made["api_key"].as_str().unwrap();

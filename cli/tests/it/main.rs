@@ -1,9 +1,6 @@
 //! The real binary as a process: what people and scripts rely on.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on should fail where it stands"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail where it stands")]
 
 mod dev;
 mod house;

@@ -22,19 +22,11 @@ fn operators_work_straight_on_the_database() {
         "partitions",
         "queue",
     ] {
-        let check = doctor["checks"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|check| check["name"] == name);
+        let check = doctor["checks"].as_array().unwrap().iter().find(|check| check["name"] == name);
         assert_eq!(check.unwrap()["verdict"], "ok", "{doctor}");
     }
     let healthy = house.run(&["doctor"]);
-    assert!(
-        text(&healthy.stdout).contains("ok    schema"),
-        "{}",
-        text(&healthy.stdout)
-    );
+    assert!(text(&healthy.stdout).contains("ok    schema"), "{}", text(&healthy.stdout));
 
     tenants(&house);
     keys(&house);
@@ -53,10 +45,7 @@ fn tenants(house: &House) {
         let listed = json(&house.run(&["tenant", "list", "--json"]));
         let tenants = listed["tenants"].as_array().unwrap().clone();
         assert_eq!(tenants.len(), 4);
-        let found = tenants
-            .into_iter()
-            .find(|tenant| tenant["tenant_id"] == "initech")
-            .unwrap();
+        let found = tenants.into_iter().find(|tenant| tenant["tenant_id"] == "initech").unwrap();
         assert_eq!(found["target_url"], target);
         found["status"].as_str().unwrap().to_owned()
     };
@@ -80,10 +69,7 @@ fn keys(house: &House) {
         "1day",
         "--json",
     ]));
-    let (key, key_id) = (
-        made["api_key"].as_str().unwrap(),
-        made["key_id"].as_str().unwrap(),
-    );
+    let (key, key_id) = (made["api_key"].as_str().unwrap(), made["key_id"].as_str().unwrap());
     let list = |key: &str| house.run(&["events", "list", "--api-key", key, "--json"]);
     json(&list(key));
     let publish = house.run(&["send", "Cargo.toml", "--api-key", key]);
@@ -95,23 +81,13 @@ fn keys(house: &House) {
     );
 
     let listed = json(&house.run(&["key", "list", "acme", "--json"]));
-    let found = listed["keys"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|found| found["key_id"] == key_id)
-        .unwrap()
-        .clone();
+    let found =
+        listed["keys"].as_array().unwrap().iter().find(|found| found["key_id"] == key_id).unwrap().clone();
     assert_eq!(found["name"], "reports");
     assert!(!listed.to_string().contains(key), "a list shows no key");
 
     json(&house.run(&["key", "revoke", "acme", key_id, "--json"]));
-    assert_eq!(
-        house.run(&["key", "revoke", "acme", key_id]).status.code(),
-        Some(3)
-    );
-    eventually("the revoked key is refused", || {
-        (list(key).status.code() == Some(4)).then_some(())
-    });
+    assert_eq!(house.run(&["key", "revoke", "acme", key_id]).status.code(), Some(3));
+    eventually("the revoked key is refused", || (list(key).status.code() == Some(4)).then_some(()));
     assert_eq!(house.run(&["key", "list", "nobody"]).status.code(), Some(3));
 }

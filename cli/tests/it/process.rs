@@ -13,11 +13,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(15);
 /// `trunkline` with an environment of its own: nothing of the developer's shell is heard.
 pub(crate) fn trunkline(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline"));
-    command
-        .env_clear()
-        .env("PATH", std::env!("PATH"))
-        .args(arguments)
-        .stdin(Stdio::null());
+    command.env_clear().env("PATH", std::env!("PATH")).args(arguments).stdin(Stdio::null());
     command
 }
 
@@ -28,12 +24,8 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
 
 /// Runs it to its end with something on its standard input.
 pub(crate) fn feed(command: &mut Command, input: &str) -> Output {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // It may end without reading all of it.
     let _closed = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
@@ -53,10 +45,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 pub(crate) fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
-        BufReader::new(pipe)
-            .lines()
-            .map_while(Result::ok)
-            .try_for_each(|line| sender.send(line))
+        BufReader::new(pipe).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
     });
     receiver
 }
@@ -68,20 +57,14 @@ pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
         if let Some(found) = look() {
             return found;
         }
-        assert!(
-            started.elapsed() < Duration::from_secs(10),
-            "{what} did not happen in 10 s"
-        );
+        assert!(started.elapsed() < Duration::from_secs(10), "{what} did not happen in 10 s");
         thread::sleep(Duration::from_millis(20));
     }
 }
 
 /// Sends a signal, such as `TERM`.
 pub(crate) fn signal(pid: u32, name: &str) -> bool {
-    let status = Command::new("kill")
-        .args(["-s", name, &pid.to_string()])
-        .stderr(Stdio::null())
-        .status();
+    let status = Command::new("kill").args(["-s", name, &pid.to_string()]).stderr(Stdio::null()).status();
     status.unwrap().success()
 }
 
@@ -92,10 +75,7 @@ pub(crate) fn wait(child: &mut Child) -> ExitStatus {
         if let Some(status) = child.try_wait().unwrap() {
             return status;
         }
-        assert!(
-            started.elapsed() < STOP_PATIENCE,
-            "the process did not stop in {STOP_PATIENCE:?}"
-        );
+        assert!(started.elapsed() < STOP_PATIENCE, "the process did not stop in {STOP_PATIENCE:?}");
         thread::sleep(Duration::from_millis(10));
     }
 }

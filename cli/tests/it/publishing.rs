@@ -20,30 +20,17 @@ fn one_event(house: &House) {
     assert_eq!(shown["event"]["payload"]["order"], 1001);
     assert_eq!(shown["attempts"].as_array().unwrap().len(), 1);
     let human = text(&house.run(&["events", "show", event_id]).stdout);
-    assert!(
-        human.contains("DELIVERED") && human.contains("order.paid"),
-        "{human}"
-    );
+    assert!(human.contains("DELIVERED") && human.contains("order.paid"), "{human}");
 
     // Shown as it was sent, which no JSON parser would manage.
     let exact = house.send(r#"{"z":1e400,"a":1.00}"#);
-    let shown = text(
-        &house
-            .run(&["events", "show", exact["event_id"].as_str().unwrap()])
-            .stdout,
-    );
+    let shown = text(&house.run(&["events", "show", exact["event_id"].as_str().unwrap()]).stdout);
     assert!(shown.contains("{\n  \"z\": 1e400,\n  \"a\": 1.00\n}"), "{shown}");
 
     // The same key makes the same event.
     let twice = || {
-        let mut command = house.command(&[
-            "send",
-            "--json",
-            "--idempotency-key",
-            "once",
-            "--type",
-            "order.sent",
-        ]);
+        let mut command =
+            house.command(&["send", "--json", "--idempotency-key", "once", "--type", "order.sent"]);
         json(&feed(&mut command, r#"{"order":1}"#))["event_id"].clone()
     };
     assert_eq!(twice(), twice());
@@ -52,38 +39,26 @@ fn one_event(house: &House) {
 }
 
 fn one_event_a_line(house: &House) {
-    let lines: String = (0..250)
-        .map(|number| format!("{{\"type\":\"many\",\"number\":{number}}}\n\n"))
-        .collect();
-    let output = feed(
-        &mut house.command(&["send", "--ndjson", "--json", "--tenant", "acme", "-"]),
-        &lines,
-    );
+    let lines: String =
+        (0..250).map(|number| format!("{{\"type\":\"many\",\"number\":{number}}}\n\n")).collect();
+    let output = feed(&mut house.command(&["send", "--ndjson", "--json", "--tenant", "acme", "-"]), &lines);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let printed: Vec<Value> = text(&output.stdout)
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let printed: Vec<Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(printed.len(), 251);
     assert_eq!(printed[250]["accepted"], 250);
     // More than a page.
-    let listed = json(&house.run(&[
-        "events", "list", "--type", "many", "--tenant", "acme", "--limit", "1000", "--json",
-    ]));
+    let listed = json(
+        &house.run(&["events", "list", "--type", "many", "--tenant", "acme", "--limit", "1000", "--json"]),
+    );
     assert_eq!(listed["events"].as_array().unwrap().len(), 250);
     assert_eq!(listed["has_more"], false);
 
     let bad = "{\"good\":1}\n[\"no object\"]\n{\"good\":2}\n";
-    let output = feed(
-        &mut house.command(&["send", "--ndjson", "--tenant", "globex"]),
-        bad,
-    );
+    let output = feed(&mut house.command(&["send", "--ndjson", "--tenant", "globex"]), bad);
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert!(
-        stderr.contains("line 2: ") && stderr.contains("accepted 2, refused 1"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("line 2: ") && stderr.contains("accepted 2, refused 1"), "{stderr}");
 }
 
 fn what_is_refused(house: &House) {
@@ -94,18 +69,10 @@ fn what_is_refused(house: &House) {
     let delivered = house.send(r#"{"a":1}"#)["event_id"].as_str().unwrap().to_owned();
     house.await_status(&delivered, "test-tenant", "DELIVERED");
     let retried = house.run(&["events", "retry", &delivered]);
-    assert_eq!(
-        retried.status.code(),
-        Some(1),
-        "only FAILED events are retried: {}",
-        text(&retried.stderr)
-    );
+    assert_eq!(retried.status.code(), Some(1), "only FAILED events are retried: {}", text(&retried.stderr));
     let forged = house.run(&["events", "list", "--api-key", "tl_nonsense"]);
     assert_eq!(forged.status.code(), Some(4), "{}", text(&forged.stderr));
-    let nobody = feed(
-        &mut house.command(&["send", "--ndjson", "--api-key", "tl_nonsense"]),
-        "{}\n{}\n",
-    );
+    let nobody = feed(&mut house.command(&["send", "--ndjson", "--api-key", "tl_nonsense"]), "{}\n{}\n");
     assert_eq!(nobody.status.code(), Some(4), "{}", text(&nobody.stderr));
     assert_eq!(house.run(&["send", "/no/such/file"]).status.code(), Some(2));
 }

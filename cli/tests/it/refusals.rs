@@ -14,10 +14,7 @@ fn assert_refused(output: &Output, code: i32, says: &str) {
 }
 
 fn dev(folder: &Path, more: &[&str]) -> Output {
-    trunkline(&["dev", "--data-dir", folder.to_str().unwrap()])
-        .args(more)
-        .output()
-        .unwrap()
+    trunkline(&["dev", "--data-dir", folder.to_str().unwrap()]).args(more).output().unwrap()
 }
 
 #[test]
@@ -50,10 +47,7 @@ fn a_folder_in_use_is_refused_and_its_user_is_not_disturbed() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let house = House::start(&data, &["--ephemeral"]);
-    let output = dev(
-        &data,
-        &["--api-port", "0", "--receiver-port", "0", "--admin-port", "0"],
-    );
+    let output = dev(&data, &["--api-port", "0", "--receiver-port", "0", "--admin-port", "0"]);
     assert_refused(&output, 2, "another `trunkline dev` uses");
     assert!(data.join("dev.json").exists());
     house.stop_by("TERM");
@@ -61,30 +55,21 @@ fn a_folder_in_use_is_refused_and_its_user_is_not_disturbed() {
 
 #[test]
 fn a_folder_that_everyone_shares_is_refused() {
-    let output = dev(
-        &std::env::temp_dir(),
-        &["--api-port", "0", "--receiver-port", "0", "--admin-port", "0"],
-    );
+    let output =
+        dev(&std::env::temp_dir(), &["--api-port", "0", "--receiver-port", "0", "--admin-port", "0"]);
     assert_refused(&output, 2, "everyone may write into");
 }
 
 #[test]
 fn wrong_settings_exit_with_2_and_name_the_setting() {
     for command in ["migrate", "worker", "api", "receiver"] {
-        let unknown = trunkline(&[command])
-            .env("TRUNKLINE__DATABSE__URL", "x")
-            .output()
-            .unwrap();
+        let unknown = trunkline(&[command]).env("TRUNKLINE__DATABSE__URL", "x").output().unwrap();
         assert_refused(&unknown, 2, "TRUNKLINE__DATABSE__URL");
         let missing = run_in_empty_folder(&[command]);
         assert_refused(&missing, 2, "database.url");
     }
     let url = ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none");
-    assert_refused(
-        &trunkline(&["worker"]).env(url.0, url.1).output().unwrap(),
-        2,
-        "secrets.keys",
-    );
+    assert_refused(&trunkline(&["worker"]).env(url.0, url.1).output().unwrap(), 2, "secrets.keys");
 }
 
 fn run_in_empty_folder(arguments: &[&str]) -> Output {

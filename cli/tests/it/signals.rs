@@ -25,21 +25,13 @@ fn interrupt_and_hangup_stop_everything_within_seconds() {
 fn a_stop_during_the_start_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let child = trunkline(&[
-        "dev",
-        "--api-port",
-        "0",
-        "--receiver-port",
-        "0",
-        "--admin-port",
-        "0",
-        "--data-dir",
-    ])
-    .arg(&data)
-    .stdout(Stdio::null())
-    .stderr(Stdio::piped())
-    .spawn()
-    .unwrap();
+    let child =
+        trunkline(&["dev", "--api-port", "0", "--receiver-port", "0", "--admin-port", "0", "--data-dir"])
+            .arg(&data)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
     let mut child = Running(child);
     let mut stderr = BufReader::new(child.0.stderr.take().unwrap());
     let mut first = String::new();

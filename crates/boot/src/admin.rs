@@ -36,12 +36,7 @@ impl Admin {
         let listener = listen(address, "admin.bind")?;
         let port = listener.local_addr().map_or(address.port(), |local| local.port());
         record_metrics();
-        Ok(Self {
-            listener,
-            port,
-            checks,
-            shutdown,
-        })
+        Ok(Self { listener, port, checks, shutdown })
     }
 
     /// The port that was taken.

@@ -45,13 +45,8 @@ impl Clock {
     /// A reading that is behind what was already told does not turn time back: the clock stands still
     /// until the database has caught up. (The first reading may turn back, from the system's clock.)
     pub fn set(&self, database_now: DateTime<Utc>, round_trip: Duration) {
-        let now = database_now
-            .timestamp_micros()
-            .saturating_add(micros(round_trip / 2));
-        self.state.offset.store(
-            now.saturating_sub(micros(self.state.started.elapsed())),
-            Ordering::Release,
-        );
+        let now = database_now.timestamp_micros().saturating_add(micros(round_trip / 2));
+        self.state.offset.store(now.saturating_sub(micros(self.state.started.elapsed())), Ordering::Release);
         self.state.is_set.store(true, Ordering::Release);
     }
 
@@ -62,11 +57,7 @@ impl Clock {
         let elapsed = micros(self.state.started.elapsed());
         let now = self.state.offset.load(Ordering::Acquire).saturating_add(elapsed);
         // The system's time is not remembered: it may be hours ahead, and the clock would stand still that long.
-        let told = if is_set {
-            self.state.told.fetch_max(now, Ordering::AcqRel)
-        } else {
-            now
-        };
+        let told = if is_set { self.state.told.fetch_max(now, Ordering::AcqRel) } else { now };
         DateTime::from_timestamp_micros(now.max(told)).unwrap_or(DateTime::UNIX_EPOCH)
     }
 }
@@ -84,10 +75,7 @@ pub fn signing_now() -> i64 {
     i64::try_from(system_since_epoch().as_secs()).unwrap_or(i64::MAX)
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is where the clock is read for everyone"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is where the clock is read for everyone")]
 fn system_since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -22,11 +22,7 @@ pub struct BindError {
 /// # Errors
 /// The address is taken, not ours, or not allowed.
 pub fn listen(address: SocketAddr, setting: &str) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).map_err(|source| BindError {
-        address,
-        setting: setting.to_owned(),
-        source,
-    })
+    TcpListener::bind(address).map_err(|source| BindError { address, setting: setting.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -38,9 +34,6 @@ mod tests {
         let first = listen("127.0.0.1:0".parse().unwrap(), "api.bind").unwrap();
         let taken = first.local_addr().unwrap();
         let error = listen(taken, "api.bind").unwrap_err().to_string();
-        assert!(
-            error.contains(&taken.to_string()) && error.contains("api.bind"),
-            "{error}"
-        );
+        assert!(error.contains(&taken.to_string()) && error.contains("api.bind"), "{error}");
     }
 }

@@ -116,9 +116,7 @@ async fn launch(
     while !cluster.accepts_connections() {
         if guard.has_ended() || started.elapsed() > START_PATIENCE {
             guard.stop();
-            return Err(PrivatePostgresError::DidNotStart {
-                log: cluster.log_tail(),
-            });
+            return Err(PrivatePostgresError::DidNotStart { log: cluster.log_tail() });
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

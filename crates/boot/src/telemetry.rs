@@ -12,9 +12,7 @@ use tracing_subscriber::EnvFilter;
 /// For programs. A test that calls it hides the messages of its own assertions.
 pub fn init(log: &LogSettings) {
     let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // An error means that a subscriber is there already, by an earlier call or by an embedding test.
     let _already = match log.format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),

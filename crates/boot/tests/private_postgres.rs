@@ -1,14 +1,8 @@
 //! The private PostgreSQL: it serves, it finds its data again, and it never outlives its owner.
 
 #![cfg(feature = "private-postgres")]
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on should fail where it stands"
-)]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a helper process is told what to do through its environment"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail where it stands")]
+#![allow(clippy::disallowed_methods, reason = "a helper process is told what to do through its environment")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,11 +12,7 @@ use std::time::{Duration, Instant};
 use trunkline_boot::private_postgres::{Kind, Options, PrivatePostgres, PrivatePostgresError};
 
 fn persistent(folder: &Path) -> Options {
-    Options {
-        data_dir: Some(folder.to_owned()),
-        kind: Kind::Persistent,
-        ..Options::default()
-    }
+    Options { data_dir: Some(folder.to_owned()), kind: Kind::Persistent, ..Options::default() }
 }
 
 /// A folder that the server's user can reach.
@@ -52,12 +42,8 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 
 #[tokio::test]
 async fn an_ephemeral_server_runs_and_leaves_nothing_behind() {
-    let server = PrivatePostgres::start(Options {
-        kind: Kind::Ephemeral,
-        ..Options::default()
-    })
-    .await
-    .unwrap();
+    let server =
+        PrivatePostgres::start(Options { kind: Kind::Ephemeral, ..Options::default() }).await.unwrap();
     let (pid, data) = (pid(&server), server.folder().to_owned());
     assert!(is_alive(pid));
     assert!(server.url().starts_with("postgres://trunkline:") && server.url().ends_with("/trunkline"));
@@ -94,19 +80,10 @@ async fn a_server_that_crashed_starts_again() {
     let folder = folder();
     let first = PrivatePostgres::start(persistent(folder.path())).await.unwrap();
     let pid = pid(&first);
-    assert!(
-        Command::new("kill")
-            .args(["-KILL", &pid.to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
     wait_until("the server is gone", || !is_alive(pid));
     first.stop();
-    PrivatePostgres::start(persistent(folder.path()))
-        .await
-        .unwrap()
-        .stop();
+    PrivatePostgres::start(persistent(folder.path())).await.unwrap().stop();
 }
 
 #[tokio::test]
@@ -114,9 +91,7 @@ async fn a_folder_of_others_is_refused_and_left_as_it_is() {
     let folder = folder();
     fs::write(folder.path().join("passwd"), "").unwrap();
     let before = fs::metadata(folder.path()).unwrap().permissions();
-    let refused = PrivatePostgres::start(persistent(folder.path()))
-        .await
-        .unwrap_err();
+    let refused = PrivatePostgres::start(persistent(folder.path())).await.unwrap_err();
     assert!(matches!(refused, PrivatePostgresError::NotOurs(_)), "{refused}");
     assert_eq!(fs::metadata(folder.path()).unwrap().permissions(), before);
 }
@@ -128,28 +103,18 @@ async fn data_of_another_major_version_are_refused_with_advice() {
     let version = server.folder().join("postgres/PG_VERSION");
     server.stop();
     fs::write(version, "14\n").unwrap();
-    let refused = PrivatePostgres::start(persistent(folder.path()))
-        .await
-        .unwrap_err();
+    let refused = PrivatePostgres::start(persistent(folder.path())).await.unwrap_err();
     assert!(refused.to_string().contains("PostgreSQL 14"), "{refused}");
 }
 
 #[tokio::test]
 async fn without_programs_one_message_says_what_was_tried_and_the_ways_out() {
     let nowhere = folder();
-    let options = Options {
-        programs: Some(nowhere.path().to_owned()),
-        ..persistent(nowhere.path())
-    };
+    let options = Options { programs: Some(nowhere.path().to_owned()), ..persistent(nowhere.path()) };
     match PrivatePostgres::start(options).await {
         Err(error @ PrivatePostgresError::NoPrograms { .. }) => {
             let message = error.to_string();
-            for part in [
-                nowhere.path().to_str().unwrap(),
-                "download",
-                "--database-url",
-                "apt-get install",
-            ] {
+            for part in [nowhere.path().to_str().unwrap(), "download", "--database-url", "apt-get install"] {
                 assert!(message.contains(part), "{part:?} is missing in {message}");
             }
         }
@@ -166,12 +131,8 @@ const HELPER: &str = "TRUNKLINE_TEST_HELPER_FILE";
 #[tokio::test]
 async fn helper_that_is_killed() {
     let Ok(file) = std::env::var(HELPER) else { return };
-    let server = PrivatePostgres::start(Options {
-        kind: Kind::Ephemeral,
-        ..Options::default()
-    })
-    .await
-    .unwrap();
+    let server =
+        PrivatePostgres::start(Options { kind: Kind::Ephemeral, ..Options::default() }).await.unwrap();
     let facts = format!("{}\n{}", pid(&server), server.folder().display());
     fs::write(format!("{file}.new"), facts).unwrap();
     fs::rename(format!("{file}.new"), file).unwrap();

@@ -46,13 +46,8 @@ pub enum EventStatus {
 
 impl EventStatus {
     /// Every status, in the order of the contract.
-    pub const ALL: [Self; 5] = [
-        Self::Pending,
-        Self::Delivered,
-        Self::Failed,
-        Self::Cancelled,
-        Self::Unrouted,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Pending, Self::Delivered, Self::Failed, Self::Cancelled, Self::Unrouted];
 
     /// FAILED if any delivery is, else PENDING if any is, else DELIVERED if any is, else CANCELLED; UNROUTED without
     /// deliveries.
@@ -111,11 +106,7 @@ mod tests {
             (&[Cancelled, Failed], EventStatus::Failed),
         ];
         for (deliveries, expected) in table {
-            assert_eq!(
-                EventStatus::over(deliveries.iter().copied()),
-                expected,
-                "{deliveries:?}"
-            );
+            assert_eq!(EventStatus::over(deliveries.iter().copied()), expected, "{deliveries:?}");
         }
     }
 

@@ -91,18 +91,12 @@ pub enum Consequence {
 pub fn classify(answer: Answer<'_>, now: DateTime<Utc>) -> Verdict {
     let (code, hint) = match answer {
         Answer::None(outcome) => {
-            return Verdict {
-                outcome,
-                consequence: Consequence::None,
-            };
+            return Verdict { outcome, consequence: Consequence::None };
         }
         Answer::Status { code, retry_after } => (code, retry_after),
     };
-    let outcome = if (200..300).contains(&code) {
-        AttemptOutcome::Succeeded
-    } else {
-        AttemptOutcome::Rejected
-    };
+    let outcome =
+        if (200..300).contains(&code) { AttemptOutcome::Succeeded } else { AttemptOutcome::Rejected };
     let consequence = match code {
         410 => Consequence::Disable,
         429 | 503 => hint
@@ -124,11 +118,7 @@ mod tests {
     #[test]
     fn only_2xx_is_success() {
         for code in 100..=599 {
-            let expected = if code / 100 == 2 {
-                AttemptOutcome::Succeeded
-            } else {
-                AttemptOutcome::Rejected
-            };
+            let expected = if code / 100 == 2 { AttemptOutcome::Succeeded } else { AttemptOutcome::Rejected };
             assert_eq!(status(code, None).outcome, expected, "{code}");
         }
     }
@@ -152,12 +142,6 @@ mod tests {
     #[test]
     fn no_answer_keeps_its_reason() {
         let verdict = classify(Answer::None(AttemptOutcome::Timeout), DateTime::UNIX_EPOCH);
-        assert_eq!(
-            verdict,
-            Verdict {
-                outcome: AttemptOutcome::Timeout,
-                consequence: Consequence::None
-            }
-        );
+        assert_eq!(verdict, Verdict { outcome: AttemptOutcome::Timeout, consequence: Consequence::None });
     }
 }

@@ -148,10 +148,7 @@ mod tests {
         let keys: Vec<_> = (0..1_000).map(|index| format!("\"k{index}\":0")).collect();
         assert!(inspect(format!("{{{}}}", keys.join(",")).as_bytes()).is_ok());
         let twice = format!("{{{},\"k7\":1}}", keys.join(","));
-        assert!(matches!(
-            inspect(twice.as_bytes()),
-            Err(PayloadError::DuplicateKey(_))
-        ));
+        assert!(matches!(inspect(twice.as_bytes()), Err(PayloadError::DuplicateKey(_))));
     }
 
     #[test]

@@ -40,19 +40,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn policy(seconds: &[u64], jitter: f64) -> RetryPolicy {
-        RetryPolicy {
-            schedule: seconds.iter().copied().map(Duration::from_secs).collect(),
-            jitter,
-        }
+        RetryPolicy { schedule: seconds.iter().copied().map(Duration::from_secs).collect(), jitter }
     }
 
     #[test]
     fn the_schedule_is_followed_and_ends() {
         let policy = policy(&[5, 300, 1_800], 0.0);
         assert_eq!(policy.budget(), 4);
-        let waits: Vec<_> = (1..=5)
-            .map(|attempt| policy.next_attempt(attempt, 0.5, None))
-            .collect();
+        let waits: Vec<_> = (1..=5).map(|attempt| policy.next_attempt(attempt, 0.5, None)).collect();
         let seconds = |count| Some(Duration::from_secs(count));
         assert_eq!(waits, [seconds(5), seconds(300), seconds(1_800), None, None]);
     }
@@ -63,11 +58,7 @@ mod tests {
         let hint = |count| Some(Duration::from_secs(count));
         assert_eq!(policy.next_attempt(1, 0.5, hint(3)), hint(10));
         assert_eq!(policy.next_attempt(1, 0.5, hint(60)), hint(60));
-        assert_eq!(
-            policy.next_attempt(2, 0.5, hint(60)),
-            None,
-            "a hint buys no attempt"
-        );
+        assert_eq!(policy.next_attempt(2, 0.5, hint(60)), None, "a hint buys no attempt");
     }
 
     proptest! {

@@ -16,10 +16,7 @@ pub fn parse(value: &str, now: DateTime<Utc>) -> Option<Duration> {
         // More digits than a u64 holds is a very long wait, not garbage.
         value.parse().map_or(HINT_MAX, Duration::from_secs)
     } else {
-        httpdate::parse_http_date(value)
-            .ok()?
-            .duration_since(SystemTime::from(now))
-            .ok()?
+        httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::from(now)).ok()?
     };
     (!wait.is_zero()).then_some(wait.min(HINT_MAX))
 }

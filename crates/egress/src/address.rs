@@ -66,34 +66,17 @@ fn special_ipv4(address: Ipv4Addr) -> Option<&'static str> {
 
 /// Only 2000::/3 is given out as public; within it, these are not.
 const IPV6: &[(Ipv6Addr, u8, &str)] = &[
-    (
-        Ipv6Addr::new(0x2001, 0x0db8, 0, 0, 0, 0, 0, 0),
-        32,
-        "a documentation address",
-    ),
+    (Ipv6Addr::new(0x2001, 0x0db8, 0, 0, 0, 0, 0, 0), 32, "a documentation address"),
     // All of it, with Teredo, ORCHID and benchmarking: none of these is a host to deliver to.
-    (
-        Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0),
-        23,
-        "a protocol's own address",
-    ),
-    (
-        Ipv6Addr::new(0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0),
-        48,
-        "an anycast service's address",
-    ),
-    (
-        Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0),
-        20,
-        "a documentation address",
-    ),
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23, "a protocol's own address"),
+    (Ipv6Addr::new(0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0), 48, "an anycast service's address"),
+    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20, "a documentation address"),
 ];
 
 fn special_ipv6(address: Ipv6Addr) -> Option<&'static str> {
     let bits = u128::from(address);
-    if let Some(row) = IPV6
-        .iter()
-        .find(|(network, length, _)| (bits ^ u128::from(*network)) >> (128 - length) == 0)
+    if let Some(row) =
+        IPV6.iter().find(|(network, length, _)| (bits ^ u128::from(*network)) >> (128 - length) == 0)
     {
         return Some(row.2);
     }
@@ -137,9 +120,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn refused(text: &str) -> Option<&'static str> {
-        check(text.parse().unwrap(), &[])
-            .err()
-            .map(|refused| refused.what)
+        check(text.parse().unwrap(), &[]).err().map(|refused| refused.what)
     }
 
     #[test]
@@ -238,9 +219,7 @@ mod tests {
 
     #[test]
     fn what_an_operator_allows_passes() {
-        let allow: Vec<IpNet> = ["10.1.0.0/16", "fd00::/8"]
-            .map(|network| network.parse().unwrap())
-            .to_vec();
+        let allow: Vec<IpNet> = ["10.1.0.0/16", "fd00::/8"].map(|network| network.parse().unwrap()).to_vec();
         for (address, passes) in [
             ("10.1.2.3", true),
             ("::ffff:10.1.2.3", true),
@@ -249,11 +228,7 @@ mod tests {
             ("fc00::1", false),
             ("64:ff9b::10.1.2.3", false),
         ] {
-            assert_eq!(
-                check(address.parse().unwrap(), &allow).is_ok(),
-                passes,
-                "{address}"
-            );
+            assert_eq!(check(address.parse().unwrap(), &allow).is_ok(), passes, "{address}");
         }
     }
 

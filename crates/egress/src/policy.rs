@@ -138,11 +138,7 @@ impl EgressPolicy {
     fn check_port(&self, url: &Url) -> Result<(), UrlRefused> {
         let port = url.port_or_known_default().unwrap_or(0);
         let is_open = matches!(port, 80 | 443) || port >= 1_024 && !SERVICE_PORTS.contains(&port);
-        if is_open {
-            Ok(())
-        } else {
-            Err(UrlRefused::Port(port))
-        }
+        if is_open { Ok(()) } else { Err(UrlRefused::Port(port)) }
     }
 }
 
@@ -165,9 +161,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn checked(text: &str) -> Result<String, UrlRefused> {
-        EgressPolicy::default()
-            .check_url(text)
-            .map(|url| url.as_str().to_owned())
+        EgressPolicy::default().check_url(text).map(|url| url.as_str().to_owned())
     }
 
     #[test]
@@ -178,10 +172,7 @@ mod tests {
             ("http://example.com:8080/x/../y", "http://example.com:8080/y"),
             ("https://b\u{fc}cher.example/", "https://xn--bcher-kva.example/"),
             ("https://1.1.1.1/", "https://1.1.1.1/"),
-            (
-                "https://[2606:4700::1111]:8443/",
-                "https://[2606:4700::1111]:8443/",
-            ),
+            ("https://[2606:4700::1111]:8443/", "https://[2606:4700::1111]:8443/"),
             ("https://example.com./", "https://example.com./"),
         ] {
             assert_eq!(checked(text).as_deref(), Ok(canonical), "{text}");
@@ -247,10 +238,7 @@ mod tests {
             "[fe80::1]",
         ] {
             let refused = checked(&format!("http://{host}/"));
-            assert!(
-                matches!(refused, Err(UrlRefused::Address(_))),
-                "{host}: {refused:?}"
-            );
+            assert!(matches!(refused, Err(UrlRefused::Address(_))), "{host}: {refused:?}");
         }
     }
 
@@ -265,10 +253,7 @@ mod tests {
             assert!(policy.check_url(text).is_ok(), "{text}");
         }
         assert!(policy.check_url("http://10.0.0.1/").is_err());
-        assert_eq!(
-            policy.check_url("http://127.0.0.1:5432/").unwrap_err(),
-            UrlRefused::Port(5432)
-        );
+        assert_eq!(policy.check_url("http://127.0.0.1:5432/").unwrap_err(), UrlRefused::Port(5432));
     }
 
     proptest! {

@@ -45,10 +45,7 @@ pub enum ResolveError {
 impl GuardedResolver {
     /// A resolver under a policy.
     pub fn new(policy: Arc<EgressPolicy>) -> Self {
-        Self {
-            policy,
-            lookups: Semaphore::new(LOOKUPS_MAX),
-        }
+        Self { policy, lookups: Semaphore::new(LOOKUPS_MAX) }
     }
 
     /// The addresses of a name, in the order the system prefers. Their port is 0: the caller knows it.
@@ -59,10 +56,7 @@ impl GuardedResolver {
         let _turn = self.lookups.acquire().await;
         let found = tokio::net::lookup_host((name, 0))
             .await
-            .map_err(|source| ResolveError::Failed {
-                name: name.to_owned(),
-                source,
-            })?;
+            .map_err(|source| ResolveError::Failed { name: name.to_owned(), source })?;
         self.check(name, found)
     }
 
@@ -89,21 +83,14 @@ mod tests {
 
     fn checked(answers: &[&str]) -> Result<usize, ResolveError> {
         let resolver = GuardedResolver::new(Arc::default());
-        let addresses = answers
-            .iter()
-            .map(|address| SocketAddr::new(address.parse().unwrap(), 0));
-        resolver
-            .check("example.com", addresses)
-            .map(|addresses| addresses.len())
+        let addresses = answers.iter().map(|address| SocketAddr::new(address.parse().unwrap(), 0));
+        resolver.check("example.com", addresses).map(|addresses| addresses.len())
     }
 
     #[test]
     fn one_bad_answer_blocks_all() {
         assert_eq!(checked(&["1.1.1.1", "2606:4700::1111"]).unwrap(), 2);
-        assert!(matches!(
-            checked(&["1.1.1.1", "10.0.0.1"]),
-            Err(ResolveError::Blocked(_))
-        ));
+        assert!(matches!(checked(&["1.1.1.1", "10.0.0.1"]), Err(ResolveError::Blocked(_))));
         // Also where it comes after the last address that would be used.
         let mut many = vec!["1.1.1.1"; 40];
         assert_eq!(checked(&many).unwrap(), ADDRESSES_MAX);
@@ -116,9 +103,7 @@ mod tests {
     async fn a_name_of_this_machine_is_blocked_unless_allowed() {
         let guarded = GuardedResolver::new(Arc::default()).resolve("localhost").await;
         assert!(matches!(guarded, Err(ResolveError::Blocked(_))), "{guarded:?}");
-        let allow = ["127.0.0.0/8", "::1/128"]
-            .map(|network| network.parse().unwrap())
-            .to_vec();
+        let allow = ["127.0.0.0/8", "::1/128"].map(|network| network.parse().unwrap()).to_vec();
         let open = GuardedResolver::new(Arc::new(EgressPolicy::new(allow)));
         assert!(!open.resolve("localhost").await.unwrap().is_empty());
     }

@@ -40,9 +40,6 @@ impl SignatureHeaders {
     /// One header's value by its name, whatever its case: what [`verify_any`](crate::verify_any) asks a request for.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.pairs()
-            .into_iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        self.pairs().into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 }

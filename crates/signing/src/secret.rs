@@ -44,15 +44,8 @@ impl Secret {
     pub fn parse(text: &str) -> Result<Self, SecretError> {
         if text.starts_with(SECRET_PREFIX) {
             let secret = Self::from_stored(text)?;
-            let long_enough = secret
-                .decoded
-                .as_ref()
-                .is_some_and(|key| LENGTH.contains(&key.len()));
-            return if long_enough {
-                Ok(secret)
-            } else {
-                Err(SecretError::NotBase64)
-            };
+            let long_enough = secret.decoded.as_ref().is_some_and(|key| LENGTH.contains(&key.len()));
+            return if long_enough { Ok(secret) } else { Err(SecretError::NotBase64) };
         }
         let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
         if visible && LENGTH.contains(&text.len()) {
@@ -72,13 +65,8 @@ impl Secret {
             return Err(SecretError::Empty);
         }
         let base64 = text.strip_prefix(SECRET_PREFIX).filter(|rest| !rest.is_empty());
-        let decoded = base64
-            .and_then(|rest| STANDARD.decode(rest).ok())
-            .map(Zeroizing::new);
-        Ok(Self {
-            text: Zeroizing::new(text.to_owned()),
-            decoded,
-        })
+        let decoded = base64.and_then(|rest| STANDARD.decode(rest).ok()).map(Zeroizing::new);
+        Ok(Self { text: Zeroizing::new(text.to_owned()), decoded })
     }
 
     /// Makes a new secret out of 32 random bytes: `whsec_` and their base64, 50 characters.
@@ -106,9 +94,7 @@ impl Secret {
     /// whole text.
     #[must_use]
     pub fn standard_key(&self) -> &[u8] {
-        self.decoded
-            .as_ref()
-            .map_or(self.text.as_bytes(), |key| key.as_slice())
+        self.decoded.as_ref().map_or(self.text.as_bytes(), |key| key.as_slice())
     }
 }
 

@@ -59,11 +59,7 @@ pub fn verify(
     timestamp::check(timestamp, now_unix, tolerance)?;
     let sign_again = |secret: &&Secret| signature(headers.id, headers.timestamp, body, secret);
     let expected: Vec<String> = secrets.iter().map(sign_again).collect();
-    if any_matches(&expected, &presented) {
-        Ok(timestamp)
-    } else {
-        Err(VerifyError::NoMatch)
-    }
+    if any_matches(&expected, &presented) { Ok(timestamp) } else { Err(VerifyError::NoMatch) }
 }
 
 fn signature(id: &str, timestamp: &str, body: &[u8], secret: &Secret) -> String {
@@ -76,20 +72,14 @@ fn check_id(id: &str) -> Result<(), VerifyError> {
     let visible = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'.');
     if !visible || id.len() > WEBHOOK_ID_BYTES_MAX {
         let reason = "the id is not 1 to 256 visible ASCII characters without a full stop";
-        return Err(VerifyError::Malformed {
-            header: WEBHOOK_ID,
-            reason,
-        });
+        return Err(VerifyError::Malformed { header: WEBHOOK_ID, reason });
     }
     Ok(())
 }
 
 /// The `v1` signatures of a value.
 fn parse(value: &str) -> Result<Vec<&str>, VerifyError> {
-    let malformed = |reason| VerifyError::Malformed {
-        header: WEBHOOK_SIGNATURE,
-        reason,
-    };
+    let malformed = |reason| VerifyError::Malformed { header: WEBHOOK_SIGNATURE, reason };
     if value.len() > HEADER_BYTES_MAX {
         return Err(malformed("the value is too long"));
     }
@@ -98,16 +88,11 @@ fn parse(value: &str) -> Result<Vec<&str>, VerifyError> {
         if index >= SIGNATURES_MAX {
             return Err(malformed("there are too many signatures"));
         }
-        let (version, signature) = item
-            .split_once(',')
-            .ok_or_else(|| malformed("an item is not of the form version,signature"))?;
+        let (version, signature) =
+            item.split_once(',').ok_or_else(|| malformed("an item is not of the form version,signature"))?;
         if version == "v1" {
             signatures.push(signature);
         }
     }
-    if signatures.is_empty() {
-        Err(malformed("there is no v1 signature"))
-    } else {
-        Ok(signatures)
-    }
+    if signatures.is_empty() { Err(malformed("there is no v1 signature")) } else { Ok(signatures) }
 }

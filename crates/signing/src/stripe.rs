@@ -38,30 +38,17 @@ pub fn verify(
     let (presented_at, presented) = parse(value)?;
     let timestamp = timestamp::parse(presented_at, STRIPE_SIGNATURE)?;
     timestamp::check(timestamp, now_unix, tolerance)?;
-    let expected: Vec<String> = secrets
-        .iter()
-        .map(|secret| signature(presented_at, body, secret))
-        .collect();
-    if any_matches(&expected, &presented) {
-        Ok(timestamp)
-    } else {
-        Err(VerifyError::NoMatch)
-    }
+    let expected: Vec<String> = secrets.iter().map(|secret| signature(presented_at, body, secret)).collect();
+    if any_matches(&expected, &presented) { Ok(timestamp) } else { Err(VerifyError::NoMatch) }
 }
 
 fn signature(timestamp: &str, body: &[u8], secret: &Secret) -> String {
-    hex::encode(hmac_sha256(
-        secret.stripe_key(),
-        &[timestamp.as_bytes(), b".", body],
-    ))
+    hex::encode(hmac_sha256(secret.stripe_key(), &[timestamp.as_bytes(), b".", body]))
 }
 
 /// The timestamp's text and the `v1` signatures of a value.
 fn parse(value: &str) -> Result<(&str, Vec<&str>), VerifyError> {
-    let malformed = |reason| VerifyError::Malformed {
-        header: STRIPE_SIGNATURE,
-        reason,
-    };
+    let malformed = |reason| VerifyError::Malformed { header: STRIPE_SIGNATURE, reason };
     if value.len() > HEADER_BYTES_MAX {
         return Err(malformed("the value is too long"));
     }
@@ -71,10 +58,7 @@ fn parse(value: &str) -> Result<(&str, Vec<&str>), VerifyError> {
         if index > SIGNATURES_MAX {
             return Err(malformed("there are too many signatures"));
         }
-        match item
-            .split_once('=')
-            .ok_or_else(|| malformed("an item is not of the form name=value"))?
-        {
+        match item.split_once('=').ok_or_else(|| malformed("an item is not of the form name=value"))? {
             ("t", _) if timestamp.is_some() => return Err(malformed("there are two timestamps")),
             ("t", text) => timestamp = Some(text),
             ("v1", signature) => signatures.push(signature),

@@ -14,15 +14,9 @@ pub(crate) fn parse(text: &str, header: &'static str) -> Result<i64, VerifyError
         !text.is_empty() && text.len() <= DIGITS_MAX && text.bytes().all(|byte| byte.is_ascii_digit());
     let canonical = text == "0" || !text.starts_with('0');
     if !digits || !canonical {
-        return Err(VerifyError::Malformed {
-            header,
-            reason: "the timestamp is not in whole seconds",
-        });
+        return Err(VerifyError::Malformed { header, reason: "the timestamp is not in whole seconds" });
     }
-    text.parse().map_err(|_| VerifyError::Malformed {
-        header,
-        reason: "the timestamp is too large",
-    })
+    text.parse().map_err(|_| VerifyError::Malformed { header, reason: "the timestamp is too large" })
 }
 
 /// Accepts a timestamp at most `tolerance` before or after `now_unix`, both ends included: an old call may be a replay,

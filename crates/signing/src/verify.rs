@@ -81,26 +81,16 @@ pub fn verify_any<'a>(
                 signature,
             };
             let timestamp = standard::verify(headers, body, secrets, now_unix, tolerance)?;
-            Some(Verified {
-                scheme: Scheme::Standard,
-                webhook_id: Some(headers.id.to_owned()),
-                timestamp,
-            })
+            Some(Verified { scheme: Scheme::Standard, webhook_id: Some(headers.id.to_owned()), timestamp })
         }
         None => None,
     };
     let stripe = match header(STRIPE_SIGNATURE) {
         Some(value) => {
             let timestamp = stripe::verify(value, body, secrets, now_unix, tolerance)?;
-            Some(Verified {
-                scheme: Scheme::Stripe,
-                webhook_id: None,
-                timestamp,
-            })
+            Some(Verified { scheme: Scheme::Stripe, webhook_id: None, timestamp })
         }
         None => None,
     };
-    standard.or(stripe).ok_or(VerifyError::Missing {
-        header: WEBHOOK_SIGNATURE,
-    })
+    standard.or(stripe).ok_or(VerifyError::Missing { header: WEBHOOK_SIGNATURE })
 }

@@ -77,11 +77,8 @@ pub async fn create(
     new: &NewKey<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let scopes: &[String] = &if new.may_write {
-        vec!["read".to_owned(), "write".to_owned()]
-    } else {
-        vec!["read".to_owned()]
-    };
+    let scopes: &[String] =
+        &if new.may_write { vec!["read".to_owned(), "write".to_owned()] } else { vec!["read".to_owned()] };
     sqlx::query!(
         r#"
         INSERT INTO trunkline.api_keys (key_sha256, key_id, tenant_id, name, prefix, scopes, created_at, expires_at)
@@ -147,13 +144,9 @@ pub async fn touch(
     hashes: &[Vec<u8>],
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    sqlx::query!(
-        "UPDATE trunkline.api_keys SET last_used_at = $2 WHERE key_sha256 = ANY($1)",
-        hashes,
-        now
-    )
-    .execute(connection)
-    .await?;
+    sqlx::query!("UPDATE trunkline.api_keys SET last_used_at = $2 WHERE key_sha256 = ANY($1)", hashes, now)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

@@ -66,8 +66,6 @@ fn is_locked(code: &str) -> bool {
 /// SQLSTATE classes of a server that cannot serve now: 08 connection exceptions, 53 insufficient resources, 57P0x
 /// shutdown or start-up, 58 system errors, 57014 a statement past its timeout, 25006 a standby, 3D000 no such database.
 fn is_unavailable(code: &str) -> bool {
-    ["08", "53", "57P", "58"]
-        .iter()
-        .any(|class| code.starts_with(class))
+    ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class))
         || matches!(code, "57014" | "25006" | "25P03" | "3D000")
 }

@@ -1,5 +1,7 @@
 //! Idempotency keys: which event a publisher's key made.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use trunkline_domain::{EventId, Lane, TenantId};
@@ -29,6 +31,17 @@ pub struct KeyHolder {
     pub body_sha256: Vec<u8>,
     /// The event it made.
     pub event_id: EventId,
+}
+
+/// Lets the transaction wait this long for a key that another holds, instead of `lock_timeout`. It must be shorter than
+/// `statement_timeout`, which tells less.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn wait_at_most(connection: &mut PgConnection, wait: Duration) -> Result<(), StoreError> {
+    let wait = format!("{}ms", wait.as_millis());
+    sqlx::query_scalar!("SELECT set_config('lock_timeout', $1, true)", wait).fetch_one(connection).await?;
+    Ok(())
 }
 
 /// Claims keys for the events about to be stored in the same transaction, and returns the events whose key was free
@@ -94,10 +107,8 @@ pub async fn find(
     )
     .fetch_optional(connection)
     .await?;
-    Ok(found.map(|found| KeyHolder {
-        body_sha256: found.body_sha256,
-        event_id: EventId::from(found.event_id),
-    }))
+    Ok(found
+        .map(|found| KeyHolder { body_sha256: found.body_sha256, event_id: EventId::from(found.event_id) }))
 }
 
 /// Removes at most 1,000 keys that expired before `now`, and returns how many.

@@ -5,11 +5,7 @@ use trunkline_domain::{DeliveryStatus, EventStatus, EventType, Lane, TenantId};
 use crate::StoreError;
 
 fn bad(table: &'static str, column: &'static str, key: impl ToString) -> StoreError {
-    StoreError::BadRow {
-        table,
-        column,
-        key: key.to_string(),
-    }
+    StoreError::BadRow { table, column, key: key.to_string() }
 }
 
 pub(crate) fn tenant_id(table: &'static str, text: String) -> Result<TenantId, StoreError> {
@@ -21,9 +17,7 @@ pub(crate) fn lane(table: &'static str, number: i16, key: impl ToString) -> Resu
 }
 
 pub(crate) fn event_type(text: Option<String>, key: impl ToString) -> Result<Option<EventType>, StoreError> {
-    text.map(EventType::try_from)
-        .transpose()
-        .map_err(|_| bad("events", "type", key))
+    text.map(EventType::try_from).transpose().map_err(|_| bad("events", "type", key))
 }
 
 pub(crate) fn event_status(word: &str, key: impl ToString) -> Result<EventStatus, StoreError> {

@@ -82,10 +82,7 @@ pub async fn migrate(
     MIGRATIONS.run(&mut *connection).await?;
     crate::partitions::create_ahead(connection, ahead_days, width_days).await?;
     let after = applied(connection).await?;
-    Ok(after
-        .into_iter()
-        .filter(|version| !before.contains(version))
-        .collect())
+    Ok(after.into_iter().filter(|version| !before.contains(version)).collect())
 }
 
 /// Compares the database with this release.
@@ -109,11 +106,7 @@ pub async fn require_current(connection: &mut PgConnection) -> Result<(), Schema
 }
 
 fn compare(applied: &[i64]) -> SchemaState {
-    let needed = MIGRATIONS
-        .iter()
-        .map(|migration| migration.version)
-        .max()
-        .unwrap_or(0);
+    let needed = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
     let found = applied.iter().copied().max();
     match found {
         Some(found) if found > needed => SchemaState::TooNew { found, needed },
@@ -131,11 +124,9 @@ async fn applied(connection: &mut PgConnection) -> Result<Vec<i64>, StoreError> 
         return Ok(Vec::new());
     }
     // Unchecked, because the table is made by sqlx and not by a migration.
-    Ok(
-        sqlx::query_scalar("SELECT version FROM trunkline._sqlx_migrations WHERE success ORDER BY version")
-            .fetch_all(connection)
-            .await?,
-    )
+    Ok(sqlx::query_scalar("SELECT version FROM trunkline._sqlx_migrations WHERE success ORDER BY version")
+        .fetch_all(connection)
+        .await?)
 }
 
 async fn execute(connection: &mut PgConnection, sql: &'static str) -> Result<(), StoreError> {

@@ -18,9 +18,7 @@ const REFRESH_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// # Errors
 /// When the database is not available.
 pub async fn now(connection: &mut PgConnection) -> Result<DateTime<Utc>, StoreError> {
-    Ok(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#)
-        .fetch_one(connection)
-        .await?)
+    Ok(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(connection).await?)
 }
 
 /// One reading of the database's clock, with the round trip it took: the truth is half of that off at most.

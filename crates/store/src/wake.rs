@@ -14,9 +14,7 @@ pub const CHANNEL: &str = "trunkline_due";
 /// # Errors
 /// When the database is not available.
 pub async fn notify(connection: &mut PgConnection) -> Result<(), StoreError> {
-    sqlx::query!("SELECT pg_notify($1, '')", CHANNEL)
-        .execute(connection)
-        .await?;
+    sqlx::query!("SELECT pg_notify($1, '')", CHANNEL).execute(connection).await?;
     Ok(())
 }
 

@@ -43,8 +43,6 @@ pub async fn beat(
 /// # Errors
 /// When the database is not available.
 pub async fn leave(connection: &mut PgConnection, worker_id: Uuid) -> Result<(), StoreError> {
-    sqlx::query!("DELETE FROM trunkline.workers WHERE worker_id = $1", worker_id)
-        .execute(connection)
-        .await?;
+    sqlx::query!("DELETE FROM trunkline.workers WHERE worker_id = $1", worker_id).execute(connection).await?;
     Ok(())
 }

@@ -22,20 +22,13 @@ impl Reply {
     /// When it is none.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| {
-            panic!(
-                "{error} in {} {:?}",
-                self.status,
-                String::from_utf8_lossy(&self.body)
-            )
+            panic!("{error} in {} {:?}", self.status, String::from_utf8_lossy(&self.body))
         })
     }
 
     /// A header as text; empty if it is missing.
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 }
 
@@ -51,11 +44,7 @@ impl Client {
     /// A client for the server at `base_url`, such as `http://127.0.0.1:8080`.
     pub fn new(base_url: impl Into<String>) -> Self {
         let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http();
-        Self {
-            http,
-            base_url: base_url.into(),
-            authorization: None,
-        }
+        Self { http, base_url: base_url.into(), authorization: None }
     }
 
     /// A client for a port on loopback.
@@ -66,10 +55,7 @@ impl Client {
     /// The same with a key.
     #[must_use]
     pub fn bearer(&self, key: &str) -> Self {
-        Self {
-            authorization: Some(format!("Bearer {key}")),
-            ..self.clone()
-        }
+        Self { authorization: Some(format!("Bearer {key}")), ..self.clone() }
     }
 
     /// GETs a path.
@@ -84,14 +70,12 @@ impl Client {
 
     /// POSTs JSON.
     pub async fn post(&self, path: &str, body: impl Into<Bytes>) -> Reply {
-        self.send(Method::POST, path, body, &[("content-type", "application/json")])
-            .await
+        self.send(Method::POST, path, body, &[("content-type", "application/json")]).await
     }
 
     /// PATCHes JSON.
     pub async fn patch(&self, path: &str, body: impl Into<Bytes>) -> Reply {
-        self.send(Method::PATCH, path, body, &[("content-type", "application/json")])
-            .await
+        self.send(Method::PATCH, path, body, &[("content-type", "application/json")]).await
     }
 
     /// Sends anything.
@@ -105,9 +89,7 @@ impl Client {
         body: impl Into<Bytes>,
         headers: &[(&str, &str)],
     ) -> Reply {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base_url));
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base_url));
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization);
         }
@@ -115,17 +97,10 @@ impl Client {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body.into())).unwrap();
-        let response = self
-            .http
-            .request(request)
-            .await
-            .unwrap_or_else(|error| panic!("no answer from {path}: {error}"));
+        let response =
+            self.http.request(request).await.unwrap_or_else(|error| panic!("no answer from {path}: {error}"));
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Reply {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            body,
-        }
+        Reply { status: head.status.as_u16(), headers: head.headers, body }
     }
 }

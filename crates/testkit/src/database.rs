@@ -27,9 +27,7 @@ impl TestDatabase {
     pub async fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         // Starting blocks; other tests of this program wait for the same server meanwhile.
-        let server = tokio::task::spawn_blocking(|| SERVER.get_or_init(Server::start))
-            .await
-            .unwrap();
+        let server = tokio::task::spawn_blocking(|| SERVER.get_or_init(Server::start)).await.unwrap();
         let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let sql = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY");
         execute(&server.url_of("postgres"), &sql).await;
@@ -42,15 +40,9 @@ impl TestDatabase {
     /// When PostgreSQL cannot be started.
     pub async fn unmigrated() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let server = tokio::task::spawn_blocking(|| SERVER.get_or_init(Server::start))
-            .await
-            .unwrap();
+        let server = tokio::task::spawn_blocking(|| SERVER.get_or_init(Server::start)).await.unwrap();
         let name = format!("bare_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        execute(
-            &server.url_of("postgres"),
-            &format!("CREATE DATABASE {name} TEMPLATE template0"),
-        )
-        .await;
+        execute(&server.url_of("postgres"), &format!("CREATE DATABASE {name} TEMPLATE template0")).await;
         Self::at(server.url_of(&name))
     }
 
@@ -115,26 +107,17 @@ struct Server {
 impl Server {
     fn start() -> Self {
         // A runtime of its own: the tests' runtimes come and go.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let options = Options {
                 kind: Kind::Ephemeral,
                 settings: vec![("max_connections".to_owned(), "300".to_owned())],
                 ..Options::default()
             };
-            let server = Self {
-                postgres: PrivatePostgres::start(options).await.unwrap(),
-            };
+            let server = Self { postgres: PrivatePostgres::start(options).await.unwrap() };
             execute(&server.url_of("postgres"), &format!("CREATE DATABASE {TEMPLATE}")).await;
-            let mut connection = pool::connect(&server.url_of(TEMPLATE), Purpose::Maintenance)
-                .await
-                .unwrap();
-            schema::migrate(&mut connection, PARTITIONS_AHEAD, 1)
-                .await
-                .unwrap();
+            let mut connection = pool::connect(&server.url_of(TEMPLATE), Purpose::Maintenance).await.unwrap();
+            schema::migrate(&mut connection, PARTITIONS_AHEAD, 1).await.unwrap();
             connection.close().await.unwrap();
             server
         })
@@ -158,10 +141,7 @@ async fn execute(url: &str, sql: &str) {
 /// # Panics
 /// When it fails.
 pub async fn run(connection: &mut PgConnection, sql: &str) {
-    sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))
-        .execute(connection)
-        .await
-        .unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(connection).await.unwrap();
 }
 
 /// The first column of the first row, as text; empty for NULL or no row.
@@ -169,14 +149,9 @@ pub async fn run(connection: &mut PgConnection, sql: &str) {
 /// # Panics
 /// When it fails.
 pub async fn text(connection: &mut PgConnection, sql: &str) -> String {
-    let row = connection
-        .fetch_optional(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())))
-        .await
-        .unwrap();
+    let row = connection.fetch_optional(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))).await.unwrap();
     let value = |row: sqlx::postgres::PgRow| {
-        row.try_get_raw(0)
-            .map(|value| value.as_str().unwrap_or_default().to_owned())
-            .unwrap()
+        row.try_get_raw(0).map(|value| value.as_str().unwrap_or_default().to_owned()).unwrap()
     };
     row.map_or_else(String::new, value)
 }

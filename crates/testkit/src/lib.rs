@@ -1,8 +1,5 @@
 #![doc = include_str!("../README.md")]
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot be set up should fail where it stands"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up should fail where it stands")]
 
 mod client;
 mod database;

@@ -30,10 +30,8 @@ pub fn settings(database: &TestDatabase) -> Settings {
     settings.admin.bind = free_port;
     settings.database.url = Some(SecretString::from(database.url().to_owned()));
     settings.operator.keys = vec![SecretString::from(OPERATOR_KEY)];
-    settings.secrets.keys = vec![SecretsKey {
-        id: "test".to_owned(),
-        key: SecretBox::new(Box::new([7; 32])),
-    }];
+    settings.secrets.keys =
+        vec![SecretsKey { id: "test".to_owned(), key: SecretBox::new(Box::new([7; 32])) }];
     settings.egress.allow = vec!["127.0.0.0/8".parse().unwrap()];
     settings.delivery.retry_schedule = vec![Duration::from_millis(50), Duration::from_millis(100)];
     settings.delivery.retry_jitter = 0.0;
@@ -71,21 +69,11 @@ pub async fn seed_tenant(
     let mut connection = database.borrow().await;
     let now = time::now(&mut connection).await.unwrap();
     let endpoint_id = EndpointId::mint(now, random());
-    let keys = settings
-        .secrets
-        .keys
-        .iter()
-        .map(|key| (key.id.clone(), *key.key.expose_secret()))
-        .collect();
+    let keys = settings.secrets.keys.iter().map(|key| (key.id.clone(), *key.key.expose_secret())).collect();
     let secret = Secret::generate(random_bytes());
     let sealed = Vault::new(keys)
         .unwrap()
-        .seal_secret(
-            tenant_id.as_str(),
-            &endpoint_id.to_string(),
-            secret.expose().as_bytes(),
-            random_bytes(),
-        )
+        .seal_secret(tenant_id.as_str(), &endpoint_id.to_string(), secret.expose().as_bytes(), random_bytes())
         .unwrap();
     let key = ApiKey::from_random(random_bytes());
     let new = NewTenant {
@@ -107,10 +95,7 @@ pub async fn seed_tenant(
         },
         created_at: now,
     };
-    assert!(
-        tenants::create(&mut connection, &new).await.unwrap(),
-        "{tenant_id} exists already"
-    );
+    assert!(tenants::create(&mut connection, &new).await.unwrap(), "{tenant_id} exists already");
     let tenant = tenants::find(&mut connection, &tenant_id).await.unwrap().unwrap();
     SeededTenant {
         tenant_id,

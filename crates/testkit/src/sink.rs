@@ -39,10 +39,7 @@ pub struct Arrival {
 impl Arrival {
     /// A header as text; empty if it is missing.
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 }
 
@@ -73,10 +70,7 @@ impl Sink {
             arrived: Notify::new(),
             released: Semaphore::new(0),
         });
-        let sink = Self {
-            address: listener.local_addr().unwrap(),
-            state,
-        };
+        let sink = Self { address: listener.local_addr().unwrap(), state };
         let state = sink.state.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -156,21 +150,13 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, std::io::Error> {
     let (head, body) = request.into_parts();
-    let body = body
-        .collect()
-        .await
-        .map(http_body_util::Collected::to_bytes)
-        .unwrap_or_default();
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let answer = {
         let mut script = state.script.lock().unwrap();
         let next = script.0.pop_front();
         next.unwrap_or_else(|| script.1.clone())
     };
-    let arrival = Arrival {
-        path: head.uri.path().to_owned(),
-        headers: head.headers,
-        body,
-    };
+    let arrival = Arrival { path: head.uri.path().to_owned(), headers: head.headers, body };
     state.arrivals.lock().unwrap().push(arrival);
     state.arrived.notify_waiters();
     let (status, headers, text) = match answer {

@@ -68,11 +68,7 @@ impl ApiKey {
 
 /// The first four bytes of SHA-256 over the prefix and the random part: catches a mistyped or cut key, proves nothing.
 fn checksum(random: &[u8; 32]) -> [u8; 4] {
-    let digest: [u8; 32] = Sha256::new()
-        .chain_update(API_KEY_PREFIX)
-        .chain_update(random)
-        .finalize()
-        .into();
+    let digest: [u8; 32] = Sha256::new().chain_update(API_KEY_PREFIX).chain_update(random).finalize().into();
     [digest[0], digest[1], digest[2], digest[3]]
 }
 

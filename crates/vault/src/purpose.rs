@@ -52,13 +52,8 @@ impl Purpose {
         plaintext: &[u8],
         nonce: [u8; NONCE_BYTES],
     ) -> Result<Vec<u8>, VaultError> {
-        let payload = Payload {
-            msg: plaintext,
-            aad: &self.bound_to(tenant, context),
-        };
-        let sealed = cipher
-            .encrypt(&XNonce::from(nonce), payload)
-            .map_err(|_| VaultError::TooLong)?;
+        let payload = Payload { msg: plaintext, aad: &self.bound_to(tenant, context) };
+        let sealed = cipher.encrypt(&XNonce::from(nonce), payload).map_err(|_| VaultError::TooLong)?;
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
@@ -70,16 +65,9 @@ impl Purpose {
         context: &[u8],
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-        let (nonce, sealed) = sealed
-            .split_first_chunk::<NONCE_BYTES>()
-            .ok_or(VaultError::NotAuthentic)?;
-        let payload = Payload {
-            msg: sealed,
-            aad: &self.bound_to(tenant, context),
-        };
-        let opened = cipher
-            .decrypt(&XNonce::from(*nonce), payload)
-            .map_err(|_| VaultError::NotAuthentic)?;
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(VaultError::NotAuthentic)?;
+        let payload = Payload { msg: sealed, aad: &self.bound_to(tenant, context) };
+        let opened = cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| VaultError::NotAuthentic)?;
         Ok(Zeroizing::new(opened))
     }
 }

@@ -35,10 +35,7 @@ impl Vault {
         let key = self.sealing_key();
         let bytes =
             Purpose::EndpointSecret.seal(&key.secrets, tenant, endpoint.as_bytes(), plaintext, nonce)?;
-        Ok(Sealed {
-            key_id: key.id.clone(),
-            bytes,
-        })
+        Ok(Sealed { key_id: key.id.clone(), bytes })
     }
 
     /// Opens what [`Vault::seal_secret`] sealed for the same tenant and endpoint.

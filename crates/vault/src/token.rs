@@ -43,15 +43,11 @@ impl Vault {
         if token.len() > TOKEN_CHARS_MAX {
             return Err(VaultError::TooLong);
         }
-        let sealed = URL_SAFE_NO_PAD
-            .decode(token)
-            .map_err(|_| VaultError::NotAuthentic)?;
+        let sealed = URL_SAFE_NO_PAD.decode(token).map_err(|_| VaultError::NotAuthentic)?;
         let opened = self
             .keys()
             .iter()
             .find_map(|key| Purpose::PageToken.open(&key.tokens, tenant, filter, &sealed).ok());
-        opened
-            .map(|cursor| cursor.to_vec())
-            .ok_or(VaultError::NotAuthentic)
+        opened.map(|cursor| cursor.to_vec()).ok_or(VaultError::NotAuthentic)
     }
 }

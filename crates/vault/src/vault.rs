@@ -44,11 +44,7 @@ impl Vault {
             let tokens = Purpose::PageToken.cipher(&root_key);
             taken.push(VaultKey { id, secrets, tokens });
         }
-        if taken.is_empty() {
-            Err(KeysRefused::NoKey)
-        } else {
-            Ok(Self { keys: taken })
-        }
+        if taken.is_empty() { Err(KeysRefused::NoKey) } else { Ok(Self { keys: taken }) }
     }
 
     /// The id of the key that seals: what is stored under another id should be sealed again.
@@ -62,10 +58,7 @@ impl Vault {
     }
 
     pub(crate) fn key(&self, id: &str) -> Result<&VaultKey, VaultError> {
-        self.keys
-            .iter()
-            .find(|key| key.id == id)
-            .ok_or_else(|| VaultError::UnknownKey(id.to_owned()))
+        self.keys.iter().find(|key| key.id == id).ok_or_else(|| VaultError::UnknownKey(id.to_owned()))
     }
 
     pub(crate) fn keys(&self) -> &[VaultKey] {
@@ -74,9 +67,7 @@ impl Vault {
 }
 
 fn check_id(id: &str) -> Result<(), KeysRefused> {
-    let plain = id
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    let plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     if plain && (1..=KEY_ID_CHARS_MAX).contains(&id.len()) {
         Ok(())
     } else {
@@ -88,9 +79,6 @@ fn check_id(id: &str) -> Result<(), KeysRefused> {
 impl fmt::Debug for Vault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ids: Vec<&str> = self.keys.iter().map(|key| key.id.as_str()).collect();
-        formatter
-            .debug_struct("Vault")
-            .field("key_ids", &ids)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Vault").field("key_ids", &ids).finish_non_exhaustive()
     }
 }

@@ -36,9 +36,7 @@ pub(crate) async fn page() -> HttpResponse {
 /// This description as OpenAPI 3.1
 #[utoipa::path(get, path = "/openapi.json", tag = "service", responses((status = 200, description = "The document.", body = serde_json::Value)))]
 pub(crate) async fn openapi() -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type(ContentType::json())
-        .body(OPENAPI.as_str())
+    HttpResponse::Ok().content_type(ContentType::json()).body(OPENAPI.as_str())
 }
 
 fn render(document: &OpenApi) -> String {
@@ -64,11 +62,7 @@ fn render(document: &OpenApi) -> String {
 fn section(page: &mut String, method: &str, path: &str, operation: &Operation) {
     let summary = operation.summary.as_deref().unwrap_or_default();
     let description = operation.description.as_deref().unwrap_or_default();
-    let key = if operation.security.is_some() {
-        " Needs <code>Authorization: Bearer</code>."
-    } else {
-        ""
-    };
+    let key = if operation.security.is_some() { " Needs <code>Authorization: Bearer</code>." } else { "" };
     let _infallible = write!(
         page,
         "<h2><code>{method} {}</code></h2><p>{}. {}{key}</p><table>",
@@ -78,11 +72,7 @@ fn section(page: &mut String, method: &str, path: &str, operation: &Operation) {
     );
     for parameter in operation.parameters.iter().flatten() {
         if let RefOr::T(parameter) = parameter {
-            row(
-                page,
-                &parameter.name,
-                parameter.description.as_deref().unwrap_or_default(),
-            );
+            row(page, &parameter.name, parameter.description.as_deref().unwrap_or_default());
         }
     }
     for (status, response) in &operation.responses.responses {
@@ -95,15 +85,9 @@ fn section(page: &mut String, method: &str, path: &str, operation: &Operation) {
 
 fn row(page: &mut String, name: &str, description: &str) {
     let (name, description) = (escape(name), escape(description));
-    let _infallible = write!(
-        page,
-        "<tr><td><code>{name}</code></td><td>{description}</td></tr>"
-    );
+    let _infallible = write!(page, "<tr><td><code>{name}</code></td><td>{description}</td></tr>");
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -18,8 +18,5 @@ pub(crate) struct Health {
 /// Does not ask the database; `/readyz` on the admin port does.
 #[utoipa::path(get, path = "/health", tag = "service", responses((status = 200, description = "It does.", body = Health)))]
 pub(crate) async fn health() -> web::Json<Health> {
-    web::Json(Health {
-        status: "healthy",
-        service: "webhook-receiver",
-    })
+    web::Json(Health { status: "healthy", service: "webhook-receiver" })
 }

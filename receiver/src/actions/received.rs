@@ -89,18 +89,12 @@ pub(crate) async fn received(
 
 fn limit(query: &str) -> Result<u8, Problem> {
     let parameters = web::Query::<Parameters>::from_query(query).map_err(|_| {
-        Problem::bad_query(
-            None,
-            "The only parameter is limit, once, a whole number from 1 to 100.",
-        )
+        Problem::bad_query(None, "The only parameter is limit, once, a whole number from 1 to 100.")
     })?;
     let limit = parameters.limit.unwrap_or(LIMIT_DEFAULT);
     if (1..=LIMIT_MAX).contains(&limit) {
         Ok(limit)
     } else {
-        Err(Problem::bad_query(
-            Some("limit"),
-            "limit is a whole number from 1 to 100.",
-        ))
+        Err(Problem::bad_query(Some("limit"), "limit is a whole number from 1 to 100."))
     }
 }

@@ -84,8 +84,5 @@ pub(super) async fn tenant_status(state: &State, address: Address) -> Result<Ten
 
 pub(super) async fn all_status(state: &State) -> Result<AllStatus, Problem> {
     let Reception { all, .. } = state.switches.read(None).await?;
-    Ok(AllStatus {
-        webhook_reception: all.into(),
-        accepts_webhooks: all,
-    })
+    Ok(AllStatus { webhook_reception: all.into(), accepts_webhooks: all })
 }

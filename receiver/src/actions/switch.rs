@@ -89,10 +89,7 @@ async fn switch_tenant(
     auth::may_switch(state, request, Some(&address.tenant_id)).await?;
     // Only who may switch a tenant learns from this route whether it exists.
     state.secrets.recent(&address.tenant_id).await?;
-    state
-        .switches
-        .switch(Some(&address.tenant_id), enabled, state.clock.now())
-        .await?;
+    state.switches.switch(Some(&address.tenant_id), enabled, state.clock.now()).await?;
     tracing::info!(tenant.id = %address.tenant_id, enabled, "reception was switched");
     tenant_status(state, address).await.map(web::Json)
 }

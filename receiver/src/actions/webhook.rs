@@ -64,11 +64,7 @@ pub(crate) async fn webhook(
     };
     metrics::counter!("trunkline_receiver_webhooks_total", "result" => label).increment(1);
     let duplicate = result? == Seen::Again;
-    Ok(web::Json(Received {
-        status: "received",
-        tenant_id: address.tenant_id.into(),
-        duplicate,
-    }))
+    Ok(web::Json(Received { status: "received", tenant_id: address.tenant_id.into(), duplicate }))
 }
 
 /// Receive a webhook on a path of its own

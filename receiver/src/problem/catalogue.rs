@@ -21,76 +21,41 @@ impl Problem {
 
     pub(crate) fn wrong_method(allowed: &'static str) -> Self {
         let detail = format!("This path answers {allowed} only.");
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            "Method not allowed",
-            detail,
-        )
-        .with("allow", allowed)
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed", detail)
+            .with("allow", allowed)
     }
 
     pub(crate) fn bad_query(field: Option<&'static str>, detail: impl Into<String>) -> Self {
-        let problem = Self::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_query",
-            "Invalid query parameter",
-            detail,
-        );
+        let problem = Self::new(StatusCode::BAD_REQUEST, "invalid_query", "Invalid query parameter", detail);
         Self { field, ..problem }
     }
 
     pub(crate) fn broken_body() -> Self {
         let detail = "The body ended before the length that was announced; send the request again.";
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "incomplete_body",
-            "Incomplete body",
-            detail,
-        )
+        Self::new(StatusCode::BAD_REQUEST, "incomplete_body", "Incomplete body", detail)
     }
 
     pub(crate) fn too_slow() -> Self {
         let detail = "The body did not arrive within 30 s; send the request again.";
-        Self::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "request_timeout",
-            "Request timeout",
-            detail,
-        )
+        Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "Request timeout", detail)
     }
 
     pub(crate) fn too_large() -> Self {
         let detail = "A webhook's body is 1048576 bytes (1 MiB) at most.";
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body_too_large",
-            "Body too large",
-            detail,
-        )
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large", detail)
     }
 
     pub(crate) fn switched_off() -> Self {
         let detail = "Webhook reception is switched off; GET /{tenant_id}/status tells when it is on again.";
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "reception_disabled",
-            "Reception disabled",
-            detail,
-        )
-        .with("retry-after", "1")
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "reception_disabled", "Reception disabled", detail)
+            .with("retry-after", "1")
     }
 
     /// One answer for a key that is missing, malformed, unknown, revoked or expired: it must not tell which.
     pub(crate) fn unauthenticated() -> Self {
         let detail = "Send a valid API key as `Authorization: Bearer <key>`.";
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthenticated",
-            "Unauthenticated",
-            detail,
-        )
-        .with("www-authenticate", "Bearer")
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "Unauthenticated", detail)
+            .with("www-authenticate", "Bearer")
     }
 
     pub(crate) fn forbidden(code: &'static str, detail: &'static str) -> Self {
@@ -112,12 +77,8 @@ impl Problem {
     /// Says no more than that it is our fault; the log says why, under the same request id.
     pub(crate) fn internal(reason: impl fmt::Display) -> Self {
         let detail = "This is a fault of the receiver; its operator finds it in the log by the request_id.";
-        let problem = Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal_error",
-            "Internal error",
-            detail,
-        );
+        let problem =
+            Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Internal error", detail);
         tracing::error!(request.id = problem.request_id(), %reason, "a request could not be answered");
         problem
     }

@@ -9,11 +9,7 @@ use crate::secrets::NoSecrets;
 
 impl From<&StoreError> for Problem {
     fn from(error: &StoreError) -> Self {
-        if error.retry_after().is_some() {
-            Self::database_unavailable(error)
-        } else {
-            Self::internal(error)
-        }
+        if error.retry_after().is_some() { Self::database_unavailable(error) } else { Self::internal(error) }
     }
 }
 

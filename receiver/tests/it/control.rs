@@ -11,33 +11,16 @@ async fn without_a_valid_key_nothing_is_switched_or_shown() {
     let house = House::new().await;
     let client = &house.replica.client;
     let revoked = house.acme.api_key.clone();
-    house
-        .database
-        .execute("UPDATE trunkline.api_keys SET revoked_at = now()")
-        .await;
-    for authorization in [
-        "",
-        "Bearer",
-        "Bearer ",
-        "Basic abc",
-        "Bearer tl_nonsense",
-        &format!("Bearer {revoked}"),
-    ] {
+    house.database.execute("UPDATE trunkline.api_keys SET revoked_at = now()").await;
+    for authorization in
+        ["", "Bearer", "Bearer ", "Basic abc", "Bearer tl_nonsense", &format!("Bearer {revoked}")]
+    {
         for path in SWITCHES {
-            let reply = client
-                .send(Method::POST, path, "", &[("authorization", authorization)])
-                .await;
+            let reply = client.send(Method::POST, path, "", &[("authorization", authorization)]).await;
             assert_problem(&reply, 401, "unauthenticated");
             assert_eq!(reply.header("www-authenticate"), "Bearer");
         }
-        let reply = client
-            .send(
-                Method::GET,
-                "/acme/received",
-                "",
-                &[("authorization", authorization)],
-            )
-            .await;
+        let reply = client.send(Method::GET, "/acme/received", "", &[("authorization", authorization)]).await;
         assert_problem(&reply, 401, "unauthenticated");
     }
     assert_eq!(client.get("/acme/status").await.json()["accepts_webhooks"], true);
@@ -56,10 +39,7 @@ async fn a_key_opens_only_what_it_is_for() {
         assert_problem(&foreign.post(path, "").await, 403, "operator_only");
     }
 
-    house
-        .database
-        .execute("UPDATE trunkline.api_keys SET scopes = '{read}' WHERE tenant_id = 'acme'")
-        .await;
+    house.database.execute("UPDATE trunkline.api_keys SET scopes = '{read}' WHERE tenant_id = 'acme'").await;
     let reader = house.replica.client.bearer(&house.acme.api_key);
     assert_problem(&reader.post("/acme/disable", "").await, 403, "insufficient_scope");
     assert_eq!(reader.get("/acme/received").await.status, 200);
@@ -68,10 +48,8 @@ async fn a_key_opens_only_what_it_is_for() {
     assert_eq!(operator.post("/acme/disable", "").await.status, 200);
     assert_problem(&operator.post("/nobody/disable", "").await, 404, "tenant_unknown");
     assert_problem(&operator.get("/acme/received").await, 403, "tenant_only");
-    let switches = house
-        .database
-        .text("SELECT string_agg(scope, ',' ORDER BY scope) FROM trunkline.receptions")
-        .await;
+    let switches =
+        house.database.text("SELECT string_agg(scope, ',' ORDER BY scope) FROM trunkline.receptions").await;
     assert_eq!(switches, "*,acme", "a refused switch leaves no row");
 }
 
@@ -81,14 +59,6 @@ async fn open_control_needs_no_key_to_switch_but_still_one_to_read() {
     for path in SWITCHES {
         assert_eq!(house.replica.client.post(path, "").await.status, 200, "{path}");
     }
-    assert_problem(
-        &house.replica.client.post("/nobody/enable", "").await,
-        404,
-        "tenant_unknown",
-    );
-    assert_problem(
-        &house.replica.client.get("/acme/received").await,
-        401,
-        "unauthenticated",
-    );
+    assert_problem(&house.replica.client.post("/nobody/enable", "").await, 404, "tenant_unknown");
+    assert_problem(&house.replica.client.get("/acme/received").await, 401, "unauthenticated");
 }

@@ -6,22 +6,14 @@ use crate::house::{BODY, House, Replica};
 #[tokio::test]
 async fn the_same_id_again_has_no_second_effect() {
     let house = House::new().await;
-    assert_eq!(
-        house.deliver("evt_1").await.json(),
-        json!({"status": "received", "tenant_id": "acme"})
-    );
+    assert_eq!(house.deliver("evt_1").await.json(), json!({"status": "received", "tenant_id": "acme"}));
     let again = house.deliver("evt_1").await;
     assert_eq!(again.status, 200);
-    assert_eq!(
-        again.json(),
-        json!({"status": "received", "tenant_id": "acme", "duplicate": true})
-    );
+    assert_eq!(again.json(), json!({"status": "received", "tenant_id": "acme", "duplicate": true}));
     assert_eq!(house.receipts().await, "1");
 
     // Another path is another consumer.
-    let elsewhere = house
-        .post("/acme/webhook/orders", BODY, &house.sign("evt_1").pairs())
-        .await;
+    let elsewhere = house.post("/acme/webhook/orders", BODY, &house.sign("evt_1").pairs()).await;
     assert_eq!(elsewhere.json().get("duplicate"), None);
     assert_eq!(house.receipts().await, "2");
 }
@@ -32,29 +24,14 @@ async fn of_twenty_at_once_on_two_replicas_one_is_the_first() {
     let second = Replica::start(&house.settings).await;
     let headers = house.sign("evt_1");
     let replies = join_all((0..20).map(async |number| {
-        let client = if number % 2 == 0 {
-            &house.replica.client
-        } else {
-            &second.client
-        };
-        client
-            .send(http::Method::POST, "/acme/webhook", BODY, &headers.pairs())
-            .await
+        let client = if number % 2 == 0 { &house.replica.client } else { &second.client };
+        client.send(http::Method::POST, "/acme/webhook", BODY, &headers.pairs()).await
     }))
     .await;
     assert!(replies.iter().all(|reply| reply.status == 200));
-    let first = replies
-        .iter()
-        .filter(|reply| reply.json().get("duplicate").is_none())
-        .count();
+    let first = replies.iter().filter(|reply| reply.json().get("duplicate").is_none()).count();
     assert_eq!(first, 1);
-    assert_eq!(
-        house
-            .database
-            .text("SELECT duplicates::text FROM trunkline.receipts")
-            .await,
-        "19"
-    );
+    assert_eq!(house.database.text("SELECT duplicates::text FROM trunkline.receipts").await, "19");
 }
 
 #[tokio::test]
@@ -62,18 +39,12 @@ async fn without_an_id_the_content_is_the_name() {
     let house = House::new().await;
     let post = async |offset: i64, path: &str| {
         let signed = house.sign_at("-", trunkline_boot::clock::signing_now() + offset);
-        let headers = [
-            ("Stripe-Signature", signed.stripe_signature.as_str()),
-            ("webhook-id", "not-signed"),
-        ];
+        let headers = [("Stripe-Signature", signed.stripe_signature.as_str()), ("webhook-id", "not-signed")];
         let reply = house.post(path, BODY, &headers).await;
         assert_eq!(reply.status, 200);
         reply.json()["duplicate"] == true
     };
     assert!(!post(0, "/acme/webhook").await);
-    assert!(
-        post(5, "/acme/webhook").await,
-        "signed anew, it is still the same"
-    );
+    assert!(post(5, "/acme/webhook").await, "signed anew, it is still the same");
     assert!(!post(5, "/acme/webhook/other").await);
 }

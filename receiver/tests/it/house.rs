@@ -29,17 +29,10 @@ pub(crate) struct Replica {
 impl Replica {
     pub(crate) async fn start(settings: &Settings) -> Self {
         let shutdown = Shutdown::new();
-        let door = trunkline_receiver::build(settings, shutdown.clone())
-            .await
-            .unwrap();
+        let door = trunkline_receiver::build(settings, shutdown.clone()).await.unwrap();
         let port = door.port();
         let running = tokio::spawn(door.run_until_stopped());
-        Self {
-            port,
-            client: Client::local(port),
-            shutdown,
-            running,
-        }
+        Self { port, client: Client::local(port), shutdown, running }
     }
 
     pub(crate) fn request_stop(&self) {
@@ -63,12 +56,7 @@ impl House {
         change(&mut settings);
         let acme = seed_tenant(&database, &settings, "acme", "http://127.0.0.1:1/").await;
         let replica = Replica::start(&settings).await;
-        Self {
-            database,
-            settings,
-            acme,
-            replica,
-        }
+        Self { database, settings, acme, replica }
     }
 
     /// What a worker would send now.
@@ -87,33 +75,21 @@ impl House {
     }
 
     pub(crate) async fn post(&self, path: &str, body: &str, headers: &[(&str, &str)]) -> Reply {
-        self.replica
-            .client
-            .send(Method::POST, path, body.to_owned(), headers)
-            .await
+        self.replica.client.send(Method::POST, path, body.to_owned(), headers).await
     }
 
     pub(crate) async fn receipts(&self) -> String {
-        self.database
-            .text("SELECT count(*)::text FROM trunkline.receipts")
-            .await
+        self.database.text("SELECT count(*)::text FROM trunkline.receipts").await
     }
 }
 
 /// Holds that an answer is a problem as the contract describes them.
 pub(crate) fn assert_problem(reply: &Reply, status: u16, code: &str) {
     let body = reply.json();
-    assert_eq!(
-        (reply.status, body["code"].as_str()),
-        (status, Some(code)),
-        "{body}"
-    );
+    assert_eq!((reply.status, body["code"].as_str()), (status, Some(code)), "{body}");
     assert_eq!(reply.header("content-type"), "application/problem+json");
     assert_eq!(body["status"], status);
     for member in ["type", "title", "detail", "request_id"] {
-        assert!(
-            body[member].as_str().is_some_and(|text| !text.is_empty()),
-            "{member}: {body}"
-        );
+        assert!(body[member].as_str().is_some_and(|text| !text.is_empty()), "{member}: {body}");
     }
 }

@@ -1,8 +1,5 @@
 //! The receiver through its door: a real socket, a real PostgreSQL, a database per test.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot be set up should fail where it stands"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up should fail where it stands")]
 
 mod control;
 mod duplicates;

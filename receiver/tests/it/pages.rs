@@ -21,10 +21,7 @@ async fn every_route_is_described_and_the_page_needs_no_script() {
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     let page = house.replica.client.get("/docs").await;
     assert!(page.header("content-type").starts_with("text/html"));
-    assert!(
-        page.header("content-security-policy")
-            .starts_with("default-src 'none'")
-    );
+    assert!(page.header("content-security-policy").starts_with("default-src 'none'"));
     let page = String::from_utf8(page.body.to_vec()).unwrap();
     assert!(!page.contains("<script") && !page.contains("http://") && !page.contains("https://"));
 
@@ -43,16 +40,10 @@ async fn every_route_is_described_and_the_page_needs_no_script() {
         ("get", "/openapi.json"),
     ] {
         assert!(document["paths"][path][method].is_object(), "{method} {path}");
-        assert!(
-            page.contains(&format!("{} {path}", method.to_uppercase())),
-            "{method} {path}"
-        );
+        assert!(page.contains(&format!("{} {path}", method.to_uppercase())), "{method} {path}");
     }
     assert_eq!(document["paths"].as_object().unwrap().len(), 12);
-    assert_eq!(
-        document["components"]["securitySchemes"]["key"]["scheme"],
-        "bearer"
-    );
+    assert_eq!(document["components"]["securitySchemes"]["key"]["scheme"], "bearer");
     assert_references_resolve(&document, &document);
 }
 
@@ -60,18 +51,11 @@ fn assert_references_resolve(document: &Value, part: &Value) {
     match part {
         Value::Object(members) => {
             if let Some(reference) = members.get("$ref").and_then(Value::as_str) {
-                assert!(
-                    document.pointer(reference.trim_start_matches('#')).is_some(),
-                    "{reference}"
-                );
+                assert!(document.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
             }
-            members
-                .values()
-                .for_each(|member| assert_references_resolve(document, member));
+            members.values().for_each(|member| assert_references_resolve(document, member));
         }
-        Value::Array(items) => items
-            .iter()
-            .for_each(|item| assert_references_resolve(document, item)),
+        Value::Array(items) => items.iter().for_each(|item| assert_references_resolve(document, item)),
         _ => {}
     }
 }

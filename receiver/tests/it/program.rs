@@ -23,25 +23,12 @@ fn program(database: &TestDatabase) -> Command {
 #[tokio::test]
 async fn sigterm_ends_the_program_with_success() {
     let database = TestDatabase::new().await;
-    let mut running = program(&database)
-        .env("TRUNKLINE__SECRETS__KEYS", SECRETS_KEY)
-        .spawn()
-        .unwrap();
+    let mut running = program(&database).env("TRUNKLINE__SECRETS__KEYS", SECRETS_KEY).spawn().unwrap();
     let port = port_of(&mut running).await;
-    assert_eq!(
-        Client::local(port).get("/health").await.json()["status"],
-        "healthy"
-    );
+    assert_eq!(Client::local(port).get("/health").await.json()["status"], "healthy");
 
     let id = running.id().unwrap().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &id])
-            .status()
-            .await
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
     assert_eq!(running.wait().await.unwrap().code(), Some(0));
 }
 
@@ -52,11 +39,7 @@ async fn wrong_settings_are_exit_code_2_and_a_wrong_schema_is_1() {
     assert_eq!(without_keys.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&without_keys.stderr).contains("secrets.keys"));
 
-    let unmigrated = program(&bare)
-        .env("TRUNKLINE__SECRETS__KEYS", SECRETS_KEY)
-        .output()
-        .await
-        .unwrap();
+    let unmigrated = program(&bare).env("TRUNKLINE__SECRETS__KEYS", SECRETS_KEY).output().await.unwrap();
     assert_eq!(unmigrated.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&unmigrated.stderr).contains("trunkline migrate"));
 }
@@ -66,11 +49,7 @@ async fn wrong_settings_are_exit_code_2_and_a_wrong_schema_is_1() {
 async fn port_of(running: &mut Child) -> u16 {
     let mut lines = BufReader::new(running.stderr.take().unwrap()).lines();
     let port = loop {
-        let line = lines
-            .next_line()
-            .await
-            .unwrap()
-            .expect("the program ended before it had started");
+        let line = lines.next_line().await.unwrap().expect("the program ended before it had started");
         let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
         if line["message"] == "receiver started" {
             break line["port"].as_u64().unwrap();

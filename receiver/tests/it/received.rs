@@ -4,10 +4,7 @@ use crate::house::{BODY, House, assert_problem};
 async fn the_last_arrivals_are_shown_newest_first() {
     let house = House::new().await;
     let owner = house.replica.client.bearer(&house.acme.api_key);
-    assert_eq!(
-        owner.get("/acme/received").await.json()["received"],
-        serde_json::json!([])
-    );
+    assert_eq!(owner.get("/acme/received").await.json()["received"], serde_json::json!([]));
 
     house.deliver("evt_1").await;
     let signed = house.sign("evt_2");
@@ -51,9 +48,6 @@ async fn a_limit_that_is_none_is_refused() {
         let reply = owner.get(&format!("/acme/received?{query}")).await;
         assert_problem(&reply, 400, "invalid_query");
     }
-    assert_eq!(
-        owner.get("/acme/received?limit=0").await.json()["errors"][0]["field"],
-        "limit"
-    );
+    assert_eq!(owner.get("/acme/received?limit=0").await.json()["errors"][0]["field"], "limit");
     assert_eq!(owner.get("/acme/received?limit=100").await.status, 200);
 }

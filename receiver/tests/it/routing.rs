@@ -11,25 +11,12 @@ async fn a_tenant_that_does_not_exist_is_404_before_anything_else() {
     let house = House::new().await;
     let client = &house.replica.client;
     for tenant in ["nobody", "UPPER", "a", "%00%00%00", "acme%20", "*"] {
-        assert_problem(
-            &client.post(&format!("/{tenant}/webhook"), "{}").await,
-            404,
-            "tenant_unknown",
-        );
-        assert_problem(
-            &client.get(&format!("/{tenant}/status")).await,
-            404,
-            "tenant_unknown",
-        );
+        assert_problem(&client.post(&format!("/{tenant}/webhook"), "{}").await, 404, "tenant_unknown");
+        assert_problem(&client.get(&format!("/{tenant}/status")).await, 404, "tenant_unknown");
     }
     let tenant = seed_tenant(&house.database, &house.settings, "nobody", "http://127.0.0.1:1/").await;
     let secret = Secret::from_stored(&tenant.webhook_secret).unwrap();
-    let signed = sign(
-        "evt_1",
-        trunkline_boot::clock::signing_now(),
-        BODY.as_bytes(),
-        &[&secret],
-    );
+    let signed = sign("evt_1", trunkline_boot::clock::signing_now(), BODY.as_bytes(), &[&secret]);
     assert_eq!(
         house.post("/nobody/webhook", BODY, &signed.pairs()).await.status,
         200,
@@ -84,34 +71,20 @@ async fn routes_that_are_none_are_404_and_wrong_methods_405() {
 #[tokio::test]
 async fn tenants_may_be_called_like_a_route() {
     let house = House::new().await;
-    for name in [
-        "status", "health", "enable", "disable", "docs", "webhook", "received",
-    ] {
+    for name in ["status", "health", "enable", "disable", "docs", "webhook", "received"] {
         let tenant = seed_tenant(&house.database, &house.settings, name, "http://127.0.0.1:1/").await;
         let owner = house.replica.client.bearer(&tenant.api_key);
-        assert_eq!(
-            owner.get(&format!("/{name}/status")).await.json()["tenant_id"],
-            name
-        );
-        assert_eq!(
-            owner.post(&format!("/{name}/disable"), "").await.json()["accepts_webhooks"],
-            false
-        );
+        assert_eq!(owner.get(&format!("/{name}/status")).await.json()["tenant_id"], name);
+        assert_eq!(owner.post(&format!("/{name}/disable"), "").await.json()["accepts_webhooks"], false);
         assert_eq!(owner.get(&format!("/{name}/received")).await.status, 200);
-        assert_eq!(
-            house.post(&format!("/{name}/webhook"), "{}", &[]).await.status,
-            503
-        );
+        assert_eq!(house.post(&format!("/{name}/webhook"), "{}", &[]).await.status, 503);
     }
     assert_eq!(
         house.replica.client.get("/status").await.json()["accepts_webhooks"],
         true,
         "fixed routes win"
     );
-    assert_eq!(
-        house.replica.client.get("/health").await.json()["status"],
-        "healthy"
-    );
+    assert_eq!(house.replica.client.get("/health").await.json()["status"], "healthy");
 }
 
 #[tokio::test]
@@ -120,12 +93,7 @@ async fn a_body_of_1_mib_is_taken_and_one_byte_more_is_413() {
     let secret = Secret::from_stored(&house.acme.webhook_secret).unwrap();
     for (length, status) in [(1 << 20, 200), ((1 << 20) + 1, 413), (8 << 20, 413)] {
         let body = "x".repeat(length);
-        let signed = sign(
-            "evt_1",
-            trunkline_boot::clock::signing_now(),
-            body.as_bytes(),
-            &[&secret],
-        );
+        let signed = sign("evt_1", trunkline_boot::clock::signing_now(), body.as_bytes(), &[&secret]);
         let reply = house.post("/acme/webhook", &body, &signed.pairs()).await;
         assert_eq!(reply.status, status, "{length}");
         if status == 413 {
@@ -138,9 +106,7 @@ async fn a_body_of_1_mib_is_taken_and_one_byte_more_is_413() {
 #[tokio::test]
 async fn a_body_without_announced_length_is_bounded_too() {
     let house = House::new().await;
-    let mut stream = TcpStream::connect(("127.0.0.1", house.replica.port))
-        .await
-        .unwrap();
+    let mut stream = TcpStream::connect(("127.0.0.1", house.replica.port)).await.unwrap();
     stream
         .write_all(b"POST /acme/webhook HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
         .await
@@ -163,11 +129,7 @@ async fn a_database_that_does_not_answer_is_503_within_about_a_second() {
     let reply = house.deliver("evt_1").await;
     assert_problem(&reply, 503, "database_unavailable");
     assert_eq!(reply.header("retry-after"), "1");
-    assert!(
-        asked.elapsed() < std::time::Duration::from_secs(3),
-        "{:?}",
-        asked.elapsed()
-    );
+    assert!(asked.elapsed() < std::time::Duration::from_secs(3), "{:?}", asked.elapsed());
     trunkline_testkit::run(&mut other, "ROLLBACK").await;
     assert_eq!(house.deliver("evt_1").await.status, 200);
 }

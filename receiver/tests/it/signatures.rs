@@ -17,11 +17,7 @@ async fn either_scheme_is_enough() {
         ("webhook-signature", &signed.webhook_signature),
     ];
     let stripe = [("Stripe-Signature", signed.stripe_signature.as_str())];
-    for (path, headers) in [
-        ("a", &standard[..]),
-        ("b", &stripe[..]),
-        ("c", &signed.pairs()[..]),
-    ] {
+    for (path, headers) in [("a", &standard[..]), ("b", &stripe[..]), ("c", &signed.pairs()[..])] {
         let reply = house.post(&format!("/acme/webhook/{path}"), BODY, headers).await;
         assert_eq!(reply.status, 200, "{path}: {:?}", reply.body);
         assert_eq!(reply.json(), json!({"status": "received", "tenant_id": "acme"}));
@@ -51,37 +47,19 @@ async fn a_webhook_that_is_not_verified_is_refused_and_not_recorded() {
     assert!(!unsigned.header("www-authenticate").is_empty());
 
     let good = house.sign("evt_1");
-    let changed = house
-        .post("/acme/webhook", &BODY.replace("12.50", "99.00"), &good.pairs())
-        .await;
+    let changed = house.post("/acme/webhook", &BODY.replace("12.50", "99.00"), &good.pairs()).await;
     assert_problem(&changed, 401, "signature_mismatch");
 
     let other = Secret::generate(random_bytes());
     let forged = sign("evt_1", signing_now(), BODY.as_bytes(), &[&other]);
-    assert_problem(
-        &house.post("/acme/webhook", BODY, &forged.pairs()).await,
-        401,
-        "signature_mismatch",
-    );
+    assert_problem(&house.post("/acme/webhook", BODY, &forged.pairs()).await, 401, "signature_mismatch");
 
-    let half = [
-        good.pairs()[0],
-        ("webhook-id", "evt_1"),
-        ("webhook-timestamp", "1"),
-        ("webhook-signature", "v1,"),
-    ];
-    assert_eq!(
-        house.post("/acme/webhook", BODY, &half).await.status,
-        401,
-        "a scheme presented must hold"
-    );
+    let half =
+        [good.pairs()[0], ("webhook-id", "evt_1"), ("webhook-timestamp", "1"), ("webhook-signature", "v1,")];
+    assert_eq!(house.post("/acme/webhook", BODY, &half).await.status, 401, "a scheme presented must hold");
 
     for garbage in ["", "v1", "v1,,, v1,", "t=,v1=", "\u{fffd}"] {
-        let headers = [
-            ("Stripe-Signature", garbage),
-            ("webhook-id", "a"),
-            ("webhook-timestamp", "1"),
-        ];
+        let headers = [("Stripe-Signature", garbage), ("webhook-id", "a"), ("webhook-timestamp", "1")];
         let reply = house.post("/acme/webhook", BODY, &headers).await;
         assert_eq!(reply.status, 401, "{garbage:?}");
     }
@@ -98,30 +76,19 @@ async fn a_signature_older_or_newer_than_300_seconds_is_refused() {
     }
     for offset in [-290, 290] {
         let headers = house.sign_at("evt_1", signing_now() + offset);
-        assert_eq!(
-            house.post("/acme/webhook", BODY, &headers.pairs()).await.status,
-            200,
-            "{offset}"
-        );
+        assert_eq!(house.post("/acme/webhook", BODY, &headers.pairs()).await.status, 200, "{offset}");
     }
 }
 
 #[tokio::test]
 async fn a_new_secret_works_at_once_and_the_old_one_until_it_ends() {
     let house = House::new().await;
-    assert_eq!(
-        house.deliver("evt_1").await.status,
-        200,
-        "the secrets are in memory now"
-    );
+    assert_eq!(house.deliver("evt_1").await.status, 200, "the secrets are in memory now");
 
     let new = Secret::generate(random_bytes());
     add_secret(&house, &new).await;
     let signed = sign("evt_2", signing_now(), BODY.as_bytes(), &[&new]);
-    assert_eq!(
-        house.post("/acme/webhook", BODY, &signed.pairs()).await.status,
-        200
-    );
+    assert_eq!(house.post("/acme/webhook", BODY, &signed.pairs()).await.status, 200);
     assert_eq!(house.deliver("evt_3").await.status, 200, "both are valid");
 
     let end_old = "UPDATE trunkline.endpoint_secrets SET valid_until = now() \
@@ -131,19 +98,13 @@ async fn a_new_secret_works_at_once_and_the_old_one_until_it_ends() {
         (house.deliver("evt_4").await.status == 401).then_some(())
     })
     .await;
-    assert_eq!(
-        house.post("/acme/webhook", BODY, &signed.pairs()).await.status,
-        200
-    );
+    assert_eq!(house.post("/acme/webhook", BODY, &signed.pairs()).await.status, 200);
 }
 
 #[tokio::test]
 async fn a_mismatch_is_our_fault_while_a_secret_cannot_be_opened() {
     let house = House::new().await;
-    house
-        .database
-        .execute("UPDATE trunkline.endpoint_secrets SET key_id = 'lost'")
-        .await;
+    house.database.execute("UPDATE trunkline.endpoint_secrets SET key_id = 'lost'").await;
     assert_problem(&house.deliver("evt_1").await, 500, "internal_error");
     assert_eq!(house.receipts().await, "0");
 }
@@ -153,19 +114,11 @@ async fn add_secret(house: &House, secret: &Secret) {
     use trunkline_store::endpoints::{NewSecret, add_secret};
 
     let keys = &house.settings.secrets.keys;
-    let keys = keys
-        .iter()
-        .map(|key| (key.id.clone(), *key.key.expose_secret()))
-        .collect();
+    let keys = keys.iter().map(|key| (key.id.clone(), *key.key.expose_secret())).collect();
     let vault = trunkline_vault::Vault::new(keys).unwrap();
     let (tenant_id, endpoint_id) = (&house.acme.tenant_id, house.acme.endpoint_id);
     let sealed = vault
-        .seal_secret(
-            tenant_id.as_str(),
-            &endpoint_id.to_string(),
-            secret.expose().as_bytes(),
-            random_bytes(),
-        )
+        .seal_secret(tenant_id.as_str(), &endpoint_id.to_string(), secret.expose().as_bytes(), random_bytes())
         .unwrap();
     let mut connection = house.database.connect().await;
     let now = trunkline_store::time::now(&mut connection).await.unwrap();
@@ -174,7 +127,5 @@ async fn add_secret(house: &House, secret: &Secret) {
         key_id: &sealed.key_id,
         sealed: &sealed.bytes,
     };
-    add_secret(&mut connection, tenant_id, endpoint_id, &secret, now)
-        .await
-        .unwrap();
+    add_secret(&mut connection, tenant_id, endpoint_id, &secret, now).await.unwrap();
 }

@@ -10,25 +10,15 @@ use crate::house::{BODY, House};
 #[tokio::test]
 async fn a_stop_finishes_what_has_begun_and_waits_for_no_idle_connection() {
     let house = House::new().await;
-    assert_eq!(
-        house.replica.client.get("/health").await.status,
-        200,
-        "this connection stays open, idle"
-    );
+    assert_eq!(house.replica.client.get("/health").await.status, 200, "this connection stays open, idle");
 
-    let headers: String = house
-        .sign("evt_1")
-        .pairs()
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
+    let headers: String =
+        house.sign("evt_1").pairs().iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let head = format!(
         "POST /acme/webhook HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\n{headers}content-length: {}\r\n\r\n",
         BODY.len()
     );
-    let mut begun = TcpStream::connect(("127.0.0.1", house.replica.port))
-        .await
-        .unwrap();
+    let mut begun = TcpStream::connect(("127.0.0.1", house.replica.port)).await.unwrap();
     begun.write_all(head.as_bytes()).await.unwrap();
     // `100 Continue` tells that the request has reached the server.
     let mut interim = [0; 25];
@@ -44,11 +34,7 @@ async fn a_stop_finishes_what_has_begun_and_waits_for_no_idle_connection() {
     assert_eq!(house.receipts().await, "1");
     let port = house.replica.port;
     house.replica.stop().await;
-    assert!(
-        stopping.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        stopping.elapsed()
-    );
+    assert!(stopping.elapsed() < Duration::from_secs(10), "{:?}", stopping.elapsed());
     assert!(TcpStream::connect(("127.0.0.1", port)).await.is_err());
 }
 

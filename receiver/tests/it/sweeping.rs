@@ -11,9 +11,6 @@ async fn receipts_past_their_retention_are_forgotten_in_batches() {
     house.database.execute(old).await;
     // A round begins when a receiver starts.
     let _second = Replica::start(&house.settings).await;
-    eventually("old receipts are gone", async || {
-        (house.receipts().await == "1").then_some(())
-    })
-    .await;
+    eventually("old receipts are gone", async || (house.receipts().await == "1").then_some(())).await;
     assert_eq!(house.deliver("evt_kept").await.json()["duplicate"], true);
 }

@@ -8,11 +8,7 @@ use crate::house::{House, Replica, assert_problem};
 #[tokio::test]
 async fn switched_off_it_answers_503_at_once_and_records_nothing() {
     let house = House::new().await;
-    assert_eq!(
-        house.deliver("evt_0").await.status,
-        200,
-        "the switch is in memory now"
-    );
+    assert_eq!(house.deliver("evt_0").await.status, 200, "the switch is in memory now");
     let owner = house.replica.client.bearer(&house.acme.api_key);
     let off = owner.post("/acme/disable", "").await;
     assert_eq!(off.status, 200);
@@ -24,17 +20,10 @@ async fn switched_off_it_answers_503_at_once_and_records_nothing() {
     let refused = house.deliver("evt_1").await;
     assert_problem(&refused, 503, "reception_disabled");
     assert_eq!(refused.header("retry-after"), "1");
-    assert_problem(
-        &house.post("/acme/webhook", "{}", &[]).await,
-        503,
-        "reception_disabled",
-    );
+    assert_problem(&house.post("/acme/webhook", "{}", &[]).await, 503, "reception_disabled");
     assert_eq!(house.receipts().await, "1");
 
-    assert_eq!(
-        owner.post("/acme/enable", "").await.json()["accepts_webhooks"],
-        true
-    );
+    assert_eq!(owner.post("/acme/enable", "").await.json()["accepts_webhooks"], true);
     let taken = house.deliver("evt_1").await;
     assert_eq!(
         taken.json(),
@@ -49,15 +38,9 @@ async fn a_tenant_accepts_only_if_both_switches_are_on() {
     let operator = house.replica.client.bearer(OPERATOR_KEY);
     for (own, all) in [(true, true), (true, false), (false, true), (false, false)] {
         let word = |on| if on { "enable" } else { "disable" };
-        assert_eq!(
-            operator.post(&format!("/acme/{}", word(own)), "").await.status,
-            200
-        );
+        assert_eq!(operator.post(&format!("/acme/{}", word(own)), "").await.status, 200);
         let answer = operator.post(&format!("/{}", word(all)), "").await.json();
-        assert_eq!(
-            answer,
-            json!({"webhook_reception": format!("{}d", word(all)), "accepts_webhooks": all})
-        );
+        assert_eq!(answer, json!({"webhook_reception": format!("{}d", word(all)), "accepts_webhooks": all}));
         assert_eq!(house.replica.client.get("/status").await.json(), answer);
         let status = house.replica.client.get("/acme/status").await.json();
         assert_eq!(status["webhook_reception"], format!("{}d", word(own)));
@@ -84,10 +67,7 @@ async fn another_replica_sees_it_within_a_second() {
     let owner = house.replica.client.bearer(&house.acme.api_key);
     for (action, accepts) in [("disable", false), ("enable", true), ("disable", false)] {
         let before = second.client.get("/acme/status").await.json();
-        assert_eq!(
-            before["accepts_webhooks"], !accepts,
-            "it has just read the old state"
-        );
+        assert_eq!(before["accepts_webhooks"], !accepts, "it has just read the old state");
         assert_eq!(owner.post(&format!("/acme/{action}"), "").await.status, 200);
         let switched = Instant::now();
         eventually("the second replica sees the switch", async || {
@@ -95,10 +75,6 @@ async fn another_replica_sees_it_within_a_second() {
             (status["accepts_webhooks"] == accepts).then_some(())
         })
         .await;
-        assert!(
-            switched.elapsed() < Duration::from_secs(1),
-            "{:?}",
-            switched.elapsed()
-        );
+        assert!(switched.elapsed() < Duration::from_secs(1), "{:?}", switched.elapsed());
     }
 }

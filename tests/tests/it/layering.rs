@@ -15,15 +15,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vault", &["domain"]),
     ("egress", &["domain"]),
     ("api", &["domain", "store", "vault", "egress", "boot", "signing"]),
-    (
-        "worker",
-        &["domain", "store", "vault", "egress", "signing", "boot"],
-    ),
+    ("worker", &["domain", "store", "vault", "egress", "signing", "boot"]),
     ("receiver", &["domain", "store", "vault", "signing", "boot"]),
-    (
-        "cli",
-        &["api", "worker", "receiver", "store", "domain", "vault", "boot"],
-    ),
+    ("cli", &["api", "worker", "receiver", "store", "domain", "vault", "boot"]),
     ("testkit", &["domain", "store", "signing", "vault", "boot"]),
     ("bench", &["signing"]),
 ];
@@ -55,35 +49,20 @@ fn rooms() -> Vec<Room> {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
-    metadata["packages"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(room)
-        .collect()
+    metadata["packages"].as_array().unwrap().iter().map(room).collect()
 }
 
 fn room(package: &Value) -> Room {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let of_kind = |wanted: &[Value]| {
         let dependencies = package["dependencies"].as_array().unwrap().iter();
-        dependencies
-            .filter(|one| wanted.contains(&one["kind"]))
-            .map(|one| text(&one["name"]))
-            .collect()
+        dependencies.filter(|one| wanted.contains(&one["kind"])).map(|one| text(&one["name"])).collect()
     };
     let manifest = text(&package["manifest_path"]);
     Room {
-        name: text(&package["name"])
-            .strip_prefix("trunkline-")
-            .unwrap()
-            .to_owned(),
+        name: text(&package["name"]).strip_prefix("trunkline-").unwrap().to_owned(),
         folder: Path::new(&manifest).parent().unwrap().display().to_string(),
         dependencies: of_kind(&[Value::Null, Value::from("build")]),
         dev_dependencies: of_kind(&[Value::from("dev")]),
@@ -91,10 +70,7 @@ fn room(package: &Value) -> Room {
 }
 
 fn internal(dependencies: &BTreeSet<String>) -> BTreeSet<&str> {
-    dependencies
-        .iter()
-        .filter_map(|name| name.strip_prefix("trunkline-"))
-        .collect()
+    dependencies.iter().filter_map(|name| name.strip_prefix("trunkline-")).collect()
 }
 
 #[test]
@@ -125,11 +101,7 @@ fn tests_of_a_room_add_nothing_but_the_testkit() {
             .collect();
         let known = internal(&room.dev_dependencies);
         let undrawn: Vec<_> = known.difference(&allowed).collect();
-        assert!(
-            undrawn.is_empty(),
-            "the tests of {} must not know {undrawn:?}",
-            room.name
-        );
+        assert!(undrawn.is_empty(), "the tests of {} must not know {undrawn:?}", room.name);
     }
     let ships_testkit = rooms()
         .into_iter()
@@ -142,20 +114,13 @@ fn reserved_libraries_stay_in_their_rooms() {
     for room in rooms().iter().filter(|room| room.name != "tests") {
         for (library, owners) in RESERVED {
             let uses = room.dependencies.contains(*library);
-            assert!(
-                !uses || owners.contains(&room.name.as_str()),
-                "{} must not use {library}",
-                room.name
-            );
+            assert!(!uses || owners.contains(&room.name.as_str()), "{} must not use {library}", room.name);
         }
     }
     for (name, absent) in ABSENT {
         let room = rooms().into_iter().find(|room| room.name == *name).unwrap();
         for library in *absent {
-            assert!(
-                !room.dependencies.contains(*library),
-                "{name} must do without {library}"
-            );
+            assert!(!room.dependencies.contains(*library), "{name} must do without {library}");
         }
     }
 }

@@ -1,9 +1,6 @@
 //! Every door at once, and the arrows between the rooms.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on should fail where it stands"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail where it stands")]
 
 mod demonstration;
 mod layering;

@@ -26,11 +26,7 @@ impl Failure {
         }
         // PostgreSQL's text holds everything but this, and a library's message may quote an endpoint.
         let reason = reason.replace('\0', "\u{fffd}");
-        Self {
-            outcome,
-            reason,
-            is_final: false,
-        }
+        Self { outcome, reason, is_final: false }
     }
 
     pub(crate) fn internal(reason: &str) -> Self {
@@ -38,10 +34,7 @@ impl Failure {
     }
 
     pub(crate) fn give_up(reason: &str) -> Self {
-        Self {
-            is_final: true,
-            ..Self::internal(reason)
-        }
+        Self { is_final: true, ..Self::internal(reason) }
     }
 
     /// Sorts an error of the HTTP client by what lies underneath it.
@@ -59,27 +52,18 @@ impl Failure {
             cause = current.source();
         }
         if error.is_timeout() {
-            let what = if error.is_connect() {
-                "no connection in time"
-            } else {
-                "no complete answer in time"
-            };
+            let what =
+                if error.is_connect() { "no connection in time" } else { "no complete answer in time" };
             return Self::new(AttemptOutcome::Timeout, what);
         }
-        let what = if error.is_connect() {
-            "no connection"
-        } else {
-            "the connection broke"
-        };
+        let what = if error.is_connect() { "no connection" } else { "the connection broke" };
         Self::new(AttemptOutcome::ConnectionError, format!("{what}: {deepest}"))
     }
 }
 
 /// rustls wraps its errors in `io::Error`, whose `source` skips them.
 fn tls_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    let wrapped = error
-        .downcast_ref::<std::io::Error>()
-        .and_then(std::io::Error::get_ref);
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     wrapped
         .and_then(|inner| inner.downcast_ref::<rustls::Error>())
         .or_else(|| error.downcast_ref::<rustls::Error>())

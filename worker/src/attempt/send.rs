@@ -82,32 +82,20 @@ impl Sender {
         let timestamp = trunkline_boot::clock::signing_now();
         let headers = request::headers(claimed, &payload, &callable.secrets, timestamp)?;
         let call = self.call(url.as_str(), headers, payload);
-        tokio::time::timeout(callable.timeout, call)
-            .await
-            .unwrap_or_else(|_| {
-                let seconds = callable.timeout.as_secs_f64();
-                Err(Failure::new(
-                    AttemptOutcome::Timeout,
-                    format!("no complete answer within {seconds} s"),
-                ))
-            })
+        tokio::time::timeout(callable.timeout, call).await.unwrap_or_else(|_| {
+            let seconds = callable.timeout.as_secs_f64();
+            Err(Failure::new(AttemptOutcome::Timeout, format!("no complete answer within {seconds} s")))
+        })
     }
 
     async fn call(&self, url: &str, headers: HeaderMap, payload: Bytes) -> Result<Received, Failure> {
         let sent = self.client.post(url).headers(headers).body(payload).send().await;
         let response = sent.map_err(|error| Failure::of(&error.without_url()))?;
         let status = response.status().as_u16();
-        let retry_after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
+        let retry_after =
+            response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let excerpt = read_excerpt(response).await?;
-        Ok(Received {
-            status,
-            retry_after,
-            excerpt,
-        })
+        Ok(Received { status, retry_after, excerpt })
     }
 }
 
@@ -116,10 +104,7 @@ async fn read_excerpt(mut response: Response) -> Result<Vec<u8>, Failure> {
     let mut excerpt = Vec::new();
     let mut read = 0;
     while read < READ_BYTES_MAX {
-        let chunk = response
-            .chunk()
-            .await
-            .map_err(|error| Failure::of(&error.without_url()))?;
+        let chunk = response.chunk().await.map_err(|error| Failure::of(&error.without_url()))?;
         let Some(chunk) = chunk else { break };
         read += chunk.len();
         let wanted = chunk.len().min(EXCERPT_BYTES_MAX - excerpt.len());

@@ -52,9 +52,7 @@ impl Changes {
         for (endpoint_id, one) in last_of {
             let failing = one.attempt.outcome != AttemptOutcome::Succeeded;
             if one.callable.note_failing(failing) {
-                changes
-                    .health
-                    .push((one.callable.tenant_id.clone(), endpoint_id, failing));
+                changes.health.push((one.callable.tenant_id.clone(), endpoint_id, failing));
             }
         }
         changes

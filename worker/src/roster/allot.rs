@@ -69,9 +69,8 @@ mod tests {
 
     /// Deals to tenants with the capacities given for each of their endpoints.
     fn deal(tenants: &[&[usize]], free: usize) -> Vec<Vec<u32>> {
-        let names: Vec<TenantId> = (0..tenants.len())
-            .map(|index| format!("tenant-{index}").parse().unwrap())
-            .collect();
+        let names: Vec<TenantId> =
+            (0..tenants.len()).map(|index| format!("tenant-{index}").parse().unwrap()).collect();
         let mut candidates = Vec::new();
         for (tenant, capacities) in tenants.iter().enumerate() {
             for (index, capacity) in capacities.iter().enumerate() {
@@ -85,16 +84,9 @@ mod tests {
             }
         }
         let wanted = round_robin(candidates, free);
-        let dealt = |id| {
-            wanted
-                .iter()
-                .find(|one| one.endpoint_id == id)
-                .map_or(0, |one| one.deliveries_max)
-        };
+        let dealt = |id| wanted.iter().find(|one| one.endpoint_id == id).map_or(0, |one| one.deliveries_max);
         let of_tenant = |(tenant, capacities): (usize, &&[usize])| {
-            (0..capacities.len())
-                .map(|index| dealt(endpoint(tenant, index)))
-                .collect()
+            (0..capacities.len()).map(|index| dealt(endpoint(tenant, index))).collect()
         };
         tenants.iter().enumerate().map(of_tenant).collect()
     }

@@ -46,8 +46,7 @@ impl Callable {
     }
 
     pub(crate) fn pause(&self, until: DateTime<Utc>) {
-        self.paused_until
-            .fetch_max(until.timestamp_micros(), Ordering::Relaxed);
+        self.paused_until.fetch_max(until.timestamp_micros(), Ordering::Relaxed);
     }
 
     /// Notes how an attempt ended, and tells whether that is news.
@@ -71,22 +70,14 @@ impl CallableFactory {
             vault,
             timeout: delivery.timeout,
             timeout_max: settings.endpoint_timeout_max(),
-            retry: RetryPolicy {
-                schedule: delivery.retry_schedule.clone(),
-                jitter: delivery.retry_jitter,
-            },
+            retry: RetryPolicy { schedule: delivery.retry_schedule.clone(), jitter: delivery.retry_jitter },
         }
     }
 
     pub(crate) fn make(&self, endpoint: Endpoint) -> Callable {
-        let secrets = endpoint
-            .secrets
-            .iter()
-            .filter_map(|sealed| self.open(&endpoint.tenant_id, sealed))
-            .collect();
-        let schedule = endpoint
-            .retry_schedule
-            .unwrap_or_else(|| self.retry.schedule.clone());
+        let secrets =
+            endpoint.secrets.iter().filter_map(|sealed| self.open(&endpoint.tenant_id, sealed)).collect();
+        let schedule = endpoint.retry_schedule.unwrap_or_else(|| self.retry.schedule.clone());
         Callable {
             tenant_id: endpoint.tenant_id,
             endpoint_id: endpoint.endpoint_id,
@@ -94,16 +85,9 @@ impl CallableFactory {
             is_open: AtomicBool::new(endpoint.is_open),
             secrets,
             // The setting was checked against the same bound when it was read.
-            timeout: endpoint
-                .timeout
-                .map_or(self.timeout, |own| own.min(self.timeout_max)),
-            retry: RetryPolicy {
-                schedule,
-                jitter: self.retry.jitter,
-            },
-            in_flight_max: endpoint
-                .in_flight_max
-                .map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
+            timeout: endpoint.timeout.map_or(self.timeout, |own| own.min(self.timeout_max)),
+            retry: RetryPolicy { schedule, jitter: self.retry.jitter },
+            in_flight_max: endpoint.in_flight_max.map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
             is_failing: AtomicBool::new(endpoint.is_failing),
             paused_until: AtomicI64::new(endpoint.paused_until.map_or(0, |until| until.timestamp_micros())),
         }
@@ -111,14 +95,8 @@ impl CallableFactory {
 
     fn open(&self, tenant_id: &TenantId, secret: &SealedSecret) -> Option<Secret> {
         let endpoint_id = secret.endpoint_id.to_string();
-        let sealed = Sealed {
-            key_id: secret.key_id.clone(),
-            bytes: secret.sealed.clone(),
-        };
-        let opened = self
-            .vault
-            .open_secret(tenant_id.as_str(), &endpoint_id, &sealed)
-            .ok();
+        let sealed = Sealed { key_id: secret.key_id.clone(), bytes: secret.sealed.clone() };
+        let opened = self.vault.open_secret(tenant_id.as_str(), &endpoint_id, &sealed).ok();
         let opened = opened.and_then(|plain| Secret::from_stored(std::str::from_utf8(&plain).ok()?).ok());
         if opened.is_none() {
             tracing::error!(

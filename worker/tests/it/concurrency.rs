@@ -23,18 +23,9 @@ async fn two_workers_deliver_a_thousand_events_without_a_duplicate() {
     .await;
     one.stop().await;
     two.stop().await;
-    let ids: HashSet<_> = arrivals
-        .iter()
-        .map(|one| one.header("webhook-id").to_owned())
-        .collect();
+    let ids: HashSet<_> = arrivals.iter().map(|one| one.header("webhook-id").to_owned()).collect();
     assert_eq!((ids.len(), house.sink.arrivals().len()), (1_000, 1_000));
-    assert_eq!(
-        house
-            .database
-            .text("SELECT count(*) FROM trunkline.attempts")
-            .await,
-        "1000"
-    );
+    assert_eq!(house.database.text("SELECT count(*) FROM trunkline.attempts").await, "1000");
 }
 
 #[tokio::test]
@@ -77,11 +68,7 @@ async fn a_hanging_endpoint_does_not_delay_other_tenants() {
         trunkline_testkit::publish(&house.database, &globex, "{}").await;
     }
     other.wait_for(50).await;
-    assert_eq!(
-        house.sink.arrivals().len(),
-        32,
-        "none of the hanging calls has come back yet"
-    );
+    assert_eq!(house.sink.arrivals().len(), 32, "none of the hanging calls has come back yet");
     house.sink.answer(Answer::Status(200));
     house.sink.release(100);
     house.sink.wait_for(100).await;

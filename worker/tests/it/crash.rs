@@ -15,10 +15,7 @@ impl Process {
         let url = house.settings.database.url.as_ref().unwrap().expose_secret();
         let child = Command::new(env!("CARGO_BIN_EXE_trunkline-worker"))
             .env("DATABASE_URL", url)
-            .env(
-                "TRUNKLINE__SECRETS__KEYS",
-                "test:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=",
-            )
+            .env("TRUNKLINE__SECRETS__KEYS", "test:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=")
             .env("TRUNKLINE__EGRESS__ALLOW", "127.0.0.0/8")
             .env("TRUNKLINE__ADMIN__BIND", "127.0.0.1:0")
             .env("TRUNKLINE__DELIVERY__TIMEOUT", "500ms")
@@ -60,12 +57,7 @@ async fn a_worker_killed_in_the_middle_loses_nothing_and_its_attempt_is_told() {
     let worker = house.worker().await;
     assert_eq!(house.until(event_id, "DELIVERED").await.attempts, 2);
     assert_eq!(house.outcomes(event_id).await, "abandoned succeeded");
-    let ids: Vec<_> = house
-        .sink
-        .arrivals()
-        .iter()
-        .map(|one| one.header("webhook-id").to_owned())
-        .collect();
+    let ids: Vec<_> = house.sink.arrivals().iter().map(|one| one.header("webhook-id").to_owned()).collect();
     assert_eq!(
         ids,
         [event_id.to_string(), event_id.to_string()],
@@ -87,10 +79,7 @@ async fn a_delivery_that_loses_every_worker_ends_as_a_dead_letter() {
     let worker = house.worker().await;
     let row = house.until(event_id, "FAILED").await;
     assert!(!row.is_due);
-    assert_eq!(
-        house.outcomes(event_id).await,
-        "abandoned abandoned internal_error"
-    );
+    assert_eq!(house.outcomes(event_id).await, "abandoned abandoned internal_error");
     assert_eq!(house.sink.arrivals().len(), 0, "it is not sent once more");
     worker.stop().await;
 }

@@ -40,23 +40,13 @@ impl House {
         change(&mut settings);
         let sink = Sink::start().await;
         let acme = seed_tenant(&database, &settings, "acme", &sink.url("/hook")).await;
-        Self {
-            database,
-            settings,
-            sink,
-            acme,
-        }
+        Self { database, settings, sink, acme }
     }
 
     pub(crate) async fn worker(&self) -> Worker {
         let shutdown = Shutdown::new();
-        let door = trunkline_worker::build(&self.settings, shutdown.clone())
-            .await
-            .unwrap();
-        Worker {
-            shutdown,
-            task: tokio::spawn(door.run_until_stopped()),
-        }
+        let door = trunkline_worker::build(&self.settings, shutdown.clone()).await.unwrap();
+        Worker { shutdown, task: tokio::spawn(door.run_until_stopped()) }
     }
 
     pub(crate) async fn publish(&self, payload: &str) -> EventId {

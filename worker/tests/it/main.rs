@@ -1,9 +1,6 @@
 //! The worker through its door: a real PostgreSQL before it, real sockets behind it.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on should fail where it stands"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail where it stands")]
 
 mod concurrency;
 mod crash;

@@ -7,18 +7,13 @@ use trunkline_testkit::{Answer, eventually};
 async fn a_redirect_is_a_failure_and_is_not_followed() {
     let house = House::with(|settings| settings.delivery.retry_schedule = vec![millis(3_600_000)]).await;
     let elsewhere = house.sink.url("/elsewhere");
-    house
-        .sink
-        .answer(Answer::Full(307, vec![("location", elsewhere)], String::new()));
+    house.sink.answer(Answer::Full(307, vec![("location", elsewhere)], String::new()));
     let worker = house.worker().await;
     let event_id = house.publish("{}").await;
     house.until(event_id, "FAILED").await;
     let paths: Vec<_> = house.sink.arrivals().into_iter().map(|one| one.path).collect();
     assert_eq!(paths, ["/hook"]);
-    let error = house
-        .database
-        .text("SELECT last_error FROM trunkline.deliveries")
-        .await;
+    let error = house.database.text("SELECT last_error FROM trunkline.deliveries").await;
     assert!(error.contains("redirects are not followed"), "{error}");
     worker.stop().await;
 }
@@ -30,10 +25,8 @@ async fn gone_disables_the_endpoint_and_its_deliveries_wait() {
     let worker = house.worker().await;
     house.publish("{}").await;
     eventually("the endpoint is disabled", async || {
-        let state = house
-            .database
-            .text("SELECT enabled || ' ' || disabled_reason FROM trunkline.endpoints")
-            .await;
+        let state =
+            house.database.text("SELECT enabled || ' ' || disabled_reason FROM trunkline.endpoints").await;
         (state == "false gone").then_some(())
     })
     .await;
@@ -41,10 +34,7 @@ async fn gone_disables_the_endpoint_and_its_deliveries_wait() {
     let unrouted = house.publish("{}").await;
     let routed = house
         .database
-        .text(&format!(
-            "SELECT routed FROM trunkline.events WHERE event_id = '{}'",
-            unrouted.as_uuid()
-        ))
+        .text(&format!("SELECT routed FROM trunkline.events WHERE event_id = '{}'", unrouted.as_uuid()))
         .await;
     assert_eq!(routed, "f");
     worker.stop().await;
@@ -54,11 +44,7 @@ async fn gone_disables_the_endpoint_and_its_deliveries_wait() {
 #[tokio::test]
 async fn retry_after_pauses_the_whole_endpoint_and_a_retry_by_hand_passes() {
     let house = House::new().await;
-    house.sink.script([Answer::Full(
-        429,
-        vec![("retry-after", "3600".to_owned())],
-        String::new(),
-    )]);
+    house.sink.script([Answer::Full(429, vec![("retry-after", "3600".to_owned())], String::new())]);
     let worker = house.worker().await;
     let first = house.publish("{}").await;
     house.until(first, "FAILED").await;
@@ -69,24 +55,14 @@ async fn retry_after_pauses_the_whole_endpoint_and_a_retry_by_hand_passes() {
     .await;
     let due =
         "SELECT due_at > now() + interval '59 minutes' FROM trunkline.deliveries WHERE status = 'FAILED'";
-    assert_eq!(
-        house.database.text(due).await,
-        "t",
-        "the delivery itself waits as long"
-    );
+    assert_eq!(house.database.text(due).await, "t", "the delivery itself waits as long");
 
     let second = house.publish("{}").await;
     let mut connection = house.database.connect().await;
     let now = trunkline_store::time::now(&mut connection).await.unwrap();
-    trunkline_store::deliveries::reopen(
-        &mut connection,
-        house.acme.lane,
-        &house.acme.tenant_id,
-        first,
-        now,
-    )
-    .await
-    .unwrap();
+    trunkline_store::deliveries::reopen(&mut connection, house.acme.lane, &house.acme.tenant_id, first, now)
+        .await
+        .unwrap();
     trunkline_store::wake::notify(&mut connection).await.unwrap();
     house.until(first, "DELIVERED").await;
     assert_eq!(house.row(second).await.attempts, 0, "the others wait on");
@@ -122,16 +98,11 @@ async fn a_connection_that_breaks_has_failed() {
 #[tokio::test]
 async fn an_answer_is_read_no_further_than_needed_and_kept_as_bytes() {
     let house = House::new().await;
-    house
-        .sink
-        .answer(Answer::Full(200, Vec::new(), "<b>x</b>\u{0}".repeat(100_000)));
+    house.sink.answer(Answer::Full(200, Vec::new(), "<b>x</b>\u{0}".repeat(100_000)));
     let worker = house.worker().await;
     let event_id = house.publish("{}").await;
     house.until(event_id, "DELIVERED").await;
-    let kept = house
-        .database
-        .text("SELECT octet_length(response_excerpt) FROM trunkline.attempts")
-        .await;
+    let kept = house.database.text("SELECT octet_length(response_excerpt) FROM trunkline.attempts").await;
     assert_eq!(kept, "4096");
     worker.stop().await;
 }
@@ -144,11 +115,7 @@ async fn an_endpoint_shows_since_when_it_fails_and_that_it_recovered() {
     let event_id = house.publish("{}").await;
     house.until(event_id, "DELIVERED").await;
     eventually("it is healthy again", async || {
-        (house
-            .database
-            .text("SELECT failing_since IS NULL FROM trunkline.endpoints")
-            .await
-            == "t")
+        (house.database.text("SELECT failing_since IS NULL FROM trunkline.endpoints").await == "t")
             .then_some(())
     })
     .await;

@@ -10,21 +10,10 @@ async fn a_failed_delivery_is_retried_by_schedule_until_it_succeeds() {
     let worker = house.worker().await;
     let event_id = house.publish("{}").await;
     let row = house.until(event_id, "DELIVERED").await;
-    assert_eq!(
-        row,
-        Row {
-            status: "DELIVERED".to_owned(),
-            attempts: 3,
-            is_due: false
-        }
-    );
+    assert_eq!(row, Row { status: "DELIVERED".to_owned(), attempts: 3, is_due: false });
     assert_eq!(house.outcomes(event_id).await, "rejected rejected succeeded");
-    let numbers: Vec<_> = house
-        .sink
-        .arrivals()
-        .iter()
-        .map(|one| one.header("trunkline-attempt").to_owned())
-        .collect();
+    let numbers: Vec<_> =
+        house.sink.arrivals().iter().map(|one| one.header("trunkline-attempt").to_owned()).collect();
     assert_eq!(numbers, ["1", "2", "3"]);
     worker.stop().await;
 }
@@ -37,12 +26,7 @@ async fn a_delivery_that_used_up_its_budget_is_a_dead_letter() {
     let event_id = house.publish("{}").await;
     trunkline_testkit::eventually("the budget is used up", async || {
         let row = house.row(event_id).await;
-        (row == Row {
-            status: "FAILED".to_owned(),
-            attempts: 3,
-            is_due: false,
-        })
-        .then_some(())
+        (row == Row { status: "FAILED".to_owned(), attempts: 3, is_due: false }).then_some(())
     })
     .await;
     assert_eq!(house.sink.arrivals().len(), 3, "a budget of three is three calls");
@@ -65,27 +49,18 @@ async fn the_wait_between_attempts_is_the_schedules() {
 #[tokio::test]
 async fn a_retry_by_hand_starts_a_fresh_budget_and_counts_on() {
     let house = House::with(|settings| settings.delivery.retry_schedule = vec![millis(20)]).await;
-    house
-        .sink
-        .script([Answer::Status(500), Answer::Status(500), Answer::Status(500)]);
+    house.sink.script([Answer::Status(500), Answer::Status(500), Answer::Status(500)]);
     let worker = house.worker().await;
     let event_id = house.publish("{}").await;
     trunkline_testkit::eventually("a dead letter", async || {
-        (house.row(event_id).await
-            == Row {
-                status: "FAILED".to_owned(),
-                attempts: 2,
-                is_due: false,
-            })
-        .then_some(())
+        (house.row(event_id).await == Row { status: "FAILED".to_owned(), attempts: 2, is_due: false })
+            .then_some(())
     })
     .await;
     let mut connection = house.database.connect().await;
     let now = trunkline_store::time::now(&mut connection).await.unwrap();
     let (lane, tenant) = (house.acme.lane, &house.acme.tenant_id);
-    trunkline_store::deliveries::reopen(&mut connection, lane, tenant, event_id, now)
-        .await
-        .unwrap();
+    trunkline_store::deliveries::reopen(&mut connection, lane, tenant, event_id, now).await.unwrap();
     let row = house.until(event_id, "DELIVERED").await;
     assert_eq!(row.attempts, 4, "attempts count over all cycles");
     worker.stop().await;

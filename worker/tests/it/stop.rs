@@ -14,14 +14,7 @@ async fn a_stop_waits_for_what_was_sent() {
     house.sink.release(1);
     stopping.await.unwrap();
     let row = house.row(event_id).await;
-    assert_eq!(
-        row,
-        Row {
-            status: "DELIVERED".to_owned(),
-            attempts: 1,
-            is_due: false
-        }
-    );
+    assert_eq!(row, Row { status: "DELIVERED".to_owned(), attempts: 1, is_due: false });
 }
 
 #[tokio::test]
@@ -36,21 +29,10 @@ async fn what_a_stop_cuts_short_is_given_back_and_does_not_count() {
     let event_id = house.publish("{}").await;
     house.sink.wait_for(1).await;
     worker.stop().await;
-    assert_eq!(
-        house.row(event_id).await,
-        Row {
-            status: "PENDING".to_owned(),
-            attempts: 0,
-            is_due: true
-        }
-    );
+    assert_eq!(house.row(event_id).await, Row { status: "PENDING".to_owned(), attempts: 0, is_due: true });
 
     house.sink.answer(Answer::Status(200));
     let next = house.worker().await;
-    assert_eq!(
-        house.until(event_id, "DELIVERED").await.attempts,
-        1,
-        "at once, without waiting for a lease"
-    );
+    assert_eq!(house.until(event_id, "DELIVERED").await.attempts, 1, "at once, without waiting for a lease");
     next.stop().await;
 }

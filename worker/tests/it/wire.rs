@@ -15,10 +15,7 @@ async fn a_delivery_carries_the_exact_bytes_signed_under_both_schemes() {
 
     assert_eq!(arrival.body, payload.as_bytes());
     assert_eq!(arrival.header("content-type"), "application/json");
-    assert_eq!(
-        arrival.header("user-agent"),
-        concat!("Trunkline/", env!("CARGO_PKG_VERSION"))
-    );
+    assert_eq!(arrival.header("user-agent"), concat!("Trunkline/", env!("CARGO_PKG_VERSION")));
     assert_eq!(arrival.header("webhook-id"), event_id.to_string());
     assert_eq!(arrival.header("trunkline-event-type"), "test.happened");
     assert_eq!(arrival.header("trunkline-attempt"), "1");

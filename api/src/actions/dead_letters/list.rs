@@ -88,22 +88,12 @@ pub(crate) async fn list(
     let bound_to = format!("dead letters {filter:?}");
     let tenant = owner.tenant_id.as_str();
     let cursor = page::open(&state, tenant, &bound_to, parameters.next_token.as_deref())?;
-    let below = cursor
-        .as_deref()
-        .map(position)
-        .transpose()?
-        .unwrap_or(Cursor::TOP);
+    let below = cursor.as_deref().map(position).transpose()?.unwrap_or(Cursor::TOP);
     let mut connection = state.search_pool.acquire().await.map_err(StoreError::from)?;
     let count = i64::try_from(CANDIDATES_MAX).unwrap_or(i64::MAX);
-    let candidates = deliveries::dead_letters(
-        &mut connection,
-        owner.lane,
-        &owner.tenant_id,
-        &filter,
-        below,
-        count,
-    )
-    .await?;
+    let candidates =
+        deliveries::dead_letters(&mut connection, owner.lane, &owner.tenant_id, &filter, below, count)
+            .await?;
     let looked_at_all = candidates.len() < CANDIDATES_MAX;
     let last_seen = candidates.last().map(|last| last.key.clone());
     let mut matching = candidates.into_iter().filter(|one| one.matches);
@@ -114,35 +104,21 @@ pub(crate) async fn list(
         (None, true) => None,
     };
     let next_token = next.map(|key| {
-        let cursor = [
-            key.event_id.as_uuid().into_bytes(),
-            key.endpoint_id.as_uuid().into_bytes(),
-        ]
-        .concat();
+        let cursor = [key.event_id.as_uuid().into_bytes(), key.endpoint_id.as_uuid().into_bytes()].concat();
         page::seal(&state, tenant, &bound_to, &cursor)
     });
     let next_token = next_token.transpose()?;
     let mut response = HttpResponse::Ok();
-    if let Some(link) = next_token
-        .as_deref()
-        .and_then(|token| page::link(&request, token))
-    {
+    if let Some(link) = next_token.as_deref().and_then(|token| page::link(&request, token)) {
         response.insert_header((LINK, link));
     }
     let dead_letters: Vec<_> = shown.into_iter().map(DeadLetter::from).collect();
-    Ok(response.json(DeadLetterPage {
-        total_count: dead_letters.len(),
-        dead_letters,
-        next_token,
-    }))
+    Ok(response.json(DeadLetterPage { total_count: dead_letters.len(), dead_letters, next_token }))
 }
 
 fn position(cursor: &[u8]) -> Result<Cursor, Problem> {
     let [event_id, endpoint_id] = page::ids(cursor)?;
-    Ok(Cursor {
-        event_id,
-        endpoint_id,
-    })
+    Ok(Cursor { event_id, endpoint_id })
 }
 
 impl From<deliveries::DeadLetter> for DeadLetter {

@@ -1,6 +1,7 @@
 //! Requeue and purge: what to do with many dead letters at once.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use actix_web::web;
 use serde::{Deserialize, Serialize};
@@ -16,8 +17,11 @@ use crate::body::Json;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
 
-/// Looks of one request: it settles what ten looks find, and says whether there is more.
-const LOOKS_MAX: usize = 10;
+/// Dead letters that one request settles at most.
+const SETTLED_MAX: u64 = 10_000;
+
+/// How long one request goes on looking; less than a search may take in all.
+const LOOKING: Duration = Duration::from_secs(4);
 
 /// The most events that can be named.
 const EVENT_IDS_MAX: usize = 1_000;
@@ -115,7 +119,7 @@ enum Settlement {
     Purge,
 }
 
-/// Goes down the list look by look and settles what matches. Returns how many, and whether there may be more.
+/// Goes down the list look by look and settles what matches, within its bounds. Returns how many, and whether there may be more.
 async fn settle(
     state: &State,
     owner: &KeyOwner,
@@ -133,25 +137,19 @@ async fn settle(
     let mut connection = state.search_pool.acquire().await.map_err(StoreError::from)?;
     let count = i64::try_from(CANDIDATES_MAX).unwrap_or(i64::MAX);
     let mut below = Cursor::TOP;
+    if let Some(highest) = named.as_ref().and_then(|named| named.iter().max()) {
+        below.event_id = highest.as_uuid();
+    }
+    let lowest = named.as_ref().and_then(|named| named.iter().min().copied());
+    let started = Instant::now();
     let mut settled = 0;
-    for _ in 0..LOOKS_MAX {
-        let found = deliveries::dead_letters(
-            &mut connection,
-            owner.lane,
-            &owner.tenant_id,
-            &filter,
-            below,
-            count,
-        )
-        .await?;
-        let Some(last) = found.last() else {
-            return Ok((settled, false));
-        };
-        below = Cursor {
-            event_id: last.key.event_id.as_uuid(),
-            endpoint_id: last.key.endpoint_id.as_uuid(),
-        };
-        let was_last = found.len() < CANDIDATES_MAX;
+    while settled < SETTLED_MAX && started.elapsed() < LOOKING {
+        let found =
+            deliveries::dead_letters(&mut connection, owner.lane, &owner.tenant_id, &filter, below, count)
+                .await?;
+        let Some(last) = found.last() else { return Ok((settled, false)) };
+        below = Cursor { event_id: last.key.event_id.as_uuid(), endpoint_id: last.key.endpoint_id.as_uuid() };
+        let is_last = found.len() < CANDIDATES_MAX || lowest.is_some_and(|lowest| last.key.event_id < lowest);
         let is_named = |event_id| named.as_ref().is_none_or(|named| named.contains(&event_id));
         let keys: Vec<DeliveryKey> = found
             .into_iter()
@@ -159,7 +157,7 @@ async fn settle(
             .map(|one| one.key)
             .collect();
         settled += write(&mut connection, &keys, settlement, state).await?;
-        if was_last {
+        if is_last {
             return Ok((settled, false));
         }
     }

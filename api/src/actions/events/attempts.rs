@@ -61,10 +61,7 @@ pub(crate) async fn list(
     let status = events::status(&mut connection, owner.lane, &owner.tenant_id, event_id).await?;
     status.ok_or_else(Problem::no_event)?;
     let found = attempts::of_event(&mut connection, owner.lane, &owner.tenant_id, event_id).await?;
-    Ok(web::Json(AttemptList {
-        event_id,
-        attempts: found.into_iter().map(Attempt::from).collect(),
-    }))
+    Ok(web::Json(AttemptList { event_id, attempts: found.into_iter().map(Attempt::from).collect() }))
 }
 
 impl From<attempts::Attempt> for Attempt {

@@ -47,15 +47,10 @@ pub(crate) async fn cancel(
     let (lane, tenant) = (owner.lane, &owner.tenant_id);
     let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
     let cancelled = deliveries::cancel(&mut connection, lane, tenant, event_id, state.clock.now()).await?;
-    let status = events::status(&mut connection, lane, tenant, event_id)
-        .await?
-        .ok_or_else(Problem::no_event)?;
+    let status =
+        events::status(&mut connection, lane, tenant, event_id).await?.ok_or_else(Problem::no_event)?;
     if cancelled == 0 {
         return Err(Problem::nothing_to_cancel(status));
     }
-    Ok(web::Json(Cancelled {
-        event_id,
-        status,
-        cancelled,
-    }))
+    Ok(web::Json(Cancelled { event_id, status, cancelled }))
 }

@@ -89,23 +89,14 @@ pub(crate) async fn list(
     let range = range(&filter, cursor.as_deref())?;
     let mut connection = state.search_pool.acquire().await.map_err(StoreError::from)?;
     let found = find(&mut connection, &owner, &filter, range, limit).await?;
-    let next_token = found
-        .next
-        .map(|id| page::seal(&state, tenant, &bound_to, id.as_uuid().as_bytes()))
-        .transpose()?;
+    let next_token =
+        found.next.map(|id| page::seal(&state, tenant, &bound_to, id.as_uuid().as_bytes())).transpose()?;
     let mut response = HttpResponse::Ok();
-    if let Some(link) = next_token
-        .as_deref()
-        .and_then(|token| page::link(&request, token))
-    {
+    if let Some(link) = next_token.as_deref().and_then(|token| page::link(&request, token)) {
         response.insert_header((LINK, link));
     }
     let events: Vec<_> = found.events.into_iter().map(EventInList::from).collect();
-    Ok(response.json(EventPage {
-        total_count: events.len(),
-        events,
-        next_token,
-    }))
+    Ok(response.json(EventPage { total_count: events.len(), events, next_token }))
 }
 
 struct Found {
@@ -160,11 +151,7 @@ fn filter(parameters: &Parameters) -> Result<EventFilter, Problem> {
     });
     Ok(EventFilter {
         status: status.transpose()?,
-        event_type: query::value(
-            "type",
-            parameters.r#type.as_deref(),
-            "1 to 128 visible ASCII characters",
-        )?,
+        event_type: query::value("type", parameters.r#type.as_deref(), "1 to 128 visible ASCII characters")?,
         after: query::time("after", parameters.after.as_deref())?,
         before: query::time("before", parameters.before.as_deref())?,
     })

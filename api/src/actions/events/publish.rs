@@ -81,11 +81,9 @@ pub(crate) async fn publish(
     let allowance = state.rates.take(&owner);
     if let Some(allowance) = allowance.filter(|allowance| !allowance.is_granted) {
         let problem = Problem::rate_limited(allowance.wait_seconds.max(1));
-        return Err(rate_headers(allowance)
-            .into_iter()
-            .fold(problem, |problem, (name, value)| {
-                problem.with(actix_web::http::header::HeaderName::from_static(name), value)
-            }));
+        return Err(rate_headers(allowance).into_iter().fold(problem, |problem, (name, value)| {
+            problem.with(actix_web::http::header::HeaderName::from_static(name), value)
+        }));
     }
     let key = idempotency_key(request.headers())?;
     let named_type = named_type(request.headers())?;
@@ -93,10 +91,7 @@ pub(crate) async fn publish(
     let facts = payload::inspect(&body).map_err(Problem::unusable_payload)?;
     let event_type = event_type(named_type, facts)?;
     let event = event(&state, &owner, event_type, traceparent(request.headers()), body);
-    let key = key.map(|key| Idempotency {
-        key,
-        body_sha256: body_sha256(&event),
-    });
+    let key = key.map(|key| Idempotency { key, body_sha256: body_sha256(&event) });
     let stored = state.ingest.publish(event, key).await?;
     counter!("trunkline_api_events_published_total").increment(1);
     histogram!("trunkline_api_publish_seconds").record(started.elapsed().as_secs_f64());
@@ -132,34 +127,15 @@ fn answer(stored: Stored, allowance: Option<Allowance>) -> HttpResponse {
     for header in allowance.map(rate_headers).into_iter().flatten() {
         response.insert_header(header);
     }
-    let status = if stored.is_routed {
-        EventStatus::Pending
-    } else {
-        EventStatus::Unrouted
-    };
-    HttpResponseBuilder::json(
-        &mut response,
-        Published {
-            event_id: stored.event_id,
-            status,
-        },
-    )
+    let status = if stored.is_routed { EventStatus::Pending } else { EventStatus::Unrouted };
+    HttpResponseBuilder::json(&mut response, Published { event_id: stored.event_id, status })
 }
 
 /// The fields of draft-ietf-httpapi-ratelimit-headers.
 fn rate_headers(allowance: Allowance) -> [(&'static str, String); 2] {
     [
-        (
-            "ratelimit-policy",
-            format!("\"tenant\";q={};w={}", allowance.burst, allowance.window_seconds),
-        ),
-        (
-            "ratelimit",
-            format!(
-                "\"tenant\";r={};t={}",
-                allowance.remaining, allowance.wait_seconds
-            ),
-        ),
+        ("ratelimit-policy", format!("\"tenant\";q={};w={}", allowance.burst, allowance.window_seconds)),
+        ("ratelimit", format!("\"tenant\";r={};t={}", allowance.remaining, allowance.wait_seconds)),
     ]
 }
 
@@ -192,11 +168,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         return Ok(None);
     };
     let is_visible = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-    let key = value
-        .to_str()
-        .ok()
-        .filter(is_visible)
-        .filter(|text| text.len() <= IDEMPOTENCY_KEY_LENGTH_MAX);
+    let key = value.to_str().ok().filter(is_visible).filter(|text| text.len() <= IDEMPOTENCY_KEY_LENGTH_MAX);
     key.map(|key| Some(key.to_owned())).ok_or_else(|| {
         Problem::bad_header(
             "Idempotency-Key",
@@ -209,10 +181,8 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 fn traceparent(headers: &HeaderMap) -> Option<String> {
     let value = headers.get("traceparent")?.to_str().ok()?;
     let parts: Vec<&str> = value.split('-').collect();
-    let is_hex = |part: &&str| {
-        part.bytes()
-            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-    };
+    let is_hex =
+        |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
     let is_well_formed = lengths == [2, 32, 16, 2] && parts.iter().all(is_hex) && parts[0] != "ff";
     (value.len() == TRACEPARENT_LENGTH && is_well_formed).then(|| value.to_owned())

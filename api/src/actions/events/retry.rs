@@ -86,10 +86,7 @@ pub(crate) async fn change(
 ) -> Result<web::Json<Retried>, Problem> {
     let event_id = id(&path)?;
     if change.status != EventStatus::Pending.as_str() {
-        return Err(Problem::bad_field(
-            "status",
-            "status accepts PENDING only, which retries the event.",
-        ));
+        return Err(Problem::bad_field("status", "status accepts PENDING only, which retries the event."));
     }
     reopen(&state, &owner, event_id).await
 }
@@ -107,15 +104,7 @@ async fn reopen(state: &State, owner: &KeyOwner, event_id: EventId) -> Result<we
         }
     };
     state.waker.wake();
-    let noun = if count == 1 {
-        "delivery is"
-    } else {
-        "deliveries are"
-    };
+    let noun = if count == 1 { "delivery is" } else { "deliveries are" };
     let message = format!("{count} {noun} due again, with a fresh attempt budget.");
-    Ok(web::Json(Retried {
-        event_id,
-        status: EventStatus::Pending,
-        message,
-    }))
+    Ok(web::Json(Retried { event_id, status: EventStatus::Pending, message }))
 }

@@ -83,33 +83,20 @@ pub(crate) async fn show(
     let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
     let found = events::find(&mut connection, owner.lane, &owner.tenant_id, event_id).await?;
     let detail = found.ok_or_else(Problem::no_event)?;
-    Ok(web::Json(EventAnswer {
-        event: event(detail)?,
-    }))
+    Ok(web::Json(EventAnswer { event: event(detail)? }))
 }
 
 fn event(detail: EventDetail) -> Result<Event, Problem> {
     let status = EventStatus::over(detail.deliveries.iter().map(|delivery| delivery.status));
-    let deciding = detail
-        .deliveries
-        .iter()
-        .find(|delivery| delivery.status.as_str() == status.as_str());
+    let deciding = detail.deliveries.iter().find(|delivery| delivery.status.as_str() == status.as_str());
     Ok(Event {
         event_id: detail.event_id,
         r#type: detail.event_type,
         status,
         created_at: detail.created_at,
         attempts: detail.deliveries.iter().map(|delivery| delivery.attempts).sum(),
-        last_attempt_at: detail
-            .deliveries
-            .iter()
-            .filter_map(|delivery| delivery.last_attempt_at)
-            .max(),
-        next_attempt_at: detail
-            .deliveries
-            .iter()
-            .filter_map(|delivery| delivery.next_attempt_at)
-            .min(),
+        last_attempt_at: detail.deliveries.iter().filter_map(|delivery| delivery.last_attempt_at).max(),
+        next_attempt_at: detail.deliveries.iter().filter_map(|delivery| delivery.next_attempt_at).min(),
         payload: detail.payload.map(raw).transpose()?,
         target_url: deciding.map(|delivery| delivery.target_url.clone()),
         error_message: deciding.and_then(|delivery| delivery.last_error.clone()),

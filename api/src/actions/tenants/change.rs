@@ -106,22 +106,15 @@ async fn apply(
             ));
         }
     };
-    let url = change
-        .target_url
-        .as_deref()
-        .map(|text| target_url(state, text))
-        .transpose()?;
+    let url = change.target_url.as_deref().map(|text| target_url(state, text)).transpose()?;
     let secret = change.webhook_secret.as_deref().map(secret).transpose()?;
     let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
     let found = tenants::find(&mut connection, tenant_id).await?;
-    let tenant = found
-        .filter(|tenant| tenant.status != TenantStatus::Deleted)
-        .ok_or_else(Problem::no_tenant)?;
+    let tenant =
+        found.filter(|tenant| tenant.status != TenantStatus::Deleted).ok_or_else(Problem::no_tenant)?;
     let endpoint_id = tenant.default_endpoint_id.ok_or_else(Problem::no_tenant)?;
     let now = state.clock.now();
-    let sealed = secret
-        .map(|secret| seal(state, tenant_id, endpoint_id, &secret))
-        .transpose()?;
+    let sealed = secret.map(|secret| seal(state, tenant_id, endpoint_id, &secret)).transpose()?;
     let secret_id = EndpointId::mint(now, u64::from_ne_bytes(random_bytes())).as_uuid();
     let change = DefaultEndpointChange {
         url: url.as_ref().map(TargetUrl::as_str),
@@ -135,11 +128,6 @@ async fn apply(
     if !tenants::update_default_endpoint(&mut connection, tenant_id, endpoint_id, &change, now).await? {
         return Err(Problem::no_tenant());
     }
-    let changed = tenants::find(&mut connection, tenant_id)
-        .await?
-        .ok_or_else(Problem::no_tenant)?;
-    Ok(web::Json(ChangedTenant {
-        tenant: changed.into(),
-        message: message.to_owned(),
-    }))
+    let changed = tenants::find(&mut connection, tenant_id).await?.ok_or_else(Problem::no_tenant)?;
+    Ok(web::Json(ChangedTenant { tenant: changed.into(), message: message.to_owned() }))
 }

@@ -19,6 +19,9 @@ use crate::body::Json;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
 
+/// Stands for one's own tenant in `/v1/tenants/current`.
+const CURRENT: &str = "current";
+
 /// A tenant to be created.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -73,10 +76,14 @@ pub(crate) async fn create(
         Operator::from_request(&request, &mut payload).await?;
     }
     let Json(wanted) = Json::<TenantRequest>::from_request(&request, &mut payload).await?;
-    let tenant_id: TenantId = wanted
-        .tenant_id
-        .parse()
-        .map_err(|error| Problem::bad_field("tenant_id", &format!("{error}.")))?;
+    let tenant_id: TenantId =
+        wanted.tenant_id.parse().map_err(|error| Problem::bad_field("tenant_id", &format!("{error}.")))?;
+    if tenant_id.as_str() == CURRENT {
+        return Err(Problem::bad_field(
+            "tenant_id",
+            "The tenant_id current stands for one's own tenant in paths; choose another.",
+        ));
+    }
     let url = target_url(&state, &wanted.target_url)?;
     let secret = match &wanted.webhook_secret {
         Some(text) => secret(text)?,
@@ -110,13 +117,13 @@ pub(crate) async fn create(
     if !tenants::create(&mut connection, &new).await? {
         return Err(Problem::tenant_exists(&tenant_id));
     }
-    Ok(HttpResponse::Created()
-        .insert_header((LOCATION, format!("/v1/tenants/{tenant_id}")))
-        .json(CreatedTenant {
+    Ok(HttpResponse::Created().insert_header((LOCATION, format!("/v1/tenants/{tenant_id}"))).json(
+        CreatedTenant {
             target_url: url.as_str().to_owned(),
             endpoint_id,
             api_key: key.expose().to_owned(),
             webhook_secret: secret.expose().to_owned(),
             tenant_id,
-        }))
+        },
+    ))
 }

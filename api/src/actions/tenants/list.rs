@@ -56,9 +56,8 @@ pub(crate) async fn list(
     let parameters: Parameters = query::parse(&request)?;
     let limit = query::limit(parameters.limit.as_deref())?;
     let cursor = page::open(&state, page::OPERATOR, LIST, parameters.next_token.as_deref())?;
-    let after = cursor
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .and_then(|name| name.parse::<TenantId>().ok());
+    let after =
+        cursor.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|name| name.parse::<TenantId>().ok());
     let mut connection = state.search_pool.acquire().await.map_err(StoreError::from)?;
     // One more than the page tells whether there is another.
     let rows = i64::try_from(limit + 1).unwrap_or(i64::MAX);
@@ -70,16 +69,9 @@ pub(crate) async fn list(
         |last: &tenants::Tenant| page::seal(&state, page::OPERATOR, LIST, last.tenant_id.as_str().as_bytes());
     let next_token = last.map(seal).transpose()?;
     let mut response = HttpResponse::Ok();
-    if let Some(link) = next_token
-        .as_deref()
-        .and_then(|token| page::link(&request, token))
-    {
+    if let Some(link) = next_token.as_deref().and_then(|token| page::link(&request, token)) {
         response.insert_header((LINK, link));
     }
     let tenants: Vec<_> = found.into_iter().map(Tenant::from).collect();
-    Ok(response.json(TenantPage {
-        total_count: tenants.len(),
-        tenants,
-        next_token,
-    }))
+    Ok(response.json(TenantPage { total_count: tenants.len(), tenants, next_token }))
 }

@@ -60,10 +60,7 @@ pub(crate) async fn show(
 async fn find(state: &State, tenant_id: &TenantId) -> Result<web::Json<TenantAnswer>, Problem> {
     let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
     let found = tenants::find(&mut connection, tenant_id).await?;
-    let tenant = found
-        .filter(|tenant| tenant.status != TenantStatus::Deleted)
-        .ok_or_else(Problem::no_tenant)?;
-    Ok(web::Json(TenantAnswer {
-        tenant: tenant.into(),
-    }))
+    let tenant =
+        found.filter(|tenant| tenant.status != TenantStatus::Deleted).ok_or_else(Problem::no_tenant)?;
+    Ok(web::Json(TenantAnswer { tenant: tenant.into() }))
 }

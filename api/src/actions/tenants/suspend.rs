@@ -73,8 +73,5 @@ async fn switch(
         return Err(Problem::no_tenant());
     }
     state.waker.wake();
-    Ok(web::Json(SwitchedTenant {
-        tenant_id,
-        status: status.as_str(),
-    }))
+    Ok(web::Json(SwitchedTenant { tenant_id, status: status.as_str() }))
 }

@@ -26,30 +26,15 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn ok(name: &'static str, seen: impl Into<String>) -> Self {
-        Self {
-            name,
-            verdict: Verdict::Ok,
-            seen: seen.into(),
-            advice: None,
-        }
+        Self { name, verdict: Verdict::Ok, seen: seen.into(), advice: None }
     }
 
     pub(super) fn warn(name: &'static str, seen: impl Into<String>, advice: &'static str) -> Self {
-        Self {
-            name,
-            verdict: Verdict::Warn,
-            seen: seen.into(),
-            advice: Some(advice),
-        }
+        Self { name, verdict: Verdict::Warn, seen: seen.into(), advice: Some(advice) }
     }
 
     pub(super) fn fail(name: &'static str, seen: impl Into<String>, advice: &'static str) -> Self {
-        Self {
-            name,
-            verdict: Verdict::Fail,
-            seen: seen.into(),
-            advice: Some(advice),
-        }
+        Self { name, verdict: Verdict::Fail, seen: seen.into(), advice: Some(advice) }
     }
 
     /// `ok`, or `otherwise` with advice.
@@ -60,16 +45,7 @@ impl Check {
         seen: String,
         advice: &'static str,
     ) -> Self {
-        if ok {
-            Self::ok(name, seen)
-        } else {
-            Self {
-                name,
-                verdict: otherwise,
-                seen,
-                advice: Some(advice),
-            }
-        }
+        if ok { Self::ok(name, seen) } else { Self { name, verdict: otherwise, seen, advice: Some(advice) } }
     }
 
     /// For a person: verdict, name, what was seen, and below it what to do.
@@ -79,10 +55,7 @@ impl Check {
             Verdict::Warn => "warn",
             Verdict::Fail => "FAIL",
         };
-        let advice = self
-            .advice
-            .map(|advice| format!("\n      -> {advice}"))
-            .unwrap_or_default();
+        let advice = self.advice.map(|advice| format!("\n      -> {advice}")).unwrap_or_default();
         format!("{verdict}  {:<20} {}{advice}", self.name, self.seen)
     }
 }

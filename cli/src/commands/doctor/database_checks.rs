@@ -32,11 +32,7 @@ pub(super) async fn all(settings: &Settings) -> Vec<Check> {
     };
     let mut checks = Vec::new();
     if let Err(error) = look(&mut connection, &mut checks).await {
-        checks.push(Check::fail(
-            "database",
-            error.to_string(),
-            "look into PostgreSQL's own log",
-        ));
+        checks.push(Check::fail("database", error.to_string(), "look into PostgreSQL's own log"));
     }
     checks
 }
@@ -70,12 +66,7 @@ fn durability(server: &ServerSettings) -> [Check; 5] {
             !server.in_recovery,
             Verdict::Fail,
             "primary",
-            if server.in_recovery {
-                "a standby, which takes no writes"
-            } else {
-                "takes writes"
-            }
-            .to_owned(),
+            if server.in_recovery { "a standby, which takes no writes" } else { "takes writes" }.to_owned(),
             "point database.url at the primary, for example with target_session_attrs=read-write",
         ),
         Check::when(
@@ -96,10 +87,7 @@ fn durability(server: &ServerSettings) -> [Check; 5] {
             server.synchronous_commit != "off",
             Verdict::Warn,
             "synchronous_commit",
-            format!(
-                "{} by default; on in Trunkline's sessions",
-                server.synchronous_commit
-            ),
+            format!("{} by default; on in Trunkline's sessions", server.synchronous_commit),
             "events published straight from SQL can be lost in a crash; leave the default on",
         ),
     ]
@@ -123,10 +111,7 @@ fn schema(state: SchemaState) -> Check {
         SchemaState::TooOld { found: None, .. } => {
             Check::fail("schema", "there is none", "run `trunkline migrate`")
         }
-        SchemaState::TooOld {
-            found: Some(found),
-            needed,
-        } => Check::fail(
+        SchemaState::TooOld { found: Some(found), needed } => Check::fail(
             "schema",
             format!("{found}, this release needs {needed}"),
             "run `trunkline migrate` with this release",
@@ -150,14 +135,8 @@ fn days_ahead(days: i32) -> Check {
 }
 
 fn queue(queue: &Queue, now: DateTime<Utc>) -> Check {
-    let at_least = if queue.due >= QUEUE_COUNT_MAX {
-        "at least "
-    } else {
-        ""
-    };
-    let age = queue
-        .oldest_due_at
-        .map_or(0, |oldest| (now - oldest).num_seconds().max(0));
+    let at_least = if queue.due >= QUEUE_COUNT_MAX { "at least " } else { "" };
+    let age = queue.oldest_due_at.map_or(0, |oldest| (now - oldest).num_seconds().max(0));
     Check::when(
         age < QUEUE_SECONDS_WARN,
         Verdict::Warn,

@@ -52,29 +52,15 @@ fn operator_keys(settings: &Settings) -> Check {
 fn egress(settings: &Settings) -> Check {
     let allow = &settings.egress.allow;
     let shown: Vec<String> = allow.iter().map(ToString::to_string).collect();
-    let seen = if shown.is_empty() {
-        "no private network".to_owned()
-    } else {
-        shown.join(", ")
-    };
+    let seen = if shown.is_empty() { "no private network".to_owned() } else { shown.join(", ") };
     let metadata = METADATA.iter().filter_map(|text| text.parse::<IpAddr>().ok());
-    if metadata
-        .into_iter()
-        .any(|address| allow.iter().any(|network| network.contains(&address)))
-    {
+    if metadata.into_iter().any(|address| allow.iter().any(|network| network.contains(&address))) {
         let advice = "this lets tenants reach the cloud's metadata service, and its credentials; allow narrower networks";
         return Check::fail("egress.allow", seen, advice);
     }
     let prefix_min = |is_v4| if is_v4 { PREFIX_MIN_V4 } else { PREFIX_MIN_V6 };
-    if allow
-        .iter()
-        .any(|network| network.prefix_len() < prefix_min(network.addr().is_ipv4()))
-    {
-        return Check::warn(
-            "egress.allow",
-            seen,
-            "very wide: allow only the networks where endpoints are",
-        );
+    if allow.iter().any(|network| network.prefix_len() < prefix_min(network.addr().is_ipv4())) {
+        return Check::warn("egress.allow", seen, "very wide: allow only the networks where endpoints are");
     }
     let loopback = allow.iter().any(|network| network.addr().is_loopback());
     Check::when(

@@ -56,27 +56,12 @@ pub(super) fn run(client: &Client, filter: &Filter, output: Output) -> anyhow::R
             break;
         }
     }
-    output.result(
-        &json!({"events": events, "has_more": next_token.is_some()}),
-        || {
-            let columns = [
-                "event_id",
-                "status",
-                "attempts",
-                "type",
-                "created_at",
-                "next_attempt_at",
-            ];
-            let rows: Vec<[String; 6]> = events
-                .iter()
-                .map(|event| columns.map(|name| shown(&event[name])))
-                .collect();
-            table(
-                ["EVENT", "STATUS", "ATTEMPTS", "TYPE", "CREATED", "NEXT ATTEMPT"],
-                &rows,
-            )
-        },
-    )
+    output.result(&json!({"events": events, "has_more": next_token.is_some()}), || {
+        let columns = ["event_id", "status", "attempts", "type", "created_at", "next_attempt_at"];
+        let rows: Vec<[String; 6]> =
+            events.iter().map(|event| columns.map(|name| shown(&event[name]))).collect();
+        table(["EVENT", "STATUS", "ATTEMPTS", "TYPE", "CREATED", "NEXT ATTEMPT"], &rows)
+    })
 }
 
 impl Filter {

@@ -32,17 +32,12 @@ struct Event {
 
 pub(super) fn run(client: &Client, event_id: EventId, output: Output) -> anyhow::Result<()> {
     let EventAnswer { event } = client.get(&format!("/v1/events/{event_id}"), &[])?.json()?;
-    let mut attempts: Value = client
-        .get(&format!("/v1/events/{event_id}/attempts"), &[])?
-        .json()?;
+    let mut attempts: Value = client.get(&format!("/v1/events/{event_id}/attempts"), &[])?.json()?;
     let attempts = attempts["attempts"].take();
     if output.is_json() {
         return output.line(&format!("{{\"event\":{event},\"attempts\":{attempts}}}"));
     }
-    output.line(&printable(&describe(
-        &serde_json::from_str(event.get())?,
-        &attempts,
-    )))
+    output.line(&printable(&describe(&serde_json::from_str(event.get())?, &attempts)))
 }
 
 fn describe(event: &Event, attempts: &Value) -> String {
@@ -57,11 +52,8 @@ fn describe(event: &Event, attempts: &Value) -> String {
         ("target", &event.target_url),
         ("error", &event.error_message),
     ];
-    let mut parts: Vec<String> = vec![
-        fields
-            .map(|(name, value)| format!("{name:<13}{}", shown(value)))
-            .join("\n"),
-    ];
+    let mut parts: Vec<String> =
+        vec![fields.map(|(name, value)| format!("{name:<13}{}", shown(value))).join("\n")];
     let rows: Vec<[String; 5]> = attempts
         .as_array()
         .into_iter()
@@ -73,10 +65,7 @@ fn describe(event: &Event, attempts: &Value) -> String {
     if !rows.is_empty() {
         parts.push(table(["ATTEMPT", "STARTED", "CODE", "OUTCOME", "ERROR"], &rows));
     }
-    let payload = event
-        .payload
-        .as_ref()
-        .map_or("erased".to_owned(), |payload| indented(payload.get()));
+    let payload = event.payload.as_ref().map_or("erased".to_owned(), |payload| indented(payload.get()));
     parts.push(format!("payload\n{payload}"));
     parts.join("\n\n")
 }

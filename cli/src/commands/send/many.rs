@@ -50,13 +50,7 @@ pub(super) fn publish_lines(
                 while let Some(line) = next(waiting).filter(|_| !stop.load(Ordering::Relaxed)) {
                     let key = format!("{key_prefix}-{}", line.number);
                     let result = publisher.publish(&line.payload, &key);
-                    if outcomes
-                        .send(Outcome {
-                            line: line.number,
-                            result,
-                        })
-                        .is_err()
-                    {
+                    if outcomes.send(Outcome { line: line.number, result }).is_err() {
                         break;
                     }
                 }
@@ -67,9 +61,7 @@ pub(super) fn publish_lines(
         drop(results);
         // Readers of a full channel are let go: nobody takes lines any more.
         while next(waiting).is_some() {}
-        let read = read
-            .join()
-            .unwrap_or_else(|_| Err(anyhow!("reading the input panicked")));
+        let read = read.join().unwrap_or_else(|_| Err(anyhow!("reading the input panicked")));
         told.and(read)
     })
 }
@@ -85,9 +77,7 @@ fn read_lines(
 ) -> anyhow::Result<()> {
     for number in 1.. {
         let mut payload = Vec::new();
-        let read = (&mut input)
-            .take(PAYLOAD_BYTES_MAX)
-            .read_until(b'\n', &mut payload);
+        let read = (&mut input).take(PAYLOAD_BYTES_MAX).read_until(b'\n', &mut payload);
         let read = read.with_context(|| format!("line {number} cannot be read"))?;
         if read == 0 || stop.load(Ordering::Relaxed) {
             break;
@@ -132,10 +122,7 @@ fn tell(results: &Receiver<Outcome>, stop: &AtomicBool, output: Output) -> anyho
                 if output.is_json() {
                     output.line(&json!({"line": line, "error": message(&error)}).to_string())?;
                 }
-                if matches!(
-                    error.downcast_ref(),
-                    Some(Failure::Refused(_) | Failure::Unavailable(_))
-                ) {
+                if matches!(error.downcast_ref(), Some(Failure::Refused(_) | Failure::Unavailable(_))) {
                     stop.store(true, Ordering::Relaxed);
                     fatal.get_or_insert(error);
                 }
@@ -160,8 +147,5 @@ fn tell(results: &Receiver<Outcome>, stop: &AtomicBool, output: Output) -> anyho
 
 fn summary(accepted: u64, refused: u64, elapsed: Duration) -> String {
     let per_second = accepted as f64 / elapsed.as_secs_f64().max(0.001);
-    format!(
-        "accepted {accepted}, refused {refused} in {:.1} s ({per_second:.0}/s)",
-        elapsed.as_secs_f64()
-    )
+    format!("accepted {accepted}, refused {refused} in {:.1} s ({per_second:.0}/s)", elapsed.as_secs_f64())
 }

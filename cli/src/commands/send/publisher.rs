@@ -58,11 +58,7 @@ impl Publisher {
 
     fn post(&self, payload: &[u8], idempotency_key: &str) -> anyhow::Result<Reply> {
         let mut headers = vec![("idempotency-key", idempotency_key)];
-        headers.extend(
-            self.event_type
-                .as_deref()
-                .map(|name| ("trunkline-event-type", name)),
-        );
+        headers.extend(self.event_type.as_deref().map(|name| ("trunkline-event-type", name)));
         // An empty body would be sent without a content type, and refused for that instead.
         let payload = if payload.is_empty() { b"\n" } else { payload };
         self.client.post("/v1/events", &headers, payload)
@@ -84,14 +80,7 @@ fn is_broken(error: &anyhow::Error) -> bool {
 
 fn accepted(reply: &Reply) -> anyhow::Result<Accepted> {
     let answer: Value = reply.json()?;
-    let text = |name: &str| {
-        answer[name]
-            .as_str()
-            .map(str::to_owned)
-            .context("the api's answer names no event")
-    };
-    Ok(Accepted {
-        event_id: text("event_id")?,
-        status: text("status")?,
-    })
+    let text =
+        |name: &str| answer[name].as_str().map(str::to_owned).context("the api's answer names no event");
+    Ok(Accepted { event_id: text("event_id")?, status: text("status")? })
 }

@@ -27,10 +27,7 @@ impl ReadinessCheck {
         F: Fn() -> R + Send + Sync + 'static,
         R: Future<Output = Result<(), String>> + Send + 'static,
     {
-        Self {
-            name,
-            run: Arc::new(move || Box::pin(run())),
-        }
+        Self { name, run: Arc::new(move || Box::pin(run())) }
     }
 
     async fn failure(&self) -> Option<Failure> {
@@ -39,18 +36,13 @@ impl ReadinessCheck {
             Ok(Err(reason)) => reason,
             Err(_) => format!("no answer within {} s", CHECK_TIMEOUT.as_secs()),
         };
-        Some(Failure {
-            name: self.name,
-            reason,
-        })
+        Some(Failure { name: self.name, reason })
     }
 }
 
 impl fmt::Debug for ReadinessCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadinessCheck")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("ReadinessCheck").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -71,28 +63,13 @@ pub(super) async fn answer(
     shutdown: web::Data<Shutdown>,
 ) -> HttpResponse {
     if shutdown.is_requested() {
-        let failing = vec![Failure {
-            name: "shutdown",
-            reason: "this process is stopping".to_owned(),
-        }];
-        return HttpResponse::ServiceUnavailable().json(Answer {
-            status: "not_ready",
-            failing,
-        });
+        let failing = vec![Failure { name: "shutdown", reason: "this process is stopping".to_owned() }];
+        return HttpResponse::ServiceUnavailable().json(Answer { status: "not_ready", failing });
     }
-    let failing: Vec<Failure> = join_all(checks.iter().map(ReadinessCheck::failure))
-        .await
-        .into_iter()
-        .flatten()
-        .collect();
+    let failing: Vec<Failure> =
+        join_all(checks.iter().map(ReadinessCheck::failure)).await.into_iter().flatten().collect();
     if failing.is_empty() {
-        return HttpResponse::Ok().json(Answer {
-            status: "ready",
-            failing,
-        });
+        return HttpResponse::Ok().json(Answer { status: "ready", failing });
     }
-    HttpResponse::ServiceUnavailable().json(Answer {
-        status: "not_ready",
-        failing,
-    })
+    HttpResponse::ServiceUnavailable().json(Answer { status: "not_ready", failing })
 }

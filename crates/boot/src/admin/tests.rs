@@ -25,13 +25,7 @@ async fn readiness_names_what_fails_and_lasts_through_the_drain() {
         let is_up = Arc::clone(&is_up);
         move || {
             let is_up = is_up.load(Ordering::SeqCst);
-            async move {
-                if is_up {
-                    Ok(())
-                } else {
-                    Err("connection refused".to_owned())
-                }
-            }
+            async move { if is_up { Ok(()) } else { Err("connection refused".to_owned()) } }
         }
     });
     let shutdown = Shutdown::new();
@@ -44,10 +38,7 @@ async fn readiness_names_what_fails_and_lasts_through_the_drain() {
     is_up.store(false, Ordering::SeqCst);
     let failing = get(port, "/readyz").await;
     assert!(failing.starts_with("HTTP/1.1 503"), "{failing}");
-    assert!(
-        failing.contains(r#"{"name":"database","reason":"connection refused"}"#),
-        "{failing}"
-    );
+    assert!(failing.contains(r#"{"name":"database","reason":"connection refused"}"#), "{failing}");
     assert!(get(port, "/healthz").await.starts_with("HTTP/1.1 200"));
 
     is_up.store(true, Ordering::SeqCst);
@@ -70,10 +61,7 @@ async fn two_listeners_of_one_process_show_the_same_metrics() {
     for port in ports {
         let page = get(port, "/metrics").await;
         assert!(page.contains("boot_test_total 3"), "{page}");
-        assert!(
-            page.contains(r#"boot_test_seconds_bucket{le="0.005"} 1"#),
-            "{page}"
-        );
+        assert!(page.contains(r#"boot_test_seconds_bucket{le="0.005"} 1"#), "{page}");
     }
     shutdown.trigger();
     for admin in running {

@@ -99,19 +99,12 @@ impl Cluster {
     }
 
     fn refuse_other_version(&self, programs: &Programs) -> Result<(), PrivatePostgresError> {
-        let data = fs::read_to_string(self.data().join("PG_VERSION"))
-            .unwrap_or_default()
-            .trim()
-            .to_owned();
+        let data = fs::read_to_string(self.data().join("PG_VERSION")).unwrap_or_default().trim().to_owned();
         if data.is_empty() || programs.version().split('.').next() == Some(data.as_str()) {
             return Ok(());
         }
         let programs = programs.version().to_owned();
-        Err(PrivatePostgresError::OtherVersion {
-            folder: self.data(),
-            data,
-            programs,
-        })
+        Err(PrivatePostgresError::OtherVersion { folder: self.data(), data, programs })
     }
 
     /// A pid file whose process is gone is left from a crash; the server clears it away by itself. One that is left over
@@ -129,17 +122,13 @@ impl Cluster {
                 std::thread::sleep(Duration::from_millis(50));
             }
             if is_alive(pid) {
-                return Err(PrivatePostgresError::InUse {
-                    folder: self.data(),
-                    pid,
-                });
+                return Err(PrivatePostgresError::InUse { folder: self.data(), pid });
             }
         }
         match fs::remove_file(self.pid_file()) {
-            Err(source) if source.kind() != ErrorKind::NotFound => Err(PrivatePostgresError::io(
-                "removing a pid file left from a crash",
-                source,
-            )),
+            Err(source) if source.kind() != ErrorKind::NotFound => {
+                Err(PrivatePostgresError::io("removing a pid file left from a crash", source))
+            }
             _ => Ok(()),
         }
     }
@@ -153,18 +142,8 @@ impl Cluster {
         let password_file = self.place.folder().join("initial-password");
         self.place.write(&password_file, &self.password)?;
         let mut initdb = self.place.command(&programs.initdb());
-        initdb
-            .arg("--pgdata")
-            .arg(&data)
-            .arg("--pwfile")
-            .arg(&password_file);
-        initdb.args([
-            "--username",
-            NAME,
-            "--auth=scram-sha-256",
-            "--encoding=UTF8",
-            "--locale=C",
-        ]);
+        initdb.arg("--pgdata").arg(&data).arg("--pwfile").arg(&password_file);
+        initdb.args(["--username", NAME, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]);
         if kind == Kind::Ephemeral {
             initdb.arg("--no-sync");
         }
@@ -182,29 +161,18 @@ impl Cluster {
     /// In single-user mode, which needs no client and no running server.
     fn create_database(&self, programs: &Programs) -> Result<(), PrivatePostgresError> {
         let mut postgres = self.place.command(&programs.postgres());
-        postgres
-            .arg("--single")
-            .arg("-D")
-            .arg(self.data())
-            .args(["-F", "postgres"]);
-        postgres
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+        postgres.arg("--single").arg("-D").arg(self.data()).args(["-F", "postgres"]);
+        postgres.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let failed = |source| PrivatePostgresError::io("creating the database", source);
         let mut child = postgres.spawn().map_err(failed)?;
         if let Some(mut input) = child.stdin.take() {
-            input
-                .write_all(format!("CREATE DATABASE {NAME};\n").as_bytes())
-                .map_err(failed)?;
+            input.write_all(format!("CREATE DATABASE {NAME};\n").as_bytes()).map_err(failed)?;
         }
         let output = child.wait_with_output().map_err(failed)?;
         if output.status.success() {
             return Ok(());
         }
-        Err(PrivatePostgresError::InitDb(
-            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        ))
+        Err(PrivatePostgresError::InitDb(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
     }
 }
 

@@ -30,9 +30,7 @@ pub(super) async fn fetch(folder: &Path) -> Result<PathBuf, String> {
     let (version, archive) = get_archive(URL, &wanted).await.map_err(|error| in_full(&error))?;
     tracing::info!(%version, "downloaded PostgreSQL");
     fs::create_dir_all(folder).map_err(|error| error.to_string())?;
-    extract(URL, &archive, folder)
-        .await
-        .map_err(|error| in_full(&error))?;
+    extract(URL, &archive, folder).await.map_err(|error| in_full(&error))?;
     found(folder).ok_or_else(|| "the archive holds no initdb".to_owned())
 }
 
@@ -41,10 +39,7 @@ fn find_initdb(folder: &Path, depth: usize) -> Option<PathBuf> {
         return Some(folder.to_owned());
     }
     let below = depth.checked_sub(1)?;
-    fs::read_dir(folder)
-        .ok()?
-        .flatten()
-        .find_map(|entry| find_initdb(&entry.path(), below))
+    fs::read_dir(folder).ok()?.flatten().find_map(|entry| find_initdb(&entry.path(), below))
 }
 
 /// An error with everything underneath it: "error sending request" alone helps nobody.

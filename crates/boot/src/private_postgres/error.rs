@@ -70,9 +70,6 @@ pub enum PrivatePostgresError {
 
 impl PrivatePostgresError {
     pub(super) fn io(doing: impl Into<String>, source: io::Error) -> Self {
-        Self::Io {
-            doing: doing.into(),
-            source,
-        }
+        Self::Io { doing: doing.into(), source }
     }
 }

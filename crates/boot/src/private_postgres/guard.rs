@@ -49,43 +49,24 @@ impl Guard {
         let ephemeral = options.kind == Kind::Ephemeral;
         let mut command = cluster.place().command(Path::new("/bin/sh"));
         command.args(["-c", SCRIPT, "trunkline-postgres-guard"]);
-        command.arg(if ephemeral {
-            cluster.folder().as_os_str()
-        } else {
-            "".as_ref()
-        });
-        command
-            .arg(cluster.log_file())
-            .arg(programs.postgres())
-            .arg("-D")
-            .arg(cluster.data());
+        command.arg(if ephemeral { cluster.folder().as_os_str() } else { "".as_ref() });
+        command.arg(cluster.log_file()).arg(programs.postgres()).arg("-D").arg(cluster.data());
         let ours = [
             ("listen_addresses", "127.0.0.1".to_owned()),
             ("port", port.to_string()),
             ("unix_socket_directories", String::new()),
             ("timezone", "UTC".to_owned()),
             ("fsync", if ephemeral { "off" } else { "on" }.to_owned()),
-            (
-                "full_page_writes",
-                if ephemeral { "off" } else { "on" }.to_owned(),
-            ),
+            ("full_page_writes", if ephemeral { "off" } else { "on" }.to_owned()),
         ];
-        let theirs = options
-            .settings
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.clone()));
+        let theirs = options.settings.iter().map(|(name, value)| (name.as_str(), value.clone()));
         for (name, value) in ours.into_iter().chain(theirs) {
             command.arg("-c").arg(format!("{name}={value}"));
         }
         // Nothing of ours stays open in it: a test runner waits until the last holder of its output is gone.
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0);
-        let mut child = command
-            .spawn()
-            .map_err(|source| PrivatePostgresError::io("starting PostgreSQL", source))?;
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        let mut child =
+            command.spawn().map_err(|source| PrivatePostgresError::io("starting PostgreSQL", source))?;
         let pipe = child.stdin.take();
         Ok(Self { child, pipe })
     }

@@ -37,10 +37,7 @@ impl Place {
             }
         };
         refuse_files_of_others(&wanted)?;
-        let place = Self {
-            folder: reachable(wanted, owner.as_ref())?,
-            owner,
-        };
+        let place = Self { folder: reachable(wanted, owner.as_ref())?, owner };
         place.make_folder(&place.folder)?;
         Ok(place)
     }
@@ -74,13 +71,8 @@ impl Place {
 
         let failed = |source| PrivatePostgresError::io(format!("writing {}", file.display()), source);
         let mut options = fs::OpenOptions::new();
-        let mut open = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(file)
-            .map_err(failed)?;
+        let mut open =
+            options.write(true).create(true).truncate(true).mode(0o600).open(file).map_err(failed)?;
         open.write_all(text.as_bytes()).map_err(failed)?;
         self.give(file)
     }
@@ -139,11 +131,7 @@ fn absolute(folder: &Path) -> Result<PathBuf, PrivatePostgresError> {
 /// folder wanted, so that the next start finds the same.
 fn reachable(wanted: PathBuf, user: Option<&User>) -> Result<PathBuf, PrivatePostgresError> {
     let Some(user) = user else { return Ok(wanted) };
-    if wanted
-        .ancestors()
-        .skip(1)
-        .all(|ancestor| may_traverse(ancestor, user))
-    {
+    if wanted.ancestors().skip(1).all(|ancestor| may_traverse(ancestor, user)) {
         return Ok(wanted);
     }
     let parent = Path::new(REACHABLE);
@@ -167,7 +155,7 @@ fn may_traverse(folder: &Path, user: &User) -> bool {
 
 /// FNV-1a: stable over releases, which the standard library's hasher is not. It only has to tell folders apart.
 fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

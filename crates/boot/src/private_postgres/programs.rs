@@ -21,11 +21,7 @@ const VERSIONED: [(&str, &str); 6] = [
 ];
 
 /// Folders of a single installation.
-const PLAIN: [&str; 3] = [
-    "/usr/local/pgsql/bin",
-    "/opt/local/lib/postgresql/bin",
-    "/usr/libexec/postgresql",
-];
+const PLAIN: [&str; 3] = ["/usr/local/pgsql/bin", "/opt/local/lib/postgresql/bin", "/usr/libexec/postgresql"];
 
 /// The folder of the server's programs.
 #[derive(Debug)]
@@ -46,14 +42,9 @@ impl Programs {
                 Err(reason) => looked_in.push(format!("{} ({reason})", folder.display())),
             }
         }
-        let looked_in = if looked_in.is_empty() {
-            "PATH and the usual folders".to_owned()
-        } else {
-            looked_in.join(", ")
-        };
-        let downloaded = download::fetch(&downloads)
-            .await
-            .and_then(|folder| Self::at(&folder));
+        let looked_in =
+            if looked_in.is_empty() { "PATH and the usual folders".to_owned() } else { looked_in.join(", ") };
+        let downloaded = download::fetch(&downloads).await.and_then(|folder| Self::at(&folder));
         downloaded.map_err(|download| PrivatePostgresError::NoPrograms { looked_in, download })
     }
 
@@ -78,32 +69,23 @@ impl Programs {
             .output()
             .map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(&output.stdout);
-        let version = text
-            .split_whitespace()
-            .find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
+        let version =
+            text.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
         let version = version.ok_or("`postgres --version` tells no version")?.to_owned();
         if major(&version) < VERSION_MIN {
             return Err(format!("version {version} is older than {VERSION_MIN}"));
         }
-        Ok(Self {
-            folder: folder.to_owned(),
-            version,
-        })
+        Ok(Self { folder: folder.to_owned(), version })
     }
 }
 
 /// Folders that hold a `postgres`: PATH first, then installations, the newest version first.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is where the environment is read for everyone"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is where the environment is read for everyone")]
 fn candidates() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).collect::<Vec<_>>();
-    let mut versioned: Vec<PathBuf> = VERSIONED
-        .iter()
-        .flat_map(|(parent, below)| children(Path::new(parent), below))
-        .collect();
+    let mut versioned: Vec<PathBuf> =
+        VERSIONED.iter().flat_map(|(parent, below)| children(Path::new(parent), below)).collect();
     versioned.sort_by_key(|folder| std::cmp::Reverse(major_in(folder)));
     let plain = PLAIN.iter().map(PathBuf::from);
     on_path
@@ -127,10 +109,7 @@ fn children(parent: &Path, below: &str) -> Vec<PathBuf> {
 
 /// The version in a path such as `/usr/lib/postgresql/15/bin` or `/usr/pgsql-16/bin`.
 fn major_in(folder: &Path) -> u32 {
-    let name = folder
-        .parent()
-        .and_then(Path::file_name)
-        .map(|name| name.to_string_lossy().into_owned());
+    let name = folder.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
     let digits = name.unwrap_or_default();
     major(digits.trim_start_matches(|character: char| !character.is_ascii_digit()))
 }

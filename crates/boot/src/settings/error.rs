@@ -30,10 +30,7 @@ impl SettingsError {
     }
 
     pub(super) fn one(key: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::new(vec![SettingProblem {
-            key: key.into(),
-            reason: reason.into(),
-        }])
+        Self::new(vec![SettingProblem { key: key.into(), reason: reason.into() }])
     }
 
     /// Every refused setting, at least one, in the order of the settings' documentation.

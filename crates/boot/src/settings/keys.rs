@@ -50,11 +50,7 @@ pub(super) fn of_variable(name: &str) -> Option<&'static str> {
 /// Known keys to show to someone who wrote `unknown`: those of its section, else all sections.
 pub(super) fn near(unknown: &str) -> String {
     let section = unknown.split('.').next().unwrap_or_default();
-    let same: Vec<&str> = KEYS
-        .iter()
-        .copied()
-        .filter(|key| key.split('.').next() == Some(section))
-        .collect();
+    let same: Vec<&str> = KEYS.iter().copied().filter(|key| key.split('.').next() == Some(section)).collect();
     if !same.is_empty() {
         return format!("known in this section: {}", same.join(", "));
     }

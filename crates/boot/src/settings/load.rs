@@ -18,10 +18,7 @@ impl Settings {
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, SettingsError> {
-        let mut sources = Sources {
-            file: file.map(|path| path.display().to_string()),
-            ..Sources::default()
-        };
+        let mut sources = Sources { file: file.map(|path| path.display().to_string()), ..Sources::default() };
         let mut unknown = Vec::new();
         let mut database_url = None;
         for (name, value) in environment {
@@ -35,9 +32,7 @@ impl Settings {
             }
         }
         if let Some(url) = database_url.filter(|_| !sources.variables.contains_key("database.url")) {
-            sources
-                .variables
-                .insert("database.url".to_owned(), "DATABASE_URL".to_owned());
+            sources.variables.insert("database.url".to_owned(), "DATABASE_URL".to_owned());
             sources.environment.insert(keys::variable("database.url"), url);
         }
         let values = gather(file, &sources.environment)?;
@@ -77,13 +72,8 @@ fn gather(
         })?;
         builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
     }
-    let variables = Environment::with_prefix("TRUNKLINE")
-        .prefix_separator("__")
-        .separator("__");
-    let environment = environment
-        .iter()
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
+    let variables = Environment::with_prefix("TRUNKLINE").prefix_separator("__").separator("__");
+    let environment = environment.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     let config = builder
         .add_source(variables.source(Some(environment)))
         .build()
@@ -97,11 +87,7 @@ fn flatten(path: &str, value: Value, leaves: &mut BTreeMap<String, Value>) {
     match value.kind {
         ValueKind::Table(table) => {
             for (name, inner) in table {
-                let path = if path.is_empty() {
-                    name
-                } else {
-                    format!("{path}.{name}")
-                };
+                let path = if path.is_empty() { name } else { format!("{path}.{name}") };
                 flatten(&path, inner, leaves);
             }
         }
@@ -117,18 +103,12 @@ fn refused(file: Option<&Path>, error: &ConfigError) -> SettingsError {
     let place = match error {
         ConfigError::FileParse { cause, .. } => {
             let text = cause.to_string();
-            text.lines()
-                .next()
-                .filter(|line| line.starts_with("TOML parse error at"))
-                .map(str::to_owned)
+            text.lines().next().filter(|line| line.starts_with("TOML parse error at")).map(str::to_owned)
         }
         _ => None,
     };
     SettingsError::one(
         name,
-        format!(
-            "is not valid TOML: {}",
-            place.as_deref().unwrap_or("it cannot be parsed")
-        ),
+        format!("is not valid TOML: {}", place.as_deref().unwrap_or("it cannot be parsed")),
     )
 }

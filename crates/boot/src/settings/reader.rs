@@ -47,11 +47,7 @@ impl Reader {
         for key in std::mem::take(&mut self.values).into_keys() {
             self.refuse(&key, format!("is not a setting; {}", keys::near(&key)));
         }
-        if self.problems.is_empty() {
-            Ok(settings)
-        } else {
-            Err(SettingsError::new(self.problems))
-        }
+        if self.problems.is_empty() { Ok(settings) } else { Err(SettingsError::new(self.problems)) }
     }
 
     /// Notes a problem with the setting `key`, named as it was written.
@@ -99,46 +95,28 @@ impl Reader {
         T: FromStr + PartialOrd + Display,
     {
         let accepts = format!("accepts {what} from {} to {}", range.start(), range.end());
-        self.scalar(key, default, &accepts, |text| {
-            text.parse().ok().filter(|number| range.contains(number))
-        })
+        self.scalar(key, default, &accepts, |text| text.parse().ok().filter(|number| range.contains(number)))
     }
 
     pub(super) fn address(&mut self, key: &'static str, default: SocketAddr) -> SocketAddr {
-        self.scalar(
-            key,
-            default,
-            "accepts an address and port such as 0.0.0.0:8080 or [::]:8080",
-            |text| text.parse().ok(),
-        )
+        self.scalar(key, default, "accepts an address and port such as 0.0.0.0:8080 or [::]:8080", |text| {
+            text.parse().ok()
+        })
     }
 
     pub(super) fn choice<T: Clone>(&mut self, key: &'static str, default: T, choices: &[(&str, T)]) -> T {
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        self.scalar(
-            key,
-            default,
-            &format!("accepts one of: {}", names.join(", ")),
-            |text| {
-                choices
-                    .iter()
-                    .find(|(name, _)| *name == text)
-                    .map(|(_, choice)| choice.clone())
-            },
-        )
+        self.scalar(key, default, &format!("accepts one of: {}", names.join(", ")), |text| {
+            choices.iter().find(|(name, _)| *name == text).map(|(_, choice)| choice.clone())
+        })
     }
 
     /// A PostgreSQL URL, kept secret because it holds a password.
     pub(super) fn postgres_url(&mut self, key: &'static str) -> Option<SecretString> {
-        self.scalar(
-            key,
-            None,
-            "accepts postgres://user:password@host:port/database",
-            |text| {
-                let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
-                is_url.then(|| Some(SecretString::from(text)))
-            },
-        )
+        self.scalar(key, None, "accepts postgres://user:password@host:port/database", |text| {
+            let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
+            is_url.then(|| Some(SecretString::from(text)))
+        })
     }
 
     /// A value of one piece. `parse` answers `None` for what `accepts` does not describe.
@@ -199,9 +177,7 @@ impl Reader {
 
 /// `15s` as a duration, if it lies in `range`.
 pub(super) fn duration_in(text: &str, range: &RangeInclusive<Duration>) -> Option<Duration> {
-    humantime::parse_duration(text)
-        .ok()
-        .filter(|duration| range.contains(duration))
+    humantime::parse_duration(text).ok().filter(|duration| range.contains(duration))
 }
 
 fn text_of(value: Value) -> Option<String> {

@@ -17,10 +17,7 @@ pub struct SecretsKey {
 
 impl Clone for SecretsKey {
     fn clone(&self) -> Self {
-        Self {
-            id: self.id.clone(),
-            key: SecretBox::new(Box::new(*self.key.expose_secret())),
-        }
+        Self { id: self.id.clone(), key: SecretBox::new(Box::new(*self.key.expose_secret())) }
     }
 }
 
@@ -28,34 +25,24 @@ impl Clone for SecretsKey {
 const OPERATOR_KEY_CHARACTERS_MIN: usize = 16;
 
 pub(super) fn operator_keys(reader: &mut Reader) -> Vec<SecretString> {
-    reader.list(
-        "operator.keys",
-        Vec::new(),
-        "accepts keys of 16 or more visible characters",
-        |entry| {
-            if entry.chars().count() < OPERATOR_KEY_CHARACTERS_MIN {
-                return Err("is too short");
-            }
-            if !entry.bytes().all(|byte| byte.is_ascii_graphic()) {
-                return Err("has characters that cannot be sent in a header");
-            }
-            Ok(SecretString::from(entry))
-        },
-    )
+    reader.list("operator.keys", Vec::new(), "accepts keys of 16 or more visible characters", |entry| {
+        if entry.chars().count() < OPERATOR_KEY_CHARACTERS_MIN {
+            return Err("is too short");
+        }
+        if !entry.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("has characters that cannot be sent in a header");
+        }
+        Ok(SecretString::from(entry))
+    })
 }
 
 pub(super) fn secrets_keys(reader: &mut Reader) -> Vec<SecretsKey> {
     let accepts = "accepts id:key, where id is 1-32 characters of a-z 0-9 _ - and key is 32 bytes in base64";
     let keys = reader.list("secrets.keys", Vec::new(), accepts, parse);
-    let repeated = keys
-        .iter()
-        .enumerate()
-        .find(|(index, key)| keys[..*index].iter().any(|other| other.id == key.id));
+    let repeated =
+        keys.iter().enumerate().find(|(index, key)| keys[..*index].iter().any(|other| other.id == key.id));
     if let Some((index, _)) = repeated {
-        reader.refuse(
-            "secrets.keys",
-            format!("{accepts}; entry {} repeats the id of another", index + 1),
-        );
+        reader.refuse("secrets.keys", format!("{accepts}; entry {} repeats the id of another", index + 1));
     }
     keys
 }
@@ -67,13 +54,8 @@ fn parse(entry: &str) -> Result<SecretsKey, &'static str> {
     if !(1..=32).contains(&id.len()) || !id.bytes().all(allowed) {
         return Err("has an id that is not 1-32 characters of a-z 0-9 _ -");
     }
-    let mut decoded = STANDARD
-        .decode(encoded)
-        .map_err(|_| "has a key that is not padded base64")?;
+    let mut decoded = STANDARD.decode(encoded).map_err(|_| "has a key that is not padded base64")?;
     let key = <[u8; 32]>::try_from(decoded.as_slice()).map(|key| SecretBox::new(Box::new(key)));
     decoded.zeroize();
-    Ok(SecretsKey {
-        id: id.to_owned(),
-        key: key.map_err(|_| "has a key that is not 32 bytes long")?,
-    })
+    Ok(SecretsKey { id: id.to_owned(), key: key.map_err(|_| "has a key that is not 32 bytes long")? })
 }

@@ -7,20 +7,13 @@ use std::time::Duration;
 const CANARY: &str = "c4n4ry";
 
 fn load(environment: &[(&str, &str)]) -> Result<Settings, super::SettingsError> {
-    Settings::load(
-        None,
-        environment
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-    )
+    Settings::load(None, environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
 }
 
 fn load_file(text: &str, environment: &[(&str, &str)]) -> Result<Settings, super::SettingsError> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(text.as_bytes()).unwrap();
-    let environment = environment
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Settings::load(Some(file.path()), environment)
 }
 
@@ -28,29 +21,13 @@ const KEY_A: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 #[test]
 fn nothing_set_is_the_defaults() {
-    let settings = load(&[
-        ("PATH", "/bin"),
-        ("TRUNKLINE_API_KEY", "is no setting"),
-        ("DATABASE_URL", ""),
-    ])
-    .unwrap();
+    let settings =
+        load(&[("PATH", "/bin"), ("TRUNKLINE_API_KEY", "is no setting"), ("DATABASE_URL", "")]).unwrap();
     assert_eq!(format!("{settings:?}"), format!("{:?}", Settings::default()));
     assert_eq!(settings.delivery.retry_schedule.len(), 9);
     assert_eq!(settings.endpoint_timeout_max(), Duration::from_secs(20));
-    assert!(
-        settings
-            .require_database_url()
-            .unwrap_err()
-            .to_string()
-            .contains("TRUNKLINE__DATABASE__URL")
-    );
-    assert!(
-        settings
-            .require_secrets_keys()
-            .unwrap_err()
-            .to_string()
-            .contains("TRUNKLINE__SECRETS__KEYS")
-    );
+    assert!(settings.require_database_url().unwrap_err().to_string().contains("TRUNKLINE__DATABASE__URL"));
+    assert!(settings.require_secrets_keys().unwrap_err().to_string().contains("TRUNKLINE__SECRETS__KEYS"));
 }
 
 #[test]
@@ -78,10 +55,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_defaults() {
     .unwrap();
     assert_eq!(settings.worker.lease, Duration::from_secs(50));
     assert_eq!(settings.worker.concurrency, 7);
-    assert_eq!(
-        settings.delivery.retry_schedule,
-        [Duration::from_secs(1), Duration::from_secs(120)]
-    );
+    assert_eq!(settings.delivery.retry_schedule, [Duration::from_secs(1), Duration::from_secs(120)]);
     assert_eq!(settings.egress.allow.len(), 2);
     assert_eq!(settings.signup, Signup::Open);
     assert_eq!(settings.log.format, LogFormat::Json);
@@ -92,18 +66,11 @@ fn the_environment_wins_over_the_file_and_the_file_over_defaults() {
 fn database_url_is_the_weaker_of_its_two_names() {
     let url = |environment: &[(&str, &str)]| {
         let settings = load_file("[database]\nurl = \"postgres://file\"", environment).unwrap();
-        settings
-            .require_database_url()
-            .unwrap()
-            .expose_secret()
-            .to_owned()
+        settings.require_database_url().unwrap().expose_secret().to_owned()
     };
     assert_eq!(url(&[]), "postgres://file");
     assert_eq!(url(&[("DATABASE_URL", "postgres://plain")]), "postgres://plain");
-    let both = [
-        ("DATABASE_URL", "postgres://plain"),
-        ("TRUNKLINE__DATABASE__URL", "postgres://own"),
-    ];
+    let both = [("DATABASE_URL", "postgres://plain"), ("TRUNKLINE__DATABASE__URL", "postgres://own")];
     assert_eq!(url(&both), "postgres://own");
 }
 
@@ -129,33 +96,17 @@ fn keys_are_parsed_and_hidden() {
 const REFUSED: &[(&str, &str, &str)] = &[
     ("DATABASE_URL", "mysql://c4n4ry", "accepts postgres://"),
     ("TRUNKLINE__DATABASE__URL", "c4n4ry", "accepts postgres://"),
-    (
-        "TRUNKLINE__DATABASE__SESSION_URL",
-        "c4n4ry",
-        "accepts postgres://",
-    ),
+    ("TRUNKLINE__DATABASE__SESSION_URL", "c4n4ry", "accepts postgres://"),
     ("TRUNKLINE__DATABASE__MAX_CONNECTIONS", "1", "from 2 to 1000"),
     ("TRUNKLINE__API__BIND", "c4n4ry:80", "accepts an address and port"),
     ("TRUNKLINE__RECEIVER__BIND", "8081", "accepts an address and port"),
     ("TRUNKLINE__RECEIVER__CONTROL", "c4n4ry", "one of: key, open"),
     ("TRUNKLINE__RECEIVER__RECEIPT_RETENTION", "9m", "from 10m to"),
     ("TRUNKLINE__ADMIN__BIND", "", "accepts an address and port"),
-    (
-        "TRUNKLINE__OPERATOR__KEYS",
-        "c4n4ry",
-        "16 or more visible characters; entry 1 is too short",
-    ),
-    (
-        "TRUNKLINE__OPERATOR__KEYS",
-        "c4n4ry c4n4ry c4n4ry",
-        "cannot be sent in a header",
-    ),
+    ("TRUNKLINE__OPERATOR__KEYS", "c4n4ry", "16 or more visible characters; entry 1 is too short"),
+    ("TRUNKLINE__OPERATOR__KEYS", "c4n4ry c4n4ry c4n4ry", "cannot be sent in a header"),
     ("TRUNKLINE__SECRETS__KEYS", "c4n4ry", "entry 1 has no colon"),
-    (
-        "TRUNKLINE__SECRETS__KEYS",
-        "C4N4RY:c4n4ry",
-        "has an id that is not",
-    ),
+    ("TRUNKLINE__SECRETS__KEYS", "C4N4RY:c4n4ry", "has an id that is not"),
     ("TRUNKLINE__SECRETS__KEYS", "a:c4n4ry", "is not padded base64"),
     ("TRUNKLINE__SECRETS__KEYS", "a:YzRuNHJ5", "not 32 bytes long"),
     (
@@ -166,76 +117,32 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("TRUNKLINE__DELIVERY__RETRY_SCHEDULE", "", "1 to 30 durations"),
     ("TRUNKLINE__DELIVERY__RETRY_SCHEDULE", "5s,c4n4ry", "entry 2"),
     ("TRUNKLINE__DELIVERY__RETRY_SCHEDULE", "5s,31days", "entry 2"),
-    (
-        "TRUNKLINE__DELIVERY__RETRY_JITTER",
-        "1.1",
-        "a fraction from 0 to 1",
-    ),
-    (
-        "TRUNKLINE__DELIVERY__RETRY_JITTER",
-        "NaN",
-        "a fraction from 0 to 1",
-    ),
-    (
-        "TRUNKLINE__DELIVERY__TIMEOUT",
-        "15",
-        "a duration from 100ms to 5m",
-    ),
-    (
-        "TRUNKLINE__DELIVERY__TIMEOUT",
-        "21s",
-        "accepts 20s or less: worker.drain (22s) must exceed it by 2s",
-    ),
-    (
-        "TRUNKLINE__DELIVERY__CONNECT_TIMEOUT",
-        "0s",
-        "a duration from 10ms to 1m",
-    ),
+    ("TRUNKLINE__DELIVERY__RETRY_JITTER", "1.1", "a fraction from 0 to 1"),
+    ("TRUNKLINE__DELIVERY__RETRY_JITTER", "NaN", "a fraction from 0 to 1"),
+    ("TRUNKLINE__DELIVERY__TIMEOUT", "15", "a duration from 100ms to 5m"),
+    ("TRUNKLINE__DELIVERY__TIMEOUT", "21s", "accepts 20s or less: worker.drain (22s) must exceed it by 2s"),
+    ("TRUNKLINE__DELIVERY__CONNECT_TIMEOUT", "0s", "a duration from 10ms to 1m"),
     ("TRUNKLINE__WORKER__CONCURRENCY", "0", "from 1 to 10000"),
     ("TRUNKLINE__WORKER__CONCURRENCY", "-1", "from 1 to 10000"),
-    (
-        "TRUNKLINE__WORKER__ENDPOINT_CONCURRENCY",
-        "c4n4ry",
-        "from 1 to 1000",
-    ),
+    ("TRUNKLINE__WORKER__ENDPOINT_CONCURRENCY", "c4n4ry", "from 1 to 1000"),
     ("TRUNKLINE__WORKER__LEASE", "c4n4ry", "accepts a duration"),
-    (
-        "TRUNKLINE__WORKER__LEASE",
-        "17s",
-        "accepts 18s or more: it must exceed delivery.timeout (15s) by 3s",
-    ),
+    ("TRUNKLINE__WORKER__LEASE", "17s", "accepts 18s or more: it must exceed delivery.timeout (15s) by 3s"),
     ("TRUNKLINE__WORKER__DRAIN", "16s", "accepts 17s or more"),
     ("TRUNKLINE__WORKER__POLL_IDLE", "0ms", "from 1ms to 1m"),
     ("TRUNKLINE__WORKER__POLL_BUSY", "c4n4ry", "from 1ms to 10s"),
     ("TRUNKLINE__PARTITIONS__AHEAD", "1", "from 2 to 60"),
     ("TRUNKLINE__PARTITIONS__WIDTH_DAYS", "0", "from 1 to 31"),
-    (
-        "TRUNKLINE__INGEST__MAX_PAYLOAD_BYTES",
-        "1023",
-        "from 1024 to 1048576",
-    ),
+    ("TRUNKLINE__INGEST__MAX_PAYLOAD_BYTES", "1023", "from 1024 to 1048576"),
     ("TRUNKLINE__INGEST__RATE_PER_TENANT", "many", "0 = no limit"),
     ("TRUNKLINE__INGEST__BURST_PER_TENANT", "1.5", "0 = no limit"),
     ("TRUNKLINE__SIGNUP", "c4n4ry", "one of: operator, open"),
     ("TRUNKLINE__LOG__FORMAT", "c4n4ry", "one of: text, json"),
     ("TRUNKLINE__LOG__FILTER", "a=b=c4n4ry", "accepts a level"),
-    (
-        "TRUNKLINE__WORKER__LEESE",
-        "c4n4ry",
-        "is not a setting; known in this section: worker.concurrency",
-    ),
+    ("TRUNKLINE__WORKER__LEESE", "c4n4ry", "is not a setting; known in this section: worker.concurrency"),
     ("TRUNKLINE__WORKER__LEASE__X", "c4n4ry", "is not a setting"),
-    (
-        "TRUNKLINE__",
-        "c4n4ry",
-        "is not a setting; known sections: database, api",
-    ),
+    ("TRUNKLINE__", "c4n4ry", "is not a setting; known sections: database, api"),
     ("TRUNKLINE__worker__lease", "40s", "is not a setting"),
-    (
-        "TRUNKLINE__DATABASE",
-        "c4n4ry",
-        "is not a setting; known in this section: database.url",
-    ),
+    ("TRUNKLINE__DATABASE", "c4n4ry", "is not a setting; known in this section: database.url"),
 ];
 
 #[test]
@@ -245,10 +152,7 @@ fn a_wrong_variable_is_refused_by_name_with_what_it_accepts() {
         let text = format!("{error} {error:?}");
         assert_eq!(error.problems()[0].key, *name, "{text}");
         assert!(text.contains(expected), "{name}={value}: {text}");
-        assert!(
-            !text.to_lowercase().contains(CANARY),
-            "{name} echoes its value: {text}"
-        );
+        assert!(!text.to_lowercase().contains(CANARY), "{name} echoes its value: {text}");
     }
 }
 
@@ -256,20 +160,13 @@ fn a_wrong_variable_is_refused_by_name_with_what_it_accepts() {
 fn every_setting_is_refused_somewhere_in_the_table() {
     for key in KEYS {
         let name = keys::variable(key);
-        assert!(
-            REFUSED.iter().any(|(refused, ..)| *refused == name),
-            "{name} has no refusal in the table"
-        );
+        assert!(REFUSED.iter().any(|(refused, ..)| *refused == name), "{name} has no refusal in the table");
     }
 }
 
 #[test]
 fn a_repeated_secrets_id_is_refused() {
-    let error = load(&[(
-        "TRUNKLINE__SECRETS__KEYS",
-        &format!("a:{KEY_A},b:{KEY_A},a:{KEY_A}"),
-    )])
-    .unwrap_err();
+    let error = load(&[("TRUNKLINE__SECRETS__KEYS", &format!("a:{KEY_A},b:{KEY_A},a:{KEY_A}"))]).unwrap_err();
     assert!(error.to_string().contains("entry 3 repeats the id"), "{error}");
 }
 
@@ -282,42 +179,28 @@ fn a_wrong_file_names_its_keys_and_itself_and_shows_no_line_of_it() {
         ("[worker]\nleese = \"c4n4ry\"", "worker.leese (in "),
         ("[wrokers]\nlease = \"5s\"", "known sections: database, api"),
         ("[operator]\nkeys = [[\"c4n4ry\"]]", "operator.keys (in "),
-        (
-            "[secrets]\nkeys = \"c4n4ry\n",
-            "is not valid TOML: TOML parse error at line 2",
-        ),
+        ("[secrets]\nkeys = \"c4n4ry\n", "is not valid TOML: TOML parse error at line 2"),
     ] {
         let error = load_file(text, &[]).expect_err(text).to_string();
         assert!(error.contains(expected), "{text}: {error}");
         assert!(!error.contains(CANARY), "{text}: {error}");
     }
-    let missing = Settings::load(Some("/nowhere/trunkline.toml".as_ref()), [])
-        .unwrap_err()
-        .to_string();
-    assert!(
-        missing.contains("/nowhere/trunkline.toml") && missing.contains("cannot be read"),
-        "{missing}"
-    );
+    let missing = Settings::load(Some("/nowhere/trunkline.toml".as_ref()), []).unwrap_err().to_string();
+    assert!(missing.contains("/nowhere/trunkline.toml") && missing.contains("cannot be read"), "{missing}");
 }
 
 #[test]
 fn all_that_is_wrong_is_told_at_once() {
-    let error = load(&[
-        ("TRUNKLINE__SIGNUP", "x"),
-        ("TRUNKLINE__LOG__FORMAT", "x"),
-        ("TRUNKLINE__X", "x"),
-    ])
-    .unwrap_err();
+    let error = load(&[("TRUNKLINE__SIGNUP", "x"), ("TRUNKLINE__LOG__FORMAT", "x"), ("TRUNKLINE__X", "x")])
+        .unwrap_err();
     assert_eq!(error.problems().len(), 3);
     assert!(error.to_string().starts_with("3 wrong settings:\n"), "{error}");
 }
 
 #[test]
 fn the_list_of_keys_is_what_is_read() {
-    let mut reader = super::reader::Reader::new(
-        std::collections::BTreeMap::new(),
-        super::reader::Sources::default(),
-    );
+    let mut reader =
+        super::reader::Reader::new(std::collections::BTreeMap::new(), super::reader::Sources::default());
     let _settings = super::sections::read(&mut reader);
     assert_eq!(reader.asked, KEYS);
 }

@@ -17,12 +17,7 @@ pub(super) struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self {
-            text,
-            bytes: text.as_bytes(),
-            at: 0,
-            depth: 0,
-        }
+        Self { text, bytes: text.as_bytes(), at: 0, depth: 0 }
     }
 
     /// The whole body: one object, white space around it, nothing else.
@@ -43,9 +38,7 @@ impl<'a> Scanner<'a> {
         if self.at < self.bytes.len() {
             return Err(PayloadError::Trailing(self.at));
         }
-        Ok(PayloadFacts {
-            declared_type: named_type.or(named_event),
-        })
+        Ok(PayloadFacts { declared_type: named_type.or(named_event) })
     }
 
     fn value(&mut self) -> Result<(), PayloadError> {
@@ -184,9 +177,7 @@ impl<'a> Scanner<'a> {
     fn four_digits(&mut self) -> Result<u32, PayloadError> {
         let mut code = 0;
         for _ in 0..4 {
-            let digit = char::from(self.peek()?)
-                .to_digit(16)
-                .ok_or(PayloadError::Unexpected(self.at))?;
+            let digit = char::from(self.peek()?).to_digit(16).ok_or(PayloadError::Unexpected(self.at))?;
             code = code * 16 + digit;
             self.at += 1;
         }
@@ -250,10 +241,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn peek(&self) -> Result<u8, PayloadError> {
-        self.bytes
-            .get(self.at)
-            .copied()
-            .ok_or(PayloadError::EndsEarly(self.at))
+        self.bytes.get(self.at).copied().ok_or(PayloadError::EndsEarly(self.at))
     }
 
     fn take_if(&mut self, byte: u8) -> Result<bool, PayloadError> {
@@ -268,11 +256,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn expect(&mut self, byte: u8) -> Result<(), PayloadError> {
-        if self.take_if(byte)? {
-            Ok(())
-        } else {
-            Err(PayloadError::Unexpected(self.at))
-        }
+        if self.take_if(byte)? { Ok(()) } else { Err(PayloadError::Unexpected(self.at)) }
     }
 }
 

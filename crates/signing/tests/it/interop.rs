@@ -13,11 +13,7 @@ use crate::vectors::ours;
 fn the_library_verifies_what_we_sign_with_every_secret_of_a_rotation() {
     let now = now_unix();
     for vector in ours() {
-        let secrets: Vec<Secret> = vector
-            .secrets
-            .iter()
-            .map(|text| Secret::parse(text).unwrap())
-            .collect();
+        let secrets: Vec<Secret> = vector.secrets.iter().map(|text| Secret::parse(text).unwrap()).collect();
         let newest_first: Vec<&Secret> = secrets.iter().collect();
         let signed = sign(&vector.webhook_id, now, vector.body.as_bytes(), &newest_first);
         let headers: HeaderMap = signed
@@ -39,15 +35,10 @@ fn we_verify_what_the_library_signs() {
         for text in &vector.secrets {
             let secret = Secret::parse(text).unwrap();
             let body = vector.body.as_bytes();
-            let signature = library_for(&secret)
-                .sign(&vector.webhook_id, vector.timestamp, body)
-                .unwrap();
+            let signature = library_for(&secret).sign(&vector.webhook_id, vector.timestamp, body).unwrap();
             let timestamp = vector.timestamp.to_string();
-            let headers = StandardHeaders {
-                id: &vector.webhook_id,
-                timestamp: &timestamp,
-                signature: &signature,
-            };
+            let headers =
+                StandardHeaders { id: &vector.webhook_id, timestamp: &timestamp, signature: &signature };
             let verified = standard::verify(headers, body, &[&secret], vector.timestamp, Duration::ZERO);
             assert_eq!(verified, Ok(vector.timestamp), "{}", vector.name);
         }

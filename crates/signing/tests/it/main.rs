@@ -1,8 +1,5 @@
 //! What any receiver may rely on: the vectors, the libraries that others use, and that nothing tampered passes.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test may fail by panicking, in its helpers too"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking, in its helpers too")]
 
 mod interop;
 mod properties;

@@ -17,14 +17,7 @@ fn secret() -> impl Strategy<Value = Secret> {
 }
 
 fn verifies(headers: &SignatureHeaders, body: &[u8], secrets: &[&Secret], now: i64) -> bool {
-    verify_any(
-        |name| headers.get(name),
-        body,
-        secrets,
-        now,
-        Duration::from_secs(300),
-    )
-    .is_ok()
+    verify_any(|name| headers.get(name), body, secrets, now, Duration::from_secs(300)).is_ok()
 }
 
 /// The same text with its `index`th character replaced by another one that a header may carry.

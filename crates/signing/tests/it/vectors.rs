@@ -50,28 +50,11 @@ fn read<T: DeserializeOwned>(text: &str) -> Vec<T> {
 #[test]
 fn signing_gives_every_vector() {
     for vector in ours() {
-        let secrets: Vec<Secret> = vector
-            .secrets
-            .iter()
-            .map(|text| Secret::parse(text).unwrap())
-            .collect();
+        let secrets: Vec<Secret> = vector.secrets.iter().map(|text| Secret::parse(text).unwrap()).collect();
         let secrets: Vec<&Secret> = secrets.iter().collect();
-        let headers = sign(
-            &vector.webhook_id,
-            vector.timestamp,
-            vector.body.as_bytes(),
-            &secrets,
-        );
-        assert_eq!(
-            headers.stripe_signature, vector.stripe_signature,
-            "{}",
-            vector.name
-        );
-        assert_eq!(
-            headers.webhook_signature, vector.webhook_signature,
-            "{}",
-            vector.name
-        );
+        let headers = sign(&vector.webhook_id, vector.timestamp, vector.body.as_bytes(), &secrets);
+        assert_eq!(headers.stripe_signature, vector.stripe_signature, "{}", vector.name);
+        assert_eq!(headers.webhook_signature, vector.webhook_signature, "{}", vector.name);
         assert_eq!(headers.webhook_id, vector.webhook_id);
         assert_eq!(headers.webhook_timestamp, vector.timestamp.to_string());
     }
@@ -90,14 +73,9 @@ fn any_secret_of_a_rotation_verifies_every_vector() {
                 "Stripe-Signature" => Some(vector.stripe_signature.as_str()),
                 _ => None,
             };
-            let verified = verify_any(
-                header,
-                vector.body.as_bytes(),
-                &[&secret],
-                vector.timestamp,
-                Duration::ZERO,
-            )
-            .unwrap();
+            let verified =
+                verify_any(header, vector.body.as_bytes(), &[&secret], vector.timestamp, Duration::ZERO)
+                    .unwrap();
             assert_eq!(verified.scheme, Scheme::Standard);
             assert_eq!(verified.webhook_id.as_deref(), Some(vector.webhook_id.as_str()));
             assert_eq!(verified.timestamp, vector.timestamp);
@@ -108,11 +86,7 @@ fn any_secret_of_a_rotation_verifies_every_vector() {
 #[test]
 fn signatures_made_in_python_are_verified() {
     let vectors: Vec<PythonVector> = read(include_str!("../../vectors_python.json"));
-    assert_eq!(
-        vectors.len(),
-        ours().len(),
-        "renew vectors_python.json with .ci/signatures.py --write"
-    );
+    assert_eq!(vectors.len(), ours().len(), "renew vectors_python.json with .ci/signatures.py --write");
     for vector in vectors {
         let (body, at) = (vector.body.as_bytes(), vector.timestamp);
         for signed in vector.signed {

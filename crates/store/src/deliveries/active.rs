@@ -32,9 +32,8 @@ pub async fn active_endpoints(
     after: Option<(Lane, EndpointId)>,
     limit: i64,
 ) -> Result<Vec<ActiveEndpoint>, StoreError> {
-    let (after_lane, after_endpoint) = after.map_or((-1, Uuid::nil()), |(lane, endpoint)| {
-        (lane.number(), endpoint.as_uuid())
-    });
+    let (after_lane, after_endpoint) =
+        after.map_or((-1, Uuid::nil()), |(lane, endpoint)| (lane.number(), endpoint.as_uuid()));
     let rows = sqlx::query!(
         r#"
         WITH RECURSIVE active AS (

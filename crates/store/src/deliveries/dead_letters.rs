@@ -31,10 +31,7 @@ pub struct Cursor {
 
 impl Cursor {
     /// Above every dead letter.
-    pub const TOP: Self = Self {
-        event_id: Uuid::max(),
-        endpoint_id: Uuid::max(),
-    };
+    pub const TOP: Self = Self { event_id: Uuid::max(), endpoint_id: Uuid::max() };
 }
 
 /// A delivery that used up its budget.

@@ -62,10 +62,8 @@ pub async fn record(
     let attempts: Vec<i32> = ended.iter().map(|one| saturating(one.attempt)).collect();
     let started: Vec<DateTime<Utc>> = ended.iter().map(|one| one.started_at).collect();
     let durations: Vec<i32> = ended.iter().map(|one| saturating(one.duration_ms)).collect();
-    let codes: Vec<Option<i16>> = ended
-        .iter()
-        .map(|one| one.status_code.and_then(|code| i16::try_from(code).ok()))
-        .collect();
+    let codes: Vec<Option<i16>> =
+        ended.iter().map(|one| one.status_code.and_then(|code| i16::try_from(code).ok())).collect();
     let outcomes: Vec<&str> = ended.iter().map(|one| one.outcome.as_str()).collect();
     let errors: Vec<Option<&str>> = ended.iter().map(|one| one.error.as_deref()).collect();
     let excerpts: Vec<Option<&[u8]>> = ended
@@ -75,13 +73,7 @@ pub async fn record(
     let urls: Vec<&str> = ended.iter().map(|one| one.url.as_str()).collect();
     let statuses: Vec<&str> = ended
         .iter()
-        .map(|one| {
-            if one.next == NextStep::Delivered {
-                "DELIVERED"
-            } else {
-                "FAILED"
-            }
-        })
+        .map(|one| if one.next == NextStep::Delivered { "DELIVERED" } else { "FAILED" })
         .collect();
     let due: Vec<Option<DateTime<Utc>>> = ended
         .iter()

@@ -61,11 +61,9 @@ pub async fn reopen(
     )
     .fetch_one(connection)
     .await?;
-    Ok(
-        match (u64::try_from(done.reopened).unwrap_or(0), done.any_failed) {
-            (0, true) => Reopened::PayloadGone,
-            (0, false) => Reopened::NoneFailed,
-            (count, _) => Reopened::Deliveries(count),
-        },
-    )
+    Ok(match (u64::try_from(done.reopened).unwrap_or(0), done.any_failed) {
+        (0, true) => Reopened::PayloadGone,
+        (0, false) => Reopened::NoneFailed,
+        (count, _) => Reopened::Deliveries(count),
+    })
 }

@@ -63,10 +63,7 @@ pub async fn note_health(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let tenants: Vec<String> = changed.iter().map(|(tenant, _, _)| tenant.to_string()).collect();
-    let endpoints: Vec<Uuid> = changed
-        .iter()
-        .map(|(_, endpoint, _)| endpoint.as_uuid())
-        .collect();
+    let endpoints: Vec<Uuid> = changed.iter().map(|(_, endpoint, _)| endpoint.as_uuid()).collect();
     let failing: Vec<bool> = changed.iter().map(|(_, _, failing)| *failing).collect();
     sqlx::query!(
         r#"

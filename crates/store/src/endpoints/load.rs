@@ -80,19 +80,13 @@ pub async fn load(
                 paused_until: found.paused_until,
                 is_failing: found.is_failing,
                 timeout: found.timeout_ms.map(|ms| millis(ms.into())),
-                retry_schedule: found
-                    .retry_schedule_ms
-                    .map(|waits| waits.into_iter().map(millis).collect()),
+                retry_schedule: found.retry_schedule_ms.map(|waits| waits.into_iter().map(millis).collect()),
                 in_flight_max: found.in_flight_max.map(crate::row::unsigned),
                 secrets: found
                     .key_ids
                     .into_iter()
                     .zip(found.sealed)
-                    .map(|(key_id, sealed)| SealedSecret {
-                        endpoint_id,
-                        key_id,
-                        sealed,
-                    })
+                    .map(|(key_id, sealed)| SealedSecret { endpoint_id, key_id, sealed })
                     .collect(),
             })
         })

@@ -17,10 +17,7 @@ pub struct IdRange {
 
 impl IdRange {
     /// Every id there can be.
-    pub const ALL: Self = Self {
-        from: Uuid::nil(),
-        before: Uuid::max(),
-    };
+    pub const ALL: Self = Self { from: Uuid::nil(), before: Uuid::max() };
 }
 
 /// The newest `limit` events in the range.

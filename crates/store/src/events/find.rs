@@ -108,11 +108,8 @@ pub async fn status(
     if words.is_empty() {
         return Ok(None);
     }
-    let deliveries: Result<Vec<_>, _> = words
-        .iter()
-        .flatten()
-        .map(|word| row::delivery_status(word, event_id))
-        .collect();
+    let deliveries: Result<Vec<_>, _> =
+        words.iter().flatten().map(|word| row::delivery_status(word, event_id)).collect();
     Ok(Some(EventStatus::over(deliveries?)))
 }
 

@@ -18,16 +18,11 @@ pub async fn publish(
     let lanes: Vec<i16> = events.iter().map(|event| event.lane.number()).collect();
     let tenants: Vec<&str> = events.iter().map(|event| event.tenant_id.as_str()).collect();
     let ids: Vec<Uuid> = events.iter().map(|event| event.event_id.as_uuid()).collect();
-    let types: Vec<Option<&str>> = events
-        .iter()
-        .map(|event| event.event_type.as_ref().map(EventType::as_str))
-        .collect();
+    let types: Vec<Option<&str>> =
+        events.iter().map(|event| event.event_type.as_ref().map(EventType::as_str)).collect();
     let times: Vec<DateTime<Utc>> = events.iter().map(|event| event.created_at).collect();
     let traces: Vec<Option<&str>> = events.iter().map(|event| event.traceparent.as_deref()).collect();
-    let hashes: Vec<&[u8]> = events
-        .iter()
-        .map(|event| event.payload_sha256.as_slice())
-        .collect();
+    let hashes: Vec<&[u8]> = events.iter().map(|event| event.payload_sha256.as_slice()).collect();
     let payloads: Vec<&[u8]> = events.iter().map(|event| event.payload.as_ref()).collect();
     let unrouted = sqlx::query_scalar!(
         r#"

@@ -36,10 +36,7 @@ pub async fn reception(
     )
     .fetch_one(connection)
     .await?;
-    Ok(Reception {
-        tenant: found.tenant,
-        all: found.all,
-    })
+    Ok(Reception { tenant: found.tenant, all: found.all })
 }
 
 /// Switches one tenant on or off.

@@ -34,14 +34,8 @@ pub async fn create(connection: &mut PgConnection, new: &NewTenant<'_>) -> Resul
         return Ok(false);
     };
     insert_default_endpoint(&mut transaction, new, lane).await?;
-    endpoints::add_secret(
-        &mut transaction,
-        new.tenant_id,
-        new.endpoint_id,
-        &new.secret,
-        new.created_at,
-    )
-    .await?;
+    endpoints::add_secret(&mut transaction, new.tenant_id, new.endpoint_id, &new.secret, new.created_at)
+        .await?;
     api_keys::create(&mut transaction, new.tenant_id, &new.key, new.created_at).await?;
     transaction.commit().await?;
     Ok(true)
@@ -66,9 +60,7 @@ async fn insert(connection: &mut PgConnection, new: &NewTenant<'_>) -> Result<Op
     )
     .fetch_optional(connection)
     .await?;
-    number
-        .map(|number| row::lane("tenants", number, new.tenant_id))
-        .transpose()
+    number.map(|number| row::lane("tenants", number, new.tenant_id)).transpose()
 }
 
 async fn insert_default_endpoint(

@@ -31,11 +31,7 @@ impl TenantStatus {
         [Self::Active, Self::Suspended, Self::Deleted]
             .into_iter()
             .find(|status| status.as_str() == word)
-            .ok_or_else(|| StoreError::BadRow {
-                table: "tenants",
-                column: "status",
-                key: key.to_string(),
-            })
+            .ok_or_else(|| StoreError::BadRow { table: "tenants", column: "status", key: key.to_string() })
     }
 }
 

@@ -74,7 +74,5 @@ async fn a_status_that_its_times_contradict_is_refused() {
         );
         database.execute(&sql).await;
     }
-    database
-        .execute(&format!("{row}, due_at) {keys}, 'PENDING', now())"))
-        .await;
+    database.execute(&format!("{row}, due_at) {keys}, 'PENDING', now())")).await;
 }

@@ -13,18 +13,11 @@ async fn seeded() -> (TestDatabase, SeededTenant) {
 }
 
 fn wanted(tenant: &SeededTenant, deliveries_max: u32) -> Wanted {
-    Wanted {
-        lane: tenant.lane,
-        endpoint_id: tenant.endpoint_id,
-        deliveries_max,
-        only_expedited: false,
-    }
+    Wanted { lane: tenant.lane, endpoint_id: tenant.endpoint_id, deliveries_max, only_expedited: false }
 }
 
 async fn take(connection: &mut PgConnection, one: Wanted, lease: i64, now: DateTime<Utc>) -> Vec<Claimed> {
-    claim(connection, &[one], Lease(lease), now, now + Duration::seconds(30))
-        .await
-        .unwrap()
+    claim(connection, &[one], Lease(lease), now, now + Duration::seconds(30)).await.unwrap()
 }
 
 fn ids(claimed: &[Claimed]) -> Vec<EventId> {
@@ -75,10 +68,7 @@ async fn rows_that_another_claim_holds_are_skipped_not_waited_for() {
     .await;
     let mut connection = database.connect().await;
     let now = time::now(&mut connection).await.unwrap();
-    assert_eq!(
-        ids(&take(&mut connection, wanted(&acme, 10), 1, now).await),
-        [free]
-    );
+    assert_eq!(ids(&take(&mut connection, wanted(&acme, 10), 1, now).await), [free]);
 }
 
 #[tokio::test]
@@ -88,22 +78,12 @@ async fn what_is_not_due_or_only_expedited_is_left() {
     let mut connection = database.connect().await;
     let now = time::now(&mut connection).await.unwrap();
     assert!(
-        take(&mut connection, wanted(&acme, 1), 1, now - Duration::minutes(1))
-            .await
-            .is_empty(),
+        take(&mut connection, wanted(&acme, 1), 1, now - Duration::minutes(1)).await.is_empty(),
         "not due yet"
     );
-    let paused = Wanted {
-        only_expedited: true,
-        ..wanted(&acme, 1)
-    };
-    assert!(
-        take(&mut connection, paused, 1, now).await.is_empty(),
-        "not expedited"
-    );
-    database
-        .execute("UPDATE trunkline.deliveries SET expedited = true")
-        .await;
+    let paused = Wanted { only_expedited: true, ..wanted(&acme, 1) };
+    assert!(take(&mut connection, paused, 1, now).await.is_empty(), "not expedited");
+    database.execute("UPDATE trunkline.deliveries SET expedited = true").await;
     assert_eq!(ids(&take(&mut connection, paused, 1, now).await), [event_id]);
 }
 
@@ -116,11 +96,7 @@ async fn a_lease_that_ran_out_is_taken_over_and_its_attempt_told() {
     assert_eq!(take(&mut connection, wanted(&acme, 1), 1, now).await.len(), 1);
     let later = now + Duration::seconds(31);
     let again = take(&mut connection, wanted(&acme, 1), 2, later).await;
-    assert_eq!(
-        (again[0].attempt, again[0].cycle_attempt),
-        (2, 2),
-        "the lost attempt counts"
-    );
+    assert_eq!((again[0].attempt, again[0].cycle_attempt), (2, 2), "the lost attempt counts");
     let told = "SELECT string_agg(attempt || ' ' || outcome, ',') FROM trunkline.attempts";
     assert_eq!(database.text(told).await, "1 abandoned");
     let started = "SELECT floor(extract(epoch FROM started_at))::bigint FROM trunkline.attempts";
@@ -135,15 +111,8 @@ async fn what_is_given_back_was_never_claimed() {
     let now = time::now(&mut connection).await.unwrap();
     let one = take(&mut connection, wanted(&acme, 1), 1, now).await.remove(0);
     let stranger = [(one.key.clone(), Lease(99))];
-    assert_eq!(
-        give_back(&mut connection, &stranger).await.unwrap(),
-        0,
-        "only the holder gives back"
-    );
-    assert_eq!(
-        give_back(&mut connection, &[(one.key, Lease(1))]).await.unwrap(),
-        1
-    );
+    assert_eq!(give_back(&mut connection, &stranger).await.unwrap(), 0, "only the holder gives back");
+    assert_eq!(give_back(&mut connection, &[(one.key, Lease(1))]).await.unwrap(), 1);
     let again = take(&mut connection, wanted(&acme, 1), 2, now).await.remove(0);
     assert_eq!((again.attempt, again.cycle_attempt), (1, 1));
 }

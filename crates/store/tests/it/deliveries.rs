@@ -22,12 +22,7 @@ impl Scene {
         let acme = seed_tenant(&database, &settings(&database), "acme", "http://127.0.0.1:9/").await;
         let mut connection = database.connect().await;
         let now = time::now(&mut connection).await.unwrap();
-        Self {
-            database,
-            connection,
-            acme,
-            now,
-        }
+        Self { database, connection, acme, now }
     }
 
     /// Publishes an event and claims its delivery.
@@ -41,10 +36,7 @@ impl Scene {
             only_expedited: false,
         };
         let until = self.now + Duration::seconds(30);
-        claim(&mut self.connection, &[wanted], Lease(lease), self.now, until)
-            .await
-            .unwrap()
-            .remove(0)
+        claim(&mut self.connection, &[wanted], Lease(lease), self.now, until).await.unwrap().remove(0)
     }
 
     async fn end(&mut self, claimed: &Claimed, next: NextStep) -> usize {
@@ -56,19 +48,13 @@ impl Scene {
             started_at: self.now,
             duration_ms: 12,
             status_code: Some(if delivered { 200 } else { 500 }),
-            outcome: if delivered {
-                AttemptOutcome::Succeeded
-            } else {
-                AttemptOutcome::Rejected
-            },
+            outcome: if delivered { AttemptOutcome::Succeeded } else { AttemptOutcome::Rejected },
             error: (!delivered).then(|| "the endpoint answered 500".to_owned()),
             response_excerpt: b"\xff\0".to_vec(),
             url: "http://127.0.0.1:9/".to_owned(),
             next,
         };
-        record(&mut self.connection, &[ended], "test:1", self.now)
-            .await
-            .unwrap()
+        record(&mut self.connection, &[ended], "test:1", self.now).await.unwrap()
     }
 
     async fn dead_letter(&mut self) -> EventId {
@@ -94,25 +80,12 @@ impl Scene {
 async fn an_outcome_is_written_once_and_only_under_its_lease() {
     let mut scene = Scene::new().await;
     let claimed = scene.in_flight(1).await;
-    let stolen = Claimed {
-        lease: Lease(2),
-        ..claimed.clone()
-    };
+    let stolen = Claimed { lease: Lease(2), ..claimed.clone() };
     assert_eq!(scene.end(&stolen, NextStep::Delivered).await, 0);
-    assert_eq!(
-        (scene.statuses().await, scene.outcomes().await),
-        ("PENDING".into(), String::new())
-    );
+    assert_eq!((scene.statuses().await, scene.outcomes().await), ("PENDING".into(), String::new()));
     assert_eq!(scene.end(&claimed, NextStep::Delivered).await, 1);
-    assert_eq!(
-        scene.end(&claimed, NextStep::GiveUp).await,
-        0,
-        "the lease is spent"
-    );
-    assert_eq!(
-        (scene.statuses().await, scene.outcomes().await),
-        ("DELIVERED".into(), "succeeded".into())
-    );
+    assert_eq!(scene.end(&claimed, NextStep::GiveUp).await, 0, "the lease is spent");
+    assert_eq!((scene.statuses().await, scene.outcomes().await), ("DELIVERED".into(), "succeeded".into()));
 }
 
 #[tokio::test]
@@ -121,16 +94,12 @@ async fn a_retry_reopens_what_failed_and_only_that() {
     let event_id = scene.dead_letter().await;
     let (lane, tenant, now) = (scene.acme.lane, scene.acme.tenant_id.clone(), scene.now);
     assert_eq!(
-        reopen(&mut scene.connection, lane, &tenant, event_id, now)
-            .await
-            .unwrap(),
+        reopen(&mut scene.connection, lane, &tenant, event_id, now).await.unwrap(),
         Reopened::Deliveries(1)
     );
     assert_eq!(scene.statuses().await, "PENDING");
     assert_eq!(
-        reopen(&mut scene.connection, lane, &tenant, event_id, now)
-            .await
-            .unwrap(),
+        reopen(&mut scene.connection, lane, &tenant, event_id, now).await.unwrap(),
         Reopened::NoneFailed
     );
 }
@@ -154,15 +123,10 @@ async fn of_two_retries_at_once_one_wins() {
 async fn an_erased_payload_is_not_sent_again() {
     let mut scene = Scene::new().await;
     let event_id = scene.dead_letter().await;
-    scene
-        .database
-        .execute("UPDATE trunkline.payloads SET payload = NULL")
-        .await;
+    scene.database.execute("UPDATE trunkline.payloads SET payload = NULL").await;
     let (lane, tenant, now) = (scene.acme.lane, scene.acme.tenant_id.clone(), scene.now);
     assert_eq!(
-        reopen(&mut scene.connection, lane, &tenant, event_id, now)
-            .await
-            .unwrap(),
+        reopen(&mut scene.connection, lane, &tenant, event_id, now).await.unwrap(),
         Reopened::PayloadGone
     );
     assert_eq!(scene.statuses().await, "FAILED");
@@ -181,16 +145,11 @@ async fn a_retry_in_the_middle_of_a_retry_takes_the_lease_away() {
         only_expedited: false,
     };
     let until = at_once + Duration::seconds(30);
-    let second = claim(&mut scene.connection, &[wanted], Lease(2), at_once, until)
-        .await
-        .unwrap()
-        .remove(0);
+    let second = claim(&mut scene.connection, &[wanted], Lease(2), at_once, until).await.unwrap().remove(0);
     let (lane, tenant) = (scene.acme.lane, scene.acme.tenant_id.clone());
     let event_id = first.key.event_id;
     assert_eq!(
-        reopen(&mut scene.connection, lane, &tenant, event_id, at_once)
-            .await
-            .unwrap(),
+        reopen(&mut scene.connection, lane, &tenant, event_id, at_once).await.unwrap(),
         Reopened::Deliveries(1)
     );
     assert_eq!(scene.end(&second, NextStep::Delivered).await, 0);
@@ -208,24 +167,9 @@ async fn a_cancel_stops_what_is_open_and_leaves_dead_letters() {
     let dead = scene.dead_letter().await;
     let open = publish(&scene.database, &scene.acme, "{}").await;
     let (lane, tenant, now) = (scene.acme.lane, scene.acme.tenant_id.clone(), scene.now);
-    assert_eq!(
-        cancel(&mut scene.connection, lane, &tenant, dead, now)
-            .await
-            .unwrap(),
-        0
-    );
-    assert_eq!(
-        cancel(&mut scene.connection, lane, &tenant, open, now)
-            .await
-            .unwrap(),
-        1
-    );
-    assert_eq!(
-        cancel(&mut scene.connection, lane, &tenant, open, now)
-            .await
-            .unwrap(),
-        0
-    );
+    assert_eq!(cancel(&mut scene.connection, lane, &tenant, dead, now).await.unwrap(), 0);
+    assert_eq!(cancel(&mut scene.connection, lane, &tenant, open, now).await.unwrap(), 1);
+    assert_eq!(cancel(&mut scene.connection, lane, &tenant, open, now).await.unwrap(), 0);
     assert_eq!(scene.statuses().await, "FAILED CANCELLED");
 }
 
@@ -233,88 +177,41 @@ async fn a_cancel_stops_what_is_open_and_leaves_dead_letters() {
 async fn another_tenant_reaches_nothing() {
     let mut scene = Scene::new().await;
     let event_id = scene.dead_letter().await;
-    let globex = seed_tenant(
-        &scene.database,
-        &settings(&scene.database),
-        "globex",
-        "http://127.0.0.1:9/",
-    )
-    .await;
+    let globex =
+        seed_tenant(&scene.database, &settings(&scene.database), "globex", "http://127.0.0.1:9/").await;
     let (lane, now) = (scene.acme.lane, scene.now);
     let foreign = &globex.tenant_id;
     assert_eq!(
-        reopen(&mut scene.connection, lane, foreign, event_id, now)
-            .await
-            .unwrap(),
+        reopen(&mut scene.connection, lane, foreign, event_id, now).await.unwrap(),
         Reopened::NoneFailed
     );
-    assert_eq!(
-        cancel(&mut scene.connection, lane, foreign, event_id, now)
-            .await
-            .unwrap(),
-        0
-    );
-    let found = trunkline_store::events::find(&mut scene.connection, lane, foreign, event_id)
-        .await
-        .unwrap();
+    assert_eq!(cancel(&mut scene.connection, lane, foreign, event_id, now).await.unwrap(), 0);
+    let found = trunkline_store::events::find(&mut scene.connection, lane, foreign, event_id).await.unwrap();
     assert!(found.is_none());
 }
 
 #[tokio::test]
 async fn dead_letters_are_listed_requeued_and_purged() {
     let mut scene = Scene::new().await;
-    let mut dead = [
-        scene.dead_letter().await,
-        scene.dead_letter().await,
-        scene.dead_letter().await,
-    ];
+    let mut dead = [scene.dead_letter().await, scene.dead_letter().await, scene.dead_letter().await];
     dead.reverse();
     let (lane, tenant, now) = (scene.acme.lane, scene.acme.tenant_id.clone(), scene.now);
     let filter = DeadLetterFilter::default();
-    let top = dead_letters(&mut scene.connection, lane, &tenant, &filter, Cursor::TOP, 2)
-        .await
-        .unwrap();
+    let top = dead_letters(&mut scene.connection, lane, &tenant, &filter, Cursor::TOP, 2).await.unwrap();
     let shown: Vec<_> = top.iter().map(|one| one.key.event_id).collect();
     assert_eq!(shown, dead[..2], "newest first");
     let last = &top[1].key;
-    let below = Cursor {
-        event_id: last.event_id.as_uuid(),
-        endpoint_id: last.endpoint_id.as_uuid(),
-    };
-    let rest = dead_letters(&mut scene.connection, lane, &tenant, &filter, below, 2)
-        .await
-        .unwrap();
-    assert_eq!(
-        rest.iter().map(|one| one.key.event_id).collect::<Vec<_>>(),
-        dead[2..]
-    );
+    let below = Cursor { event_id: last.event_id.as_uuid(), endpoint_id: last.endpoint_id.as_uuid() };
+    let rest = dead_letters(&mut scene.connection, lane, &tenant, &filter, below, 2).await.unwrap();
+    assert_eq!(rest.iter().map(|one| one.key.event_id).collect::<Vec<_>>(), dead[2..]);
 
-    let other_type = DeadLetterFilter {
-        event_type: Some("other".parse().unwrap()),
-        ..filter
-    };
-    let filtered = dead_letters(&mut scene.connection, lane, &tenant, &other_type, Cursor::TOP, 10)
-        .await
-        .unwrap();
+    let other_type = DeadLetterFilter { event_type: Some("other".parse().unwrap()), ..filter };
+    let filtered =
+        dead_letters(&mut scene.connection, lane, &tenant, &other_type, Cursor::TOP, 10).await.unwrap();
     assert!(filtered.iter().all(|one| !one.matches));
 
-    assert_eq!(
-        requeue(&mut scene.connection, &[top[0].key.clone()], now)
-            .await
-            .unwrap(),
-        1
-    );
-    assert_eq!(
-        requeue(&mut scene.connection, &[top[0].key.clone()], now)
-            .await
-            .unwrap(),
-        0
-    );
-    assert_eq!(
-        purge(&mut scene.connection, &[top[1].key.clone()], now)
-            .await
-            .unwrap(),
-        1
-    );
+    assert_eq!(requeue(&mut scene.connection, &[top[0].key.clone()], now).await.unwrap(), 1);
+    assert_eq!(requeue(&mut scene.connection, &[top[0].key.clone()], now).await.unwrap(), 0);
+    assert_eq!(purge(&mut scene.connection, &[top[1].key.clone()], now).await.unwrap(), 1);
     assert_eq!(scene.statuses().await, "FAILED CANCELLED PENDING");
 }

@@ -6,23 +6,11 @@ use trunkline_testkit::TestDatabase;
 
 /// Microseconds since 1970, 64 random bits, the UUID of both.
 const VECTORS: &[(i64, u64, &str)] = &[
-    (
-        1_645_557_742_000_797,
-        0x18C4_DC0C_0C07_398F,
-        "017f22e2-79b0-7cc0-98c4-dc0c0c07398f",
-    ),
+    (1_645_557_742_000_797, 0x18C4_DC0C_0C07_398F, "017f22e2-79b0-7cc0-98c4-dc0c0c07398f"),
     (0, 0, "00000000-0000-7000-8000-000000000000"),
     (999, u64::MAX, "00000000-0000-7ffb-bfff-ffffffffffff"),
-    (
-        1_000,
-        0x4000_0000_0000_0001,
-        "00000000-0001-7000-8000-000000000001",
-    ),
-    (
-        4_102_444_800_123_456,
-        0x0123_4567_89ab_cdef,
-        "03bb-2cc3-d87b-774b-8123-456789abcdef",
-    ),
+    (1_000, 0x4000_0000_0000_0001, "00000000-0001-7000-8000-000000000001"),
+    (4_102_444_800_123_456, 0x0123_4567_89ab_cdef, "03bb-2cc3-d87b-774b-8123-456789abcdef"),
 ];
 
 #[tokio::test]
@@ -51,10 +39,7 @@ async fn sql_and_rust_agree_on_the_lowest_id_of_a_millisecond() {
         let sql = format!(
             "SELECT trunkline.uuid_v7_floor('epoch'::timestamptz + interval '{micros} microseconds')"
         );
-        assert_eq!(
-            database.text(&sql).await,
-            EventId::first_at(at).as_uuid().to_string()
-        );
+        assert_eq!(database.text(&sql).await, EventId::first_at(at).as_uuid().to_string());
     }
 }
 

@@ -1,9 +1,6 @@
 //! Statements against a real PostgreSQL: the schema's own promises, and what each function says it does.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on should fail where it stands"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail where it stands")]
 
 mod catalog;
 mod claims;

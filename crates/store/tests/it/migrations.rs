@@ -8,10 +8,7 @@ use trunkline_testkit::TestDatabase;
 async fn a_fresh_database_becomes_current_and_accepts_events_at_once() {
     let database = TestDatabase::unmigrated().await;
     let mut connection = database.connect().await;
-    assert!(matches!(
-        state(&mut connection).await.unwrap(),
-        SchemaState::TooOld { found: None, .. }
-    ));
+    assert!(matches!(state(&mut connection).await.unwrap(), SchemaState::TooOld { found: None, .. }));
     let applied = migrate(&mut connection, 7, 1).await.unwrap();
     assert!(!applied.is_empty());
     assert_eq!(state(&mut connection).await.unwrap(), SchemaState::Current);
@@ -39,22 +36,10 @@ async fn a_schema_of_another_release_is_refused_with_advice() {
     let mut connection = database.connect().await;
     database.execute("INSERT INTO trunkline._sqlx_migrations (version, description, success, checksum, execution_time) VALUES (99990101000000, 'later', true, '', 0)").await;
     let newer = require_current(&mut connection).await.unwrap_err();
-    assert!(
-        matches!(
-            newer,
-            SchemaError::TooNew {
-                found: 99_990_101_000_000,
-                ..
-            }
-        ),
-        "{newer}"
-    );
+    assert!(matches!(newer, SchemaError::TooNew { found: 99_990_101_000_000, .. }), "{newer}");
     assert!(newer.to_string().contains("newer"), "{newer}");
     assert!(
-        matches!(
-            migrate(&mut connection, 7, 1).await,
-            Err(SchemaError::TooNew { .. })
-        ),
+        matches!(migrate(&mut connection, 7, 1).await, Err(SchemaError::TooNew { .. })),
         "nor is it migrated"
     );
 

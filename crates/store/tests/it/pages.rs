@@ -16,23 +16,12 @@ async fn seeded() -> (TestDatabase, SeededTenant, Vec<EventId>) {
     }
     let set = async |id: EventId, change: &str| {
         database
-            .execute(&format!(
-                "UPDATE trunkline.deliveries SET {change} WHERE event_id = '{}'",
-                id.as_uuid()
-            ))
+            .execute(&format!("UPDATE trunkline.deliveries SET {change} WHERE event_id = '{}'", id.as_uuid()))
             .await;
     };
     let attempted = "attempts = 1, last_attempt_at = now()";
-    set(
-        ids[0],
-        &format!("status = 'DELIVERED', due_at = NULL, finished_at = now(), {attempted}"),
-    )
-    .await;
-    set(
-        ids[1],
-        &format!("status = 'FAILED', due_at = NULL, finished_at = now(), {attempted}"),
-    )
-    .await;
+    set(ids[0], &format!("status = 'DELIVERED', due_at = NULL, finished_at = now(), {attempted}")).await;
+    set(ids[1], &format!("status = 'FAILED', due_at = NULL, finished_at = now(), {attempted}")).await;
     set(ids[2], "status = 'CANCELLED', due_at = NULL, finished_at = now()").await;
     (database, acme, ids)
 }
@@ -42,55 +31,26 @@ async fn each_status_finds_its_events() {
     let (database, acme, ids) = seeded().await;
     let mut connection = database.connect().await;
     let (lane, tenant) = (acme.lane, &acme.tenant_id);
-    let expected = [
-        EventStatus::Delivered,
-        EventStatus::Failed,
-        EventStatus::Cancelled,
-        EventStatus::Pending,
-    ];
+    let expected =
+        [EventStatus::Delivered, EventStatus::Failed, EventStatus::Cancelled, EventStatus::Pending];
     for (id, wanted) in ids.iter().zip(expected) {
-        assert_eq!(
-            status(&mut connection, lane, tenant, *id).await.unwrap(),
-            Some(wanted)
-        );
-        let filter = EventFilter {
-            status: Some(wanted),
-            ..EventFilter::default()
-        };
-        let found = summarise(&mut connection, lane, tenant, &ids, &filter, 10)
-            .await
-            .unwrap();
+        assert_eq!(status(&mut connection, lane, tenant, *id).await.unwrap(), Some(wanted));
+        let filter = EventFilter { status: Some(wanted), ..EventFilter::default() };
+        let found = summarise(&mut connection, lane, tenant, &ids, &filter, 10).await.unwrap();
         assert_eq!(found.iter().map(|one| one.event_id).collect::<Vec<_>>(), [*id]);
     }
-    let all = with_any_status(&mut connection, lane, tenant, IdRange::ALL, 10)
-        .await
-        .unwrap();
+    let all = with_any_status(&mut connection, lane, tenant, IdRange::ALL, 10).await.unwrap();
     assert_eq!(all, ids.iter().rev().copied().collect::<Vec<_>>(), "newest first");
-    assert_eq!(
-        with_status_pending(&mut connection, lane, tenant, IdRange::ALL, 10)
-            .await
-            .unwrap(),
-        [ids[3]]
-    );
-    assert_eq!(
-        with_status_failed(&mut connection, lane, tenant, IdRange::ALL, 10)
-            .await
-            .unwrap(),
-        [ids[1]]
-    );
+    assert_eq!(with_status_pending(&mut connection, lane, tenant, IdRange::ALL, 10).await.unwrap(), [ids[3]]);
+    assert_eq!(with_status_failed(&mut connection, lane, tenant, IdRange::ALL, 10).await.unwrap(), [ids[1]]);
 }
 
 #[tokio::test]
 async fn a_range_of_ids_bounds_a_page() {
     let (database, acme, ids) = seeded().await;
     let mut connection = database.connect().await;
-    let range = IdRange {
-        from: ids[1].as_uuid(),
-        before: ids[3].as_uuid(),
-    };
-    let found = with_any_status(&mut connection, acme.lane, &acme.tenant_id, range, 10)
-        .await
-        .unwrap();
+    let range = IdRange { from: ids[1].as_uuid(), before: ids[3].as_uuid() };
+    let found = with_any_status(&mut connection, acme.lane, &acme.tenant_id, range, 10).await.unwrap();
     assert_eq!(found, [ids[2], ids[1]]);
 }
 

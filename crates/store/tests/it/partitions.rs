@@ -41,8 +41,6 @@ async fn a_new_partition_does_not_wait_for_writers_nor_they_for_it() {
     trunkline_testkit::run(&mut writer, open).await;
     let mut maker = database.connect().await;
     let making = create_ahead(&mut maker, 9, 1);
-    let made = tokio::time::timeout(Duration::from_secs(10), making)
-        .await
-        .expect("it waits for the writer");
+    let made = tokio::time::timeout(Duration::from_secs(10), making).await.expect("it waits for the writer");
     assert!(made.unwrap() > 0);
 }

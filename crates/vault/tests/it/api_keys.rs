@@ -5,10 +5,7 @@ use trunkline_vault::api_key::API_KEY_CHARS;
 #[test]
 fn a_key_keeps_its_form_in_later_releases() {
     let key = ApiKey::from_random([7; 32]);
-    assert_eq!(
-        key.expose(),
-        "tl_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwfGJf8V"
-    );
+    assert_eq!(key.expose(), "tl_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwfGJf8V");
     assert_eq!(key.shown_prefix(), "tl_BwcHBwc");
     assert_eq!(ApiKey::parse(key.expose()).unwrap().hash(), key.hash());
 }

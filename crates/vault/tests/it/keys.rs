@@ -14,14 +14,8 @@ fn keys_that_could_not_be_told_apart_or_were_never_set_are_refused() {
         (vec![("a:b", [1; 32])], KeysRefused::BadId("a:b".into())),
         (vec![("é", [1; 32])], KeysRefused::BadId("é".into())),
         (vec![(&long, [1; 32])], KeysRefused::BadId(long.clone())),
-        (
-            vec![("a", [1; 32]), ("a", [2; 32])],
-            KeysRefused::DuplicateId("a".into()),
-        ),
-        (
-            vec![("a", [1; 32]), ("b", [0; 32])],
-            KeysRefused::ZeroKey("b".into()),
-        ),
+        (vec![("a", [1; 32]), ("a", [2; 32])], KeysRefused::DuplicateId("a".into())),
+        (vec![("a", [1; 32]), ("b", [0; 32])], KeysRefused::ZeroKey("b".into())),
     ];
     for (keys, refused) in cases {
         let keys = keys.into_iter().map(|(id, key)| (id.to_owned(), key)).collect();
@@ -31,9 +25,6 @@ fn keys_that_could_not_be_told_apart_or_were_never_set_are_refused() {
 
 #[test]
 fn a_vault_shows_ids_and_no_keys() {
-    assert_eq!(
-        format!("{:?}", vault(&[7, 8])),
-        r#"Vault { key_ids: ["k7", "k8"], .. }"#
-    );
+    assert_eq!(format!("{:?}", vault(&[7, 8])), r#"Vault { key_ids: ["k7", "k8"], .. }"#);
     assert_eq!(vault(&[7, 8]).sealing_key_id(), "k7");
 }

@@ -1,8 +1,5 @@
 //! What is sealed opens for its owner and purpose alone; what an API key is.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test may fail by panicking, in its helpers too"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking, in its helpers too")]
 
 mod api_keys;
 mod keys;

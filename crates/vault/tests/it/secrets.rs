@@ -12,23 +12,12 @@ const SEALED_BY_RELEASE_0_1: &str = "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJkRwxDK2D80P
 fn a_secret_opens_for_its_tenant_and_endpoint_alone() {
     let vault = vault(&[1]);
     let sealed = vault.seal_secret("acme", "ep-1", b"whsec_x", [9; 24]).unwrap();
-    assert_eq!(
-        vault.open_secret("acme", "ep-1", &sealed).unwrap().as_slice(),
-        b"whsec_x"
-    );
-    for (tenant, endpoint) in [
-        ("globex", "ep-1"),
-        ("acme", "ep-2"),
-        ("acmee", "p-1"),
-        ("", "ep-1"),
-        ("acme", ""),
-    ] {
+    assert_eq!(vault.open_secret("acme", "ep-1", &sealed).unwrap().as_slice(), b"whsec_x");
+    for (tenant, endpoint) in
+        [("globex", "ep-1"), ("acme", "ep-2"), ("acmee", "p-1"), ("", "ep-1"), ("acme", "")]
+    {
         let opened = vault.open_secret(tenant, endpoint, &sealed);
-        assert_eq!(
-            opened.unwrap_err(),
-            VaultError::NotAuthentic,
-            "{tenant} {endpoint}"
-        );
+        assert_eq!(opened.unwrap_err(), VaultError::NotAuthentic, "{tenant} {endpoint}");
     }
 }
 
@@ -38,58 +27,27 @@ fn a_rotation_opens_old_and_new_until_the_old_key_is_removed() {
     let rotating = vault(&[2, 1]);
     let new = rotating.seal_secret("acme", "ep", b"new", [9; 24]).unwrap();
     assert_eq!((old.key_id.as_str(), new.key_id.as_str()), ("k1", "k2"));
-    assert_eq!(
-        rotating.open_secret("acme", "ep", &old).unwrap().as_slice(),
-        b"old"
-    );
-    assert_eq!(
-        rotating.open_secret("acme", "ep", &new).unwrap().as_slice(),
-        b"new"
-    );
+    assert_eq!(rotating.open_secret("acme", "ep", &old).unwrap().as_slice(), b"old");
+    assert_eq!(rotating.open_secret("acme", "ep", &new).unwrap().as_slice(), b"new");
 
     let rotated = vault(&[2]);
-    assert_eq!(
-        rotated.open_secret("acme", "ep", &old).unwrap_err(),
-        VaultError::UnknownKey("k1".into())
-    );
-    let mislabelled = Sealed {
-        key_id: "k2".into(),
-        ..old
-    };
-    assert_eq!(
-        rotated.open_secret("acme", "ep", &mislabelled).unwrap_err(),
-        VaultError::NotAuthentic
-    );
+    assert_eq!(rotated.open_secret("acme", "ep", &old).unwrap_err(), VaultError::UnknownKey("k1".into()));
+    let mislabelled = Sealed { key_id: "k2".into(), ..old };
+    assert_eq!(rotated.open_secret("acme", "ep", &mislabelled).unwrap_err(), VaultError::NotAuthentic);
 }
 
 #[test]
 fn what_was_sealed_stays_readable_in_later_releases() {
-    let sealed = Sealed {
-        key_id: "k1".into(),
-        bytes: STANDARD.decode(SEALED_BY_RELEASE_0_1).unwrap(),
-    };
-    assert_eq!(
-        vault(&[1])
-            .open_secret("acme", "ep-1", &sealed)
-            .unwrap()
-            .as_slice(),
-        b"whsec_kept"
-    );
-    let again = vault(&[1])
-        .seal_secret("acme", "ep-1", b"whsec_kept", [9; 24])
-        .unwrap();
+    let sealed = Sealed { key_id: "k1".into(), bytes: STANDARD.decode(SEALED_BY_RELEASE_0_1).unwrap() };
+    assert_eq!(vault(&[1]).open_secret("acme", "ep-1", &sealed).unwrap().as_slice(), b"whsec_kept");
+    let again = vault(&[1]).seal_secret("acme", "ep-1", b"whsec_kept", [9; 24]).unwrap();
     assert_eq!(again, sealed);
 }
 
 #[test]
 fn a_secret_of_1024_bytes_is_the_longest() {
     assert!(vault(&[1]).seal_secret("acme", "ep", &[1; 1024], [9; 24]).is_ok());
-    assert_eq!(
-        vault(&[1])
-            .seal_secret("acme", "ep", &[1; 1025], [9; 24])
-            .unwrap_err(),
-        VaultError::TooLong
-    );
+    assert_eq!(vault(&[1]).seal_secret("acme", "ep", &[1; 1025], [9; 24]).unwrap_err(), VaultError::TooLong);
 }
 
 proptest! {

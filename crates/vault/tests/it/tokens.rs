@@ -8,24 +8,13 @@ use crate::vault;
 #[test]
 fn a_token_opens_for_its_tenant_and_filter_alone() {
     let vault = vault(&[1]);
-    let token = vault
-        .seal_token("acme", b"status=FAILED", b"cursor", [9; 24])
-        .unwrap();
-    assert_eq!(
-        vault.open_token("acme", b"status=FAILED", &token).unwrap(),
-        b"cursor"
-    );
-    assert!(
-        token
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-    );
+    let token = vault.seal_token("acme", b"status=FAILED", b"cursor", [9; 24]).unwrap();
+    assert_eq!(vault.open_token("acme", b"status=FAILED", &token).unwrap(), b"cursor");
+    assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'));
     assert!(!token.contains(&URL_SAFE_NO_PAD.encode("cursor")));
-    for (tenant, filter) in [
-        ("globex", "status=FAILED"),
-        ("acme", "status=PENDING"),
-        ("acmes", "tatus=FAILED"),
-    ] {
+    for (tenant, filter) in
+        [("globex", "status=FAILED"), ("acme", "status=PENDING"), ("acmes", "tatus=FAILED")]
+    {
         let opened = vault.open_token(tenant, filter.as_bytes(), &token);
         assert_eq!(opened.unwrap_err(), VaultError::NotAuthentic, "{tenant} {filter}");
     }
@@ -34,34 +23,21 @@ fn a_token_opens_for_its_tenant_and_filter_alone() {
 #[test]
 fn what_was_sealed_for_one_purpose_does_not_open_for_another() {
     let vault = vault(&[1]);
-    let secret = vault
-        .seal_secret("acme", "same context", b"secret", [9; 24])
-        .unwrap();
+    let secret = vault.seal_secret("acme", "same context", b"secret", [9; 24]).unwrap();
     let as_token = URL_SAFE_NO_PAD.encode(&secret.bytes);
-    assert_eq!(
-        vault.open_token("acme", b"same context", &as_token).unwrap_err(),
-        VaultError::NotAuthentic
-    );
+    assert_eq!(vault.open_token("acme", b"same context", &as_token).unwrap_err(), VaultError::NotAuthentic);
 
-    let token = vault
-        .seal_token("acme", b"same context", b"cursor", [9; 24])
-        .unwrap();
+    let token = vault.seal_token("acme", b"same context", b"cursor", [9; 24]).unwrap();
     let bytes = URL_SAFE_NO_PAD.decode(token).unwrap();
     let as_secret = trunkline_vault::Sealed { bytes, ..secret };
-    assert_eq!(
-        vault.open_secret("acme", "same context", &as_secret).unwrap_err(),
-        VaultError::NotAuthentic
-    );
+    assert_eq!(vault.open_secret("acme", "same context", &as_secret).unwrap_err(), VaultError::NotAuthentic);
 }
 
 #[test]
 fn tokens_outlive_a_rotation_until_the_old_key_is_removed() {
     let token = vault(&[1]).seal_token("acme", b"", b"cursor", [9; 24]).unwrap();
     assert_eq!(vault(&[2, 1]).open_token("acme", b"", &token).unwrap(), b"cursor");
-    assert_eq!(
-        vault(&[2]).open_token("acme", b"", &token).unwrap_err(),
-        VaultError::NotAuthentic
-    );
+    assert_eq!(vault(&[2]).open_token("acme", b"", &token).unwrap_err(), VaultError::NotAuthentic);
 }
 
 #[test]
@@ -70,14 +46,8 @@ fn tokens_are_bounded() {
     let longest = vault.seal_token("acme", b"", &[1; 344], [9; 24]).unwrap();
     assert_eq!(longest.len(), TOKEN_CHARS_MAX);
     assert_eq!(vault.open_token("acme", b"", &longest).unwrap(), [1; 344]);
-    assert_eq!(
-        vault.seal_token("acme", b"", &[1; 345], [9; 24]).unwrap_err(),
-        VaultError::TooLong
-    );
-    assert_eq!(
-        vault.open_token("acme", b"", &"A".repeat(513)).unwrap_err(),
-        VaultError::TooLong
-    );
+    assert_eq!(vault.seal_token("acme", b"", &[1; 345], [9; 24]).unwrap_err(), VaultError::TooLong);
+    assert_eq!(vault.open_token("acme", b"", &"A".repeat(513)).unwrap_err(), VaultError::TooLong);
 }
 
 proptest! {

@@ -15,11 +15,7 @@ pub struct DatabaseSettings {
 
 impl Default for DatabaseSettings {
     fn default() -> Self {
-        Self {
-            url: None,
-            session_url: None,
-            max_connections: 10,
-        }
+        Self { url: None, session_url: None, max_connections: 10 }
     }
 }
 
@@ -50,10 +46,7 @@ pub struct PartitionSettings {
 
 impl Default for PartitionSettings {
     fn default() -> Self {
-        Self {
-            ahead: 7,
-            width_days: 1,
-        }
+        Self { ahead: 7, width_days: 1 }
     }
 }
 
@@ -61,12 +54,7 @@ impl PartitionSettings {
     pub(super) fn read(reader: &mut Reader) -> Self {
         let default = Self::default();
         Self {
-            ahead: reader.number(
-                "partitions.ahead",
-                default.ahead,
-                2..=60,
-                "a number of partitions",
-            ),
+            ahead: reader.number("partitions.ahead", default.ahead, 2..=60, "a number of partitions"),
             width_days: reader.number(
                 "partitions.width_days",
                 default.width_days,

@@ -53,11 +53,7 @@ impl DeliverySettings {
                 0.0..=1.0,
                 "a fraction",
             ),
-            timeout: reader.duration(
-                "delivery.timeout",
-                default.timeout,
-                milliseconds(100)..=minutes(5),
-            ),
+            timeout: reader.duration("delivery.timeout", default.timeout, milliseconds(100)..=minutes(5)),
             connect_timeout: reader.duration(
                 "delivery.connect_timeout",
                 default.connect_timeout,
@@ -89,9 +85,8 @@ impl EgressSettings {
     pub(super) fn read(reader: &mut Reader) -> Self {
         let accepts = "accepts networks such as 10.1.0.0/16 or fd00::/8";
         Self {
-            allow: reader.list("egress.allow", Vec::new(), accepts, |entry| {
-                entry.parse().map_err(|_| "is none")
-            }),
+            allow: reader
+                .list("egress.allow", Vec::new(), accepts, |entry| entry.parse().map_err(|_| "is none")),
         }
     }
 }

@@ -16,17 +16,13 @@ pub struct ApiSettings {
 
 impl Default for ApiSettings {
     fn default() -> Self {
-        Self {
-            bind: every_interface(8080),
-        }
+        Self { bind: every_interface(8080) }
     }
 }
 
 impl ApiSettings {
     pub(super) fn read(reader: &mut Reader) -> Self {
-        Self {
-            bind: reader.address("api.bind", Self::default().bind),
-        }
+        Self { bind: reader.address("api.bind", Self::default().bind) }
     }
 }
 
@@ -53,11 +49,7 @@ pub struct ReceiverSettings {
 
 impl Default for ReceiverSettings {
     fn default() -> Self {
-        Self {
-            bind: every_interface(8081),
-            control: ReceiverControl::Key,
-            receipt_retention: days(7),
-        }
+        Self { bind: every_interface(8081), control: ReceiverControl::Key, receipt_retention: days(7) }
     }
 }
 
@@ -87,16 +79,12 @@ pub struct AdminSettings {
 
 impl Default for AdminSettings {
     fn default() -> Self {
-        Self {
-            bind: every_interface(8082),
-        }
+        Self { bind: every_interface(8082) }
     }
 }
 
 impl AdminSettings {
     pub(super) fn read(reader: &mut Reader) -> Self {
-        Self {
-            bind: reader.address("admin.bind", Self::default().bind),
-        }
+        Self { bind: reader.address("admin.bind", Self::default().bind) }
     }
 }

@@ -13,11 +13,7 @@ pub struct IngestSettings {
 
 impl Default for IngestSettings {
     fn default() -> Self {
-        Self {
-            max_payload_bytes: 262_144,
-            rate_per_tenant: 1_000,
-            burst_per_tenant: 2_000,
-        }
+        Self { max_payload_bytes: 262_144, rate_per_tenant: 1_000, burst_per_tenant: 2_000 }
     }
 }
 

@@ -11,9 +11,7 @@ pub struct OperatorSettings {
 
 impl OperatorSettings {
     pub(super) fn read(reader: &mut Reader) -> Self {
-        Self {
-            keys: secret_keys::operator_keys(reader),
-        }
+        Self { keys: secret_keys::operator_keys(reader) }
     }
 }
 
@@ -27,9 +25,7 @@ pub struct SecretsSettings {
 
 impl SecretsSettings {
     pub(super) fn read(reader: &mut Reader) -> Self {
-        Self {
-            keys: secret_keys::secrets_keys(reader),
-        }
+        Self { keys: secret_keys::secrets_keys(reader) }
     }
 }
 
@@ -45,10 +41,6 @@ pub enum Signup {
 
 impl Signup {
     pub(super) fn read(reader: &mut Reader) -> Self {
-        reader.choice(
-            "signup",
-            Self::default(),
-            &[("operator", Self::Operator), ("open", Self::Open)],
-        )
+        reader.choice("signup", Self::default(), &[("operator", Self::Operator), ("open", Self::Open)])
     }
 }

@@ -51,26 +51,16 @@ impl WorkerSettings {
             ),
             lease: reader.duration("worker.lease", default.lease, milliseconds(3_100)..=hours(1)),
             drain: reader.duration("worker.drain", default.drain, milliseconds(2_100)..=hours(1)),
-            poll_idle: reader.duration(
-                "worker.poll_idle",
-                default.poll_idle,
-                milliseconds(1)..=minutes(1),
-            ),
-            poll_busy: reader.duration(
-                "worker.poll_busy",
-                default.poll_busy,
-                milliseconds(1)..=seconds(10),
-            ),
+            poll_idle: reader.duration("worker.poll_idle", default.poll_idle, milliseconds(1)..=minutes(1)),
+            poll_busy: reader.duration("worker.poll_busy", default.poll_busy, milliseconds(1)..=seconds(10)),
         }
     }
 }
 
 /// An attempt that may outlive its lease is sent twice; one that may outlive the drain is cut short.
 pub(super) fn refuse_short_margins(reader: &mut Reader, worker: &WorkerSettings, timeout: Duration) {
-    let margins = [
-        ("worker.lease", worker.lease, LEASE_MARGIN),
-        ("worker.drain", worker.drain, DRAIN_MARGIN),
-    ];
+    let margins =
+        [("worker.lease", worker.lease, LEASE_MARGIN), ("worker.drain", worker.drain, DRAIN_MARGIN)];
     for (key, value, margin) in margins {
         if value >= timeout + margin {
             continue;
