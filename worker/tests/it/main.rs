@@ -9,4 +9,5 @@ mod house;
 mod outcomes;
 mod retries;
 mod stop;
+mod upkeep;
 mod wire;

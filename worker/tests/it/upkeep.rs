@@ -1,0 +1,44 @@
+//! What a worker keeps up beside delivering.
+
+use trunkline_testkit::eventually;
+
+use crate::house::House;
+
+#[tokio::test]
+async fn a_worker_makes_the_partitions_of_the_coming_days() {
+    let house = House::with(|settings| settings.partitions.ahead = 9).await;
+    let ahead =
+        "SELECT max(until_day) - 1 - (now() AT TIME ZONE 'UTC')::date FROM trunkline.history_partitions";
+    assert_ne!(house.database.text(ahead).await, "9");
+    let worker = house.worker().await;
+    eventually("nine days have partitions", async || (house.database.text(ahead).await == "9").then_some(()))
+        .await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_is_listed_while_it_is_alive() {
+    let house = House::new().await;
+    let listed = "SELECT count(*) FROM trunkline.workers";
+    let worker = house.worker().await;
+    eventually("it is listed", async || (house.database.text(listed).await == "1").then_some(())).await;
+    worker.stop().await;
+    assert_eq!(house.database.text(listed).await, "0");
+}
+
+#[tokio::test]
+async fn a_worker_sweeps_idempotency_keys_that_expired() {
+    let house = House::new().await;
+    let keys = "INSERT INTO trunkline.idempotency_keys
+        SELECT 1, 'acme', 'key-' || n, decode(repeat('00', 32), 'hex'), gen_random_uuid(),
+               now() + CASE WHEN n = 1 THEN interval '1 hour' ELSE interval '-1 second' END
+        FROM generate_series(1, 2500) AS n";
+    house.database.execute(keys).await;
+    let worker = house.worker().await;
+    let left = "SELECT string_agg(key, ' ') FROM trunkline.idempotency_keys";
+    eventually("only the living key is left", async || {
+        (house.database.text(left).await == "key-1").then_some(())
+    })
+    .await;
+    worker.stop().await;
+}
