@@ -135,7 +135,6 @@ impl Engine {
         let active = deliveries::active_endpoints(&mut connection, self.place, LOOK_MAX).await?;
         // A look that came to the end starts over the next time.
         let came_to_the_end = active.len() < usize::try_from(LOOK_MAX).unwrap_or(usize::MAX);
-        let looked_from_the_start = self.place.is_none();
         self.place = active.last().filter(|_| !came_to_the_end).map(|last| (last.lane, last.endpoint_id));
 
         let now = self.clock.now();
@@ -145,8 +144,9 @@ impl Engine {
             self.roster.learn(loaded.into_iter().map(|endpoint| self.factory.make(endpoint)).collect());
         }
         let plan = self.roster.plan(&active, free, now);
-        if !(came_to_the_end && looked_from_the_start) {
-            // There is more to see than one look: go on at once.
+        if !came_to_the_end {
+            // There is more to see than one look: go on at once. Only until the end, or endpoints whose work is not due
+            // would keep the engine turning for nothing.
             self.bell.ring();
         }
         if plan.wanted.is_empty() {

@@ -1,4 +1,5 @@
-//! The first half of a page of history: which events to look at. Each question has the index that answers it.
+//! The first half of a page of history: which events to look at. Each question has the index that answers it, and stands
+//! as a statement of its own because a status given as a parameter would not match a partial index.
 
 use sqlx::PgConnection;
 use trunkline_domain::{EventId, Lane, TenantId};
