@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use trunkline_boot::{Admin, Settings, Shutdown, telemetry};
+use trunkline_api::BuildError;
+use trunkline_boot::{Admin, Settings, SettingsError, Shutdown, telemetry};
 
 /// Lets tenants publish events and read their history.
 #[derive(Parser)]
@@ -18,28 +19,30 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let settings = match Settings::from_process(arguments.config.as_deref()) {
-        Ok(settings) => settings,
-        Err(error) => return fail(&error.into(), 2),
-    };
-    match run(&settings).await {
+    match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error, 1),
+        Err(error) => fail(&error),
     }
 }
 
-async fn run(settings: &Settings) -> anyhow::Result<()> {
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let settings = Settings::from_process(arguments.config.as_deref())?;
     telemetry::init(&settings.log);
     let shutdown = Shutdown::on_signals().context("signal handlers cannot be installed")?;
-    let door = trunkline_api::build(settings, shutdown.clone()).await?;
+    let door = trunkline_api::build(&settings, shutdown.clone()).await?;
     let admin = Admin::bind(settings.admin.bind, door.readiness(), shutdown)?;
     admin.run_while(door.run_until_stopped()).await??;
     Ok(())
 }
 
+/// 2 for settings that a person must change, 1 for all else.
 #[expect(clippy::print_stderr, reason = "the last words of a program that does not start")]
-fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
+fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("trunkline-api: {error:#}");
-    ExitCode::from(code)
+    let by_settings = error.is::<SettingsError>()
+        || matches!(
+            error.downcast_ref(),
+            Some(BuildError::Settings(_) | BuildError::Url(_) | BuildError::Vault(_))
+        );
+    ExitCode::from(if by_settings { 2 } else { 1 })
 }
