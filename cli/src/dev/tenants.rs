@@ -41,7 +41,8 @@ pub(super) async fn ensure(
                 ready.push(tenant);
             }
             None => {
-                output.progress(&format!("tenants: {tenant_id} was deleted in this database and is left out"))
+                output
+                    .progress(&format!("tenants: {tenant_id} was deleted in this database and is left out"));
             }
         }
     }
