@@ -92,6 +92,7 @@ async fn unknown_and_invalid_query_parameters_are_refused_by_name() {
         "/v1/events?after=yesterday",
         "/v1/events?before=2026-13-01T00:00:00Z",
         "/v1/events?type=two%20words",
+        "/v1/events?endpoint_id=x",
         "/v1/events?next_token=abc",
         "/v1/events?limit=1&limit=2",
         "/v1/dead-letters?endpoint_id=x",
@@ -181,12 +182,12 @@ async fn unknown_paths_and_methods_are_told_apart() {
     problem(&house.client.get("/v1/nothing").await, 404, "not_found");
     problem(&house.client.get("/v1/docs/assets/../../Cargo.toml").await, 404, "not_found");
     for (method, path, allow) in [
-        (Method::PUT, "/v1/events", "GET, POST"),
-        (Method::POST, "/v1/events/evt_1", "DELETE, GET, PATCH"),
+        (Method::PUT, "/v1/events", "GET, HEAD, POST"),
+        (Method::POST, "/v1/events/evt_1", "DELETE, GET, HEAD, PATCH"),
         (Method::GET, "/v1/events/evt_1/retry", "POST"),
-        (Method::DELETE, "/v1/tenants/current", "GET, PATCH"),
+        (Method::DELETE, "/v1/tenants/current", "GET, HEAD, PATCH"),
         (Method::GET, "/v1/dead-letters/purge", "POST"),
-        (Method::POST, "/v1/openapi.json", "GET"),
+        (Method::POST, "/v1/openapi.json", "GET, HEAD"),
     ] {
         let reply = house.client.send(method, path, "", &[]).await;
         problem(&reply, 405, "method_not_allowed");

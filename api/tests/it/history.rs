@@ -67,6 +67,9 @@ async fn filters_find_what_they_name_and_tokens_belong_to_them() {
     assert_eq!(ids("status=UNROUTED").await, [""; 0]);
     assert_eq!(ids("type=kind.dead").await, [by_status[2].clone()]);
     assert_eq!(ids("type=kind.dead&status=PENDING").await, [""; 0]);
+    let endpoint = house.acme.endpoint_id;
+    assert_eq!(ids(&format!("endpoint_id={endpoint}&limit=2")).await.len(), 4, "all were delivered there");
+    assert_eq!(ids("endpoint_id=ep_01a20ada2c007abc8123456789abcdef").await, [""; 0]);
 
     let created =
         house.client.get(&format!("/v1/events/{}", by_status[1])).await.json()["event"]["created_at"]
@@ -113,6 +116,8 @@ async fn an_event_has_the_fields_of_the_contract() {
     let house = House::new().await;
     let id = house.publish(r#"{"type":"order.created"}"#).await;
     house.set(&id, "FAILED").await;
+    let head = house.client.send(http::Method::HEAD, &format!("/v1/events/{id}"), "", &[]).await;
+    assert_eq!((head.status, head.body.len()), (200, 0));
     let event = house.client.get(&format!("/v1/events/{id}")).await.json()["event"].clone();
     let keys: HashSet<&str> = event.as_object().unwrap().keys().map(String::as_str).collect();
     let expected = HashSet::from([

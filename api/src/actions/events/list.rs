@@ -25,6 +25,8 @@ pub(crate) struct Parameters {
     status: Option<String>,
     /// The exact type
     r#type: Option<String>,
+    /// With a delivery to this endpoint, `ep_...`
+    endpoint_id: Option<String>,
     /// Created later than this, RFC 3339
     after: Option<String>,
     /// Created earlier than this, RFC 3339
@@ -114,7 +116,7 @@ async fn find(
 ) -> Result<Found, StoreError> {
     let (lane, tenant) = (owner.lane, &owner.tenant_id);
     // Without a filter that only a look at the event decides, one more than the page tells whether there is more.
-    let is_filtered = filter.status.is_some() || filter.event_type.is_some();
+    let is_filtered = filter.status.is_some() || filter.event_type.is_some() || filter.endpoint_id.is_some();
     let wanted = if is_filtered { CANDIDATES_MAX } else { limit + 1 };
     let count = i64::try_from(wanted).unwrap_or(i64::MAX);
     let candidates = match filter.status {
@@ -152,6 +154,11 @@ fn filter(parameters: &Parameters) -> Result<EventFilter, Problem> {
     Ok(EventFilter {
         status: status.transpose()?,
         event_type: query::value("type", parameters.r#type.as_deref(), "1 to 128 visible ASCII characters")?,
+        endpoint_id: query::value(
+            "endpoint_id",
+            parameters.endpoint_id.as_deref(),
+            "an endpoint's id, ep_...",
+        )?,
         after: query::time("after", parameters.after.as_deref())?,
         before: query::time("before", parameters.before.as_deref())?,
     })

@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use trunkline_domain::{EventId, EventStatus, EventType, Lane, TenantId};
+use trunkline_domain::{EndpointId, EventId, EventStatus, EventType, Lane, TenantId};
 use uuid::Uuid;
 
 use crate::{StoreError, row};
@@ -12,6 +12,8 @@ pub struct EventFilter {
     pub status: Option<EventStatus>,
     /// The exact type.
     pub event_type: Option<EventType>,
+    /// With a delivery to this endpoint.
+    pub endpoint_id: Option<EndpointId>,
     /// Created later than this.
     pub after: Option<DateTime<Utc>>,
     /// Created earlier than this.
@@ -80,6 +82,10 @@ pub async fn summarise(
           AND ($5::text IS NULL OR e.type = $5)
           AND ($6::timestamptz IS NULL OR e.created_at > $6)
           AND ($7::timestamptz IS NULL OR e.created_at < $7)
+          AND ($9::uuid IS NULL OR EXISTS (
+              SELECT FROM trunkline.deliveries
+              WHERE lane = $1 AND tenant_id = $2 AND event_id = candidate.event_id AND endpoint_id = $9
+          ))
         ORDER BY e.event_id DESC
         LIMIT $8
         "#,
@@ -91,6 +97,7 @@ pub async fn summarise(
         filter.after,
         filter.before,
         limit,
+        filter.endpoint_id.map(EndpointId::as_uuid),
     )
     .fetch_all(connection)
     .await?;
