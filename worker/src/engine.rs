@@ -110,7 +110,10 @@ impl Engine {
     pub(crate) async fn run(mut self, shutdown: Shutdown) {
         while !shutdown.is_requested() {
             let wait = match self.round(&shutdown).await {
-                Ok(round) => self.wait_after(&round),
+                Ok(round) => {
+                    self.database_is_away = false;
+                    self.wait_after(&round)
+                }
                 Err(error) => self.note_failure(&error),
             };
             self.under_way.reap();
@@ -162,7 +165,6 @@ impl Engine {
             return Ok(Round { claimed: 0, next_at: None });
         }
         drop(connection);
-        self.database_is_away = false;
         counter!("trunkline_worker_claimed_total").increment(claimed.len() as u64);
         let count = claimed.len();
         for delivery in claimed {
