@@ -5,9 +5,6 @@ mod cache;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::{FromRequest, HttpRequest, dev, web};
 use futures_util::future::LocalBoxFuture;
-use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
-use subtle::{Choice, ConstantTimeEq};
 use trunkline_domain::TenantId;
 use trunkline_store::api_keys::KeyOwner;
 use trunkline_vault::ApiKey;
@@ -59,20 +56,6 @@ fn require(has_scope: bool) -> Result<(), Problem> {
     ))
 }
 
-/// SHA-256 of every operator key: keys of any length are compared in the same time.
-pub(crate) struct OperatorKeys(Vec<[u8; 32]>);
-
-impl OperatorKeys {
-    pub(crate) fn new(keys: &[SecretString]) -> Self {
-        Self(keys.iter().map(|key| Sha256::digest(key.expose_secret()).into()).collect())
-    }
-
-    fn contains(&self, key: &str) -> bool {
-        let presented: [u8; 32] = Sha256::digest(key).into();
-        self.0.iter().fold(Choice::from(0), |found, known| found | known.ct_eq(&presented)).into()
-    }
-}
-
 async fn identify(request: &HttpRequest) -> Result<Caller, Problem> {
     let state = request.app_data::<web::Data<State>>().ok_or_else(|| Problem::internal("no state"))?;
     let key = bearer(request).ok_or_else(Problem::unauthenticated)?;
@@ -84,11 +67,8 @@ async fn identify(request: &HttpRequest) -> Result<Caller, Problem> {
     owner.map(Caller::Tenant).ok_or_else(Problem::unauthenticated)
 }
 
-/// The scheme is compared without case (RFC 9110, 11.1).
 fn bearer(request: &HttpRequest) -> Option<&str> {
-    let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, key) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim_start_matches(' '))
+    trunkline_vault::bearer(request.headers().get(AUTHORIZATION)?.to_str().ok()?)
 }
 
 async fn tenant(request: &HttpRequest) -> Result<KeyOwner, Problem> {

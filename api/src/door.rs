@@ -12,9 +12,9 @@ use trunkline_egress::EgressPolicy;
 use trunkline_store::pool::InvalidUrl;
 use trunkline_store::schema::SchemaError;
 use trunkline_store::{Purpose, StoreError, partitions, pool, schema, time};
-use trunkline_vault::{KeysRefused, Vault};
+use trunkline_vault::{KeysRefused, OperatorKeys, Vault};
 
-use crate::auth::{KeyCache, OperatorKeys};
+use crate::auth::KeyCache;
 use crate::ingest::{self, Flusher, Flushers};
 use crate::rate::Rates;
 use crate::state::State;
@@ -99,7 +99,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
         vault,
         egress: EgressPolicy::new(settings.egress.allow.clone()),
         signup: settings.signup,
-        operators: OperatorKeys::new(&settings.operator.keys),
+        operators: OperatorKeys::new(settings.operator.keys.iter().map(ExposeSecret::expose_secret)),
         keys: KeyCache::new(),
         rates: Rates::new(settings.ingest.rate_per_tenant, settings.ingest.burst_per_tenant),
         ingest,

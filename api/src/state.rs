@@ -4,9 +4,9 @@ use trunkline_boot::Clock;
 use trunkline_boot::settings::Signup;
 use trunkline_egress::EgressPolicy;
 use trunkline_store::Pool;
-use trunkline_vault::Vault;
+use trunkline_vault::{OperatorKeys, Vault};
 
-use crate::auth::{KeyCache, OperatorKeys};
+use crate::auth::KeyCache;
 use crate::ingest::Ingest;
 use crate::rate::Rates;
 use crate::waker::Waker;

@@ -2,9 +2,6 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
-use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
-use subtle::{Choice, ConstantTimeEq};
 use trunkline_boot::settings::ReceiverControl;
 use trunkline_domain::TenantId;
 use trunkline_store::StoreError;
@@ -13,21 +10,6 @@ use trunkline_vault::ApiKey;
 
 use crate::problem::Problem;
 use crate::state::State;
-
-/// SHA-256 of every operator key: keys of any length are compared in the same time.
-pub(crate) struct OperatorKeys(Vec<[u8; 32]>);
-
-impl OperatorKeys {
-    pub(crate) fn new(keys: &[SecretString]) -> Self {
-        Self(keys.iter().map(|key| Sha256::digest(key.expose_secret()).into()).collect())
-    }
-
-    fn contains(&self, key: &str) -> bool {
-        let presented: [u8; 32] = Sha256::digest(key).into();
-        let is_any = self.0.iter().fold(Choice::from(0), |found, known| found | known.ct_eq(&presented));
-        is_any.into()
-    }
-}
 
 enum Caller {
     Operator,
@@ -105,9 +87,6 @@ async fn identify(state: &State, request: &HttpRequest) -> Result<Caller, Proble
     owner.map(Caller::Tenant).ok_or_else(Problem::unauthenticated)
 }
 
-/// The scheme is compared without case (RFC 9110, 11.1).
 fn bearer(request: &HttpRequest) -> Option<&str> {
-    let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, key) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim_start_matches(' '))
+    trunkline_vault::bearer(request.headers().get(AUTHORIZATION)?.to_str().ok()?)
 }

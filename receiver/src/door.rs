@@ -10,9 +10,8 @@ use trunkline_boot::{BindError, Clock, ReadinessCheck, Settings, SettingsError, 
 use trunkline_store::pool::InvalidUrl;
 use trunkline_store::schema::SchemaError;
 use trunkline_store::{Pool, Purpose, StoreError, pool, schema, time};
-use trunkline_vault::{KeysRefused, Vault};
+use trunkline_vault::{KeysRefused, OperatorKeys, Vault};
 
-use crate::auth::OperatorKeys;
 use crate::reception::Switches;
 use crate::secrets::SecretCache;
 use crate::state::State;
@@ -85,7 +84,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
         listener,
         state: web::Data::new(State {
             control: settings.receiver.control,
-            operators: OperatorKeys::new(&settings.operator.keys),
+            operators: OperatorKeys::new(settings.operator.keys.iter().map(ExposeSecret::expose_secret)),
             switches: Switches::new(pool.clone()),
             secrets: SecretCache::new(pool.clone(), clock.clone(), vault),
             pool,

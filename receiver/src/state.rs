@@ -3,8 +3,8 @@
 use trunkline_boot::Clock;
 use trunkline_boot::settings::ReceiverControl;
 use trunkline_store::Pool;
+use trunkline_vault::OperatorKeys;
 
-use crate::auth::OperatorKeys;
 use crate::reception::Switches;
 use crate::secrets::SecretCache;
 

@@ -2,6 +2,7 @@
 
 pub mod api_key;
 mod error;
+mod operator_keys;
 mod purpose;
 mod secret;
 mod token;
@@ -9,6 +10,7 @@ mod vault;
 
 pub use api_key::ApiKey;
 pub use error::{KeysRefused, VaultError};
+pub use operator_keys::{OperatorKeys, bearer};
 pub use secret::Sealed;
 pub use token::TOKEN_CHARS_MAX;
 pub use vault::Vault;
