@@ -24,16 +24,19 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Libraries that only some rooms may use, because the others must not do what they do.
 const RESERVED: &[(&str, &[&str])] = &[
-    // Calling endpoints is the worker's alone.
-    ("reqwest", &["worker"]),
+    // Calling endpoints is the worker's alone; testkit and bench play endpoints, and clients of the api.
+    ("hyper", &["worker", "testkit", "bench"]),
+    ("hyper-util", &["worker", "testkit", "bench"]),
+    ("tokio-rustls", &["worker"]),
+    ("reqwest", &[]),
     // SQL is the store's; testkit makes databases.
     ("sqlx", &["store", "testkit"]),
 ];
 
 /// Libraries that a room must do without.
 const ABSENT: &[(&str, &[&str])] = &[
-    ("domain", &["tokio", "sqlx", "actix-web", "reqwest", "rand"]),
-    ("signing", &["tokio", "sqlx", "actix-web", "reqwest", "rand"]),
+    ("domain", &["tokio", "sqlx", "actix-web", "hyper", "rand"]),
+    ("signing", &["tokio", "sqlx", "actix-web", "hyper", "rand"]),
 ];
 
 struct Room {
