@@ -31,6 +31,9 @@ const BATCH_MAX: usize = 500;
 /// Statements under way at one time: one is written while the next one gathers.
 const FLUSHERS: usize = 2;
 
+/// Connections that the flushers need: one each, and those of keys that are asked for one by one.
+pub(crate) const CONNECTIONS: u32 = 2 * FLUSHERS as u32 + 4;
+
 /// How long a publisher waits for its answer in all: a little longer than one statement may take, so that its own end,
 /// which tells more, comes first.
 const PATIENCE: Duration = Duration::from_millis(1_200);

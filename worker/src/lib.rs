@@ -1,10 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 mod attempt;
+mod desk;
 mod door;
 mod engine;
+mod keeper;
+mod lanes;
 mod recorder;
 mod roster;
+mod session;
 mod upkeep;
 mod wake;
 

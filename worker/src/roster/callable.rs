@@ -22,6 +22,7 @@ pub(crate) struct Callable {
     pub(crate) timeout: Duration,
     pub(crate) retry: RetryPolicy,
     pub(crate) in_flight_max: Option<usize>,
+    pub(crate) rate_per_second: Option<usize>,
     is_open: AtomicBool,
     is_failing: AtomicBool,
     /// Microseconds since 1970; raised at once by an answer that asks for quiet, before the table knows.
@@ -47,6 +48,10 @@ impl Callable {
 
     pub(crate) fn pause(&self, until: DateTime<Utc>) {
         self.paused_until.fetch_max(until.timestamp_micros(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Relaxed)
     }
 
     /// Notes how an attempt ended, and tells whether that is news.
@@ -88,6 +93,7 @@ impl CallableFactory {
             timeout: endpoint.timeout.map_or(self.timeout, |own| own.min(self.timeout_max)),
             retry: RetryPolicy { schedule, jitter: self.retry.jitter },
             in_flight_max: endpoint.in_flight_max.map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
+            rate_per_second: endpoint.rate_per_second.map(|rate| usize::try_from(rate).unwrap_or(usize::MAX)),
             is_failing: AtomicBool::new(endpoint.is_failing),
             paused_until: AtomicI64::new(endpoint.paused_until.map_or(0, |until| until.timestamp_micros())),
         }
