@@ -19,7 +19,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("receiver", &["domain", "store", "vault", "signing", "boot"]),
     ("cli", &["api", "worker", "receiver", "store", "domain", "vault", "boot"]),
     ("testkit", &["domain", "store", "signing", "vault", "boot"]),
-    ("bench", &["signing"]),
+    // Starting a private PostgreSQL is not worth writing twice.
+    ("bench", &["signing", "boot"]),
 ];
 
 /// Libraries that only some rooms may use, because the others must not do what they do.
