@@ -30,7 +30,7 @@ const ENDED_MAX: usize = 512;
 
 /// Between the starts of two claims: under load each brings more, and costs hardly more than one that brings little. A
 /// quiet worker claims at once.
-const CLAIM_GAP: Duration = Duration::from_millis(2);
+const CLAIM_GAP: Duration = Duration::from_millis(4);
 
 /// Between two loads of endpoints in use.
 const LOAD_GAP: Duration = Duration::from_secs(1);
