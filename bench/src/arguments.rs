@@ -23,6 +23,8 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 pub(crate) enum Task {
+    /// Every measure, and a table that compares them with what is to be reached
+    All,
     /// What the machine can do at best
     Limits,
     /// Events accepted a second
@@ -33,6 +35,16 @@ pub(crate) enum Task {
     Sustained,
     /// From 201 to arrival while nothing else happens
     Idle,
+    /// One event to ten endpoints
+    Fanout,
+    /// A hundred events a request
+    Batch,
+    /// Payloads from 100 bytes to 200 KiB
+    Payload,
+    /// Memory, start, size of each program
+    Footprint,
+    /// More history, partitions, replicas, endpoints, and a whale
+    Scale,
     /// A part of a measure: the endpoint
     #[command(hide = true)]
     Sink,

@@ -7,6 +7,7 @@ pub(crate) mod server;
 mod tenants;
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, ensure};
@@ -28,9 +29,12 @@ pub(crate) const CONNECTIONS: usize = 64;
 /// Bytes of a payload where a measure does not say otherwise.
 pub(crate) const PAYLOAD_BYTES: usize = 1_024;
 
+/// More tenants than any measure with several endpoints has.
+const STRIDE: u32 = 1_000;
+
 /// A house of a measure's own, on fresh data.
 pub(crate) struct House<'a> {
-    run: &'a Run,
+    pub(crate) run: &'a Run,
     pub(crate) server: Server,
     pub(crate) apis: Vec<Door>,
     pub(crate) workers: Vec<Door>,
@@ -75,9 +79,24 @@ impl<'a> House<'a> {
         Ok(())
     }
 
+    /// Gives each tenant more endpoints, beside its first; those of a tenant are numbered a [`STRIDE`] apart.
+    pub(crate) fn add_endpoints(&self, sink: &Sink, more: u32) -> anyhow::Result<()> {
+        for (tenant, number) in self.tenants.iter().zip(0..) {
+            for turn in 1..=more {
+                let endpoint = number + turn * STRIDE;
+                let (name, url) = (format!("endpoint-{turn}"), sink.url(endpoint));
+                let text = self.trunkline(&["--json", "endpoint", "add", &tenant.tenant_id, &name, &url])?;
+                let made: serde_json::Value = serde_json::from_str(&text)?;
+                let secret = made["webhook_secret"].as_str().context("the answer has no secret")?;
+                sink.know_secret(endpoint, secret)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Runs `trunkline` as an operator would; its output.
-    pub(crate) fn trunkline(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let mut command = std::process::Command::new(self.run.programs.trunkline());
+    fn trunkline(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new(self.run.programs.trunkline());
         door::configure(&mut command, self.server.url());
         let output = command.current_dir(&self.run.folder).args(arguments).output()?;
         let failure = String::from_utf8_lossy(&output.stderr);

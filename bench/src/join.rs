@@ -64,26 +64,29 @@ impl Journey {
         Percentiles::of_nanoseconds(counted.map(Trip::wait_ns))
     }
 
-    /// From answer to arrival, of all.
-    pub(crate) fn all_waits(&self) -> Percentiles {
-        Percentiles::of_nanoseconds(self.trips.iter().map(Trip::wait_ns))
-    }
-
     /// Deliveries a second between the first arrival and the last.
     pub(crate) fn arrivals_per_second(&self) -> f64 {
-        let times = || self.trips.iter().map(|trip| trip.arrived_ns);
-        match (times().min(), times().max()) {
-            (Some(first), Some(last)) if last > first => {
-                (self.trips.len() - 1) as f64 / ((last - first) as f64 / 1e9)
-            }
-            _ => 0.0,
-        }
+        let first = self.trips.iter().map(|trip| trip.arrived_ns).min().unwrap_or_default();
+        per_second(self.trips.len(), first, self.last_ns())
+    }
+
+    /// Deliveries a second from a moment to the last arrival.
+    pub(crate) fn per_second_since(&self, from_ns: u64) -> f64 {
+        per_second(self.trips.len(), from_ns, self.last_ns())
+    }
+
+    fn last_ns(&self) -> u64 {
+        self.trips.iter().map(|trip| trip.arrived_ns).max().unwrap_or_default()
     }
 
     /// Events that were answered and had not arrived yet, at a moment.
     pub(crate) fn under_way(&self, at_ns: u64) -> usize {
         self.trips.iter().filter(|trip| trip.answered_ns <= at_ns && trip.arrived_ns > at_ns).count()
     }
+}
+
+fn per_second(count: usize, from_ns: u64, until_ns: u64) -> f64 {
+    if until_ns > from_ns { count as f64 / ((until_ns - from_ns) as f64 / 1e9) } else { 0.0 }
 }
 
 #[cfg(test)]

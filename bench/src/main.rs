@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+mod all;
 mod arguments;
 mod bare;
 mod clock;
+mod goals;
 mod guard;
 mod house;
 mod join;
@@ -11,6 +13,7 @@ mod load;
 mod machine;
 mod measures;
 mod percentiles;
+mod plots;
 mod proc_stat;
 mod process;
 mod programs;
@@ -22,7 +25,7 @@ use clap::Parser;
 
 use arguments::{Arguments, Task};
 use machine::Machine;
-use measures::{drain, idle, ingest, limits, sustained};
+use measures::{batch, drain, fanout, footprint, idle, ingest, limits, payload, scale, sustained};
 use report::{Figures, show};
 use run::Run;
 
@@ -35,6 +38,9 @@ fn main() -> anyhow::Result<()> {
         Task::Guard { folder } => guard::keep(folder),
         measure => {
             let run = Run::start(&arguments.results, arguments.quick, !arguments.no_build)?;
+            if matches!(measure, Task::All) {
+                return all::measure(&run);
+            }
             let figures = take(measure, &run)?;
             show(&figures.table());
             figures.write(&Machine::describe(), &run.results)
@@ -49,6 +55,13 @@ fn take(task: &Task, run: &Run) -> anyhow::Result<Figures> {
         Task::Drain => drain::measure(run),
         Task::Sustained => sustained::measure(run),
         Task::Idle => idle::measure(run),
-        Task::Sink | Task::Load | Task::Bare | Task::Guard { .. } => unreachable!("parts were run above"),
+        Task::Fanout => fanout::measure(run),
+        Task::Batch => batch::measure(run),
+        Task::Payload => payload::measure(run),
+        Task::Footprint => footprint::measure(run),
+        Task::Scale => scale::measure(run),
+        Task::All | Task::Sink | Task::Load | Task::Bare | Task::Guard { .. } => {
+            unreachable!("these are no single measures and were run above")
+        }
     }
 }

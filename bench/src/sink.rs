@@ -41,14 +41,17 @@ pub(crate) struct Sink {
     process: Process,
     port: u16,
     file: PathBuf,
+    /// Keeps its connection: a measure asks many times a second.
+    agent: ureq::Agent,
 }
 
 impl Sink {
     /// Starts it; one delivery in `verify_every` is verified, 0 = none.
     pub(crate) fn start(run: &Run, verify_every: u64) -> anyhow::Result<Self> {
         let (process, port) = Process::start_part("sink", &run.guard)?;
-        let sink = Self { process, port, file: run.folder.join(format!("arrivals-{port}")) };
-        sink.verify(verify_every)?;
+        let file = run.folder.join(format!("arrivals-{port}"));
+        let sink = Self { process, port, file, agent: ureq::agent() };
+        sink.ask("verify", &verify_every.to_string())?;
         Ok(sink)
     }
 
@@ -61,9 +64,9 @@ impl Sink {
         format!("http://127.0.0.1:{}/e/{endpoint}", self.port)
     }
 
-    /// Changes how many deliveries are verified.
-    pub(crate) fn verify(&self, every: u64) -> anyhow::Result<()> {
-        self.ask("verify", &every.to_string()).map(|_| ())
+    /// An endpoint here has a secret of its own.
+    pub(crate) fn know_secret(&self, endpoint: u32, secret: &str) -> anyhow::Result<()> {
+        self.ask("secret", &format!("{endpoint} {secret}")).map(|_| ())
     }
 
     /// What has arrived so far.
@@ -103,6 +106,6 @@ impl Sink {
 
     fn ask(&self, what: &str, body: &str) -> anyhow::Result<String> {
         let url = format!("http://127.0.0.1:{}/-/{what}", self.port);
-        Ok(ureq::post(url).send(body)?.body_mut().read_to_string()?)
+        Ok(self.agent.post(url).send(body)?.body_mut().read_to_string()?)
     }
 }

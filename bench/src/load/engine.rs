@@ -103,13 +103,13 @@ struct Count {
 impl Count {
     fn new(schedule: &Schedule, keeps_entries: bool) -> Self {
         Self {
-            from_ns: schedule.from_ns(),
-            until_ns: schedule.until_ns().unwrap_or(u64::MAX),
+            from_ns: schedule.counts_from_ns(),
+            until_ns: schedule.counts_until_ns().unwrap_or(u64::MAX),
             keeps_entries,
             sent: 0,
             accepted: 0,
             refused: 0,
-            last_ns: schedule.from_ns(),
+            last_ns: schedule.counts_from_ns(),
             answers_us: Vec::new(),
             entries: Vec::new(),
         }
@@ -143,7 +143,7 @@ impl Count {
             accepted: self.accepted,
             refused: self.refused,
             from_ns: self.from_ns,
-            until_ns: schedule.until_ns().unwrap_or(self.last_ns),
+            until_ns: schedule.counts_until_ns().unwrap_or(self.last_ns),
             answer: Percentiles::of_microseconds(self.answers_us),
             cpu_seconds: 0.0,
         }

@@ -20,15 +20,15 @@ impl Schedule {
     }
 
     /// Where counting begins.
-    pub(super) fn from_ns(&self) -> u64 {
+    pub(super) fn counts_from_ns(&self) -> u64 {
         self.start_ns + self.warm_up_ns
     }
 
     /// Where counting ends, if time ends it.
-    pub(super) fn until_ns(&self) -> Option<u64> {
+    pub(super) fn counts_until_ns(&self) -> Option<u64> {
         match self.until {
             Until::Requests(_) => None,
-            Until::Seconds(seconds) => Some(self.from_ns() + nanoseconds(seconds)),
+            Until::Seconds(seconds) => Some(self.counts_from_ns() + nanoseconds(seconds)),
         }
     }
 
@@ -40,7 +40,7 @@ impl Schedule {
         };
         let is_wanted = match self.until {
             Until::Requests(requests) => number < requests,
-            Until::Seconds(_) => self.until_ns().is_some_and(|end| due < end && now_ns < end),
+            Until::Seconds(_) => self.counts_until_ns().is_some_and(|end| due < end && now_ns < end),
         };
         is_wanted.then_some(due)
     }

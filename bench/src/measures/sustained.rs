@@ -1,13 +1,9 @@
 //! Everything at once: publisher, api, PostgreSQL, worker and sink share the machine, and the rate rises until the queue
 //! grows.
 
-use std::time::Duration;
-
-use crate::house::meter::Meter;
 use crate::house::{House, PAYLOAD_BYTES, TENANTS};
-use crate::join::Journey;
-use crate::ledger;
-use crate::load::{self, Pace, Tally, Until};
+use crate::load::{Pace, Until};
+use crate::measures::round::Round;
 use crate::report::{Figures, progress};
 use crate::run::Run;
 use crate::sink::{SAMPLE, Sink};
@@ -33,9 +29,6 @@ const GROWTH_SECONDS: f64 = 0.05;
 
 /// Of the rate offered, what must be accepted.
 const ACCEPTED: f64 = 0.99;
-
-/// A backlog of a rate that was too high is worked off before the next.
-const SILENCE: Duration = Duration::from_secs(30);
 
 /// Shares of the highest rate at which waits are told.
 const SHARES: [u32; 4] = [25, 50, 75, 100];
@@ -79,35 +72,19 @@ fn search(mut holds: impl FnMut(f64) -> anyhow::Result<bool>) -> anyhow::Result<
 /// One rate, held for a while.
 struct Step {
     rate: f64,
-    tally: Tally,
-    journey: Journey,
-    used: Meter,
-    publisher_cpu_seconds: f64,
-    sink_cpu_seconds: f64,
-    deliveries: f64,
+    round: Round,
 }
 
 impl Step {
     fn take(run: &Run, house: &House<'_>, sink: &Sink, rate: f64) -> anyhow::Result<Self> {
         let mut order = house.order(Pace::PerSecond(rate), Until::Seconds(run.seconds(WINDOW_SECONDS)));
         order.warm_up_seconds = run.seconds(WARM_UP_SECONDS);
-        order.ledger = Some(run.folder.join("answered"));
-        let (before, sink_before) = (house.read_meter()?, sink.cpu_seconds());
-        let tally = load::send(&order)?;
-        let acknowledged = ledger::take(&run.folder.join("answered"))?;
-        sink.wait_for(acknowledged.len() as u64, SILENCE)?;
-        house.wait_until_recorded()?;
-        let used = house.read_meter()?.since(&before);
-        let sink_cpu_seconds = sink.cpu_seconds() - sink_before;
-        let deliveries = acknowledged.len() as f64;
-        let journey = Journey::new(acknowledged, sink.take()?);
-        let publisher_cpu_seconds = tally.cpu_seconds;
-        let step = Self { rate, tally, journey, used, publisher_cpu_seconds, sink_cpu_seconds, deliveries };
+        let step = Self { rate, round: Round::take(house, sink, &order, 1)? };
         let (middle, end) = step.queue();
         progress(&format!(
             "sustained: {rate:.0}/s {}: {:.0}/s accepted, {middle:.0} under way at half time, {end:.0} at the end",
             if step.holds() { "holds" } else { "does not hold" },
-            step.tally.accepted_per_second()
+            step.round.tally.accepted_per_second()
         ));
         Ok(step)
     }
@@ -115,42 +92,43 @@ impl Step {
     fn holds(&self) -> bool {
         let (middle, end) = self.queue();
         let keeps_up = end - middle <= self.rate * GROWTH_SECONDS;
-        let is_accepted = self.tally.accepted_per_second() >= self.rate * ACCEPTED && self.tally.refused == 0;
-        keeps_up && is_accepted && self.journey.lost == 0
+        let tally = &self.round.tally;
+        keeps_up && tally.accepted_per_second() >= self.rate * ACCEPTED && tally.refused == 0
     }
 
     /// Events answered and not yet arrived, around the middle and the end of the window: each the mean of ten looks in
     /// the tenth of the window before, since batches make a single look a matter of luck.
     fn queue(&self) -> (f64, f64) {
-        let length = self.tally.until_ns - self.tally.from_ns;
+        let (from_ns, until_ns) = (self.round.tally.from_ns, self.round.tally.until_ns);
+        let length = until_ns - from_ns;
         let mean_before = |at_ns: u64| {
-            let looks = (0..10).map(|look| self.journey.under_way(at_ns - look * length / 100) as f64);
+            let looks = (0..10).map(|look| self.round.journey.under_way(at_ns - look * length / 100) as f64);
             looks.sum::<f64>() / 10.0
         };
-        (mean_before(self.tally.from_ns + length / 2), mean_before(self.tally.until_ns))
+        (mean_before(from_ns + length / 2), mean_before(until_ns))
     }
 
     fn add_to(&self, figures: &mut Figures, share: u32) {
-        let waits = self.journey.waits(self.tally.from_ns, self.tally.until_ns);
-        let per_delivery = |seconds: f64| 1e3 * seconds / self.deliveries;
+        let Round { tally, journey, used, .. } = &self.round;
+        let cpu = [
+            ("cpu", used.cpu_seconds()),
+            ("api_cpu", used.api),
+            ("worker_cpu", used.worker),
+            ("postgres_cpu", used.postgres),
+            ("sink_cpu", self.round.sink_cpu_seconds),
+            ("publisher_cpu", tally.cpu_seconds),
+        ];
         figures.add(format!("rate_at_{share}"), self.rate, "1/s");
-        figures.add_waits(&format!("answer_at_{share}"), &self.tally.answer);
-        figures.add_waits(&format!("201_to_arrival_at_{share}"), &waits);
-        figures.add(format!("cpu_per_event_at_{share}"), per_delivery(self.used.cpu_seconds()), "ms");
-        figures.add(format!("api_cpu_per_event_at_{share}"), per_delivery(self.used.api), "ms");
-        figures.add(format!("worker_cpu_per_event_at_{share}"), per_delivery(self.used.worker), "ms");
-        figures.add(format!("postgres_cpu_per_event_at_{share}"), per_delivery(self.used.postgres), "ms");
-        figures.add(format!("sink_cpu_per_event_at_{share}"), per_delivery(self.sink_cpu_seconds), "ms");
-        figures.add(
-            format!("publisher_cpu_per_event_at_{share}"),
-            per_delivery(self.publisher_cpu_seconds),
-            "ms",
-        );
+        figures.add_waits(&format!("answer_at_{share}"), &tally.answer);
+        figures
+            .add_waits(&format!("201_to_arrival_at_{share}"), &journey.waits(tally.from_ns, tally.until_ns));
+        for (name, seconds) in cpu {
+            figures.add(format!("{name}_per_event_at_{share}"), self.round.per_delivery_ms(seconds), "ms");
+        }
         // A payload of this size is stored and logged as it is: it is too short to be compressed or moved out.
-        let wal = self.used.wal_bytes / self.deliveries - PAYLOAD_BYTES as f64;
+        let wal = used.wal_bytes / self.round.deliveries() - PAYLOAD_BYTES as f64;
         figures.add(format!("wal_per_event_at_{share}"), wal, "B");
-        figures.add(format!("duplicates_at_{share}"), self.journey.duplicates as f64, "");
-        figures.add(format!("lost_at_{share}"), self.journey.lost as f64, "");
+        figures.add(format!("duplicates_at_{share}"), journey.duplicates as f64, "");
     }
 }
 

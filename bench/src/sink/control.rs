@@ -4,6 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
+use trunkline_signing::Secret;
+
 use super::serve::Ledger;
 use crate::ledger;
 
@@ -14,6 +16,11 @@ pub(super) fn answer(question: &str, body: &[u8], ledger: &mut Ledger) -> anyhow
         "seen" => Ok(serde_json::to_string(&ledger.seen)?),
         "verify" => {
             ledger.verify_every = body.parse().context("a number")?;
+            Ok(String::new())
+        }
+        "secret" => {
+            let (endpoint, secret) = body.split_once(' ').context("an endpoint's number and its secret")?;
+            ledger.secrets.insert(endpoint.parse()?, Secret::from_stored(secret)?);
             Ok(String::new())
         }
         "take" => {

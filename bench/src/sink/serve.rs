@@ -24,6 +24,8 @@ pub(super) struct Ledger {
     pub(super) seen: Seen,
     pub(super) entries: Vec<Entry>,
     pub(super) verify_every: u64,
+    /// Of endpoints that have one of their own.
+    pub(super) secrets: HashMap<u32, Secret>,
     secret: Secret,
     clock: Clock,
 }
@@ -36,6 +38,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         seen: Seen::default(),
         entries: Vec::new(),
         verify_every: 0,
+        secrets: HashMap::new(),
         secret: Secret::from_stored(SECRET)?,
         clock: Clock::new(),
     };
@@ -79,7 +82,8 @@ impl Ledger {
                 if self.verify_every > 0 && self.seen.arrived.is_multiple_of(self.verify_every) {
                     self.seen.verified += 1;
                     let now_unix = self.clock.now().timestamp();
-                    self.seen.badly_signed += u64::from(!is_signed(text, body, &self.secret, now_unix));
+                    let secret = self.secrets.get(endpoint).unwrap_or(&self.secret);
+                    self.seen.badly_signed += u64::from(!is_signed(text, body, secret, now_unix));
                 }
                 ACCEPTED.to_vec()
             }
