@@ -1,5 +1,6 @@
 //! A whole Trunkline of real processes: PostgreSQL, api, worker, receiver, and the sink they deliver to.
 
+mod pgbouncer;
 mod ports;
 mod process;
 mod questions;
@@ -7,10 +8,12 @@ mod server;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use tokio::process::Command;
 
+pub(crate) use pgbouncer::PgBouncer;
 pub(crate) use ports::free_port;
 pub(crate) use process::{Process, Role};
 pub(crate) use questions::{Database, execute};
@@ -18,6 +21,7 @@ pub(crate) use server::Server;
 
 use crate::http_client::Client;
 use crate::programs::Programs;
+use crate::rotation::Rotation;
 use crate::sink::Sink;
 
 /// Opens operator routes.
@@ -44,7 +48,10 @@ const RETRY_SCHEDULE: &str =
     "200ms,500ms,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s";
 
 /// The lease of [`SETTINGS`].
-pub(crate) const LEASE: std::time::Duration = std::time::Duration::from_secs(5);
+pub(crate) const LEASE: Duration = Duration::from_secs(5);
+
+/// What `worker.endpoint_concurrency` is by default.
+pub(crate) const ENDPOINT_CONCURRENCY: u64 = 32;
 
 /// The programs of the house.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,12 +83,11 @@ pub(crate) struct House {
     programs: Programs,
 }
 
-/// A tenant, with what is shown once.
+/// A tenant, with the key that is shown once.
 #[derive(Clone)]
 pub(crate) struct Tenant {
     pub(crate) tenant_id: String,
     pub(crate) api_key: String,
-    pub(crate) endpoint_id: String,
 }
 
 impl House {
@@ -91,10 +97,21 @@ impl House {
         programs: &Programs,
         postgres: &[(&str, &str)],
     ) -> anyhow::Result<Self> {
+        let house = Self::unmigrated(folder, programs, postgres).await?;
+        house.migrate().await?;
+        Ok(house)
+    }
+
+    /// PostgreSQL without the schema, and the sink.
+    pub(crate) async fn unmigrated(
+        folder: &Path,
+        programs: &Programs,
+        postgres: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let mut settings = vec![("max_connections", "200")];
         settings.extend_from_slice(postgres);
         let server = Server::start(&folder.join("database"), &settings).await?;
-        let house = Self {
+        Ok(Self {
             database: Database::new(server.url()),
             server,
             sink: Sink::listen(free_port()?).await?,
@@ -103,9 +120,7 @@ impl House {
             receivers: Vec::new(),
             folder: folder.to_owned(),
             programs: programs.clone(),
-        };
-        house.migrate().await?;
-        Ok(house)
+        })
     }
 
     /// The same with so many doors, all ready.
@@ -170,17 +185,13 @@ impl House {
         let reply = Client::new().post(port, "/v1/tenants", OPERATOR_KEY, None, body).await?;
         ensure!(reply.status == 201, "creating {tenant_id}: {}", String::from_utf8_lossy(&reply.body));
         let made = reply.json()?;
-        let text = |name: &str| made[name].as_str().map(str::to_owned).with_context(|| format!("no {name}"));
-        Ok(Tenant {
-            tenant_id: tenant_id.to_owned(),
-            api_key: text("api_key")?,
-            endpoint_id: text("endpoint_id")?,
-        })
+        let api_key = made["api_key"].as_str().context("a tenant without an api_key")?;
+        Ok(Tenant { tenant_id: tenant_id.to_owned(), api_key: api_key.to_owned() })
     }
 
-    /// Where publishers go.
-    pub(crate) fn api_ports(&self) -> Vec<u16> {
-        self.apis.iter().map(|api| api.role.port).collect()
+    /// Where publishers go: every api in turn.
+    pub(crate) fn apis_in_turn(&self) -> Rotation {
+        Rotation::fixed(self.apis.iter().map(|api| api.role.port).collect())
     }
 
     /// Freezes all workers, counts what is claimed, and returns it: what a kill of any of them right after can make come
@@ -190,6 +201,13 @@ impl House {
             worker.freeze()?;
         }
         self.database.claimed().await
+    }
+
+    /// How much can be sent to one endpoint, and then again, while nothing can be written down for that long: in each
+    /// lease as much as all workers may have in flight there.
+    pub(crate) fn unrecorded_max(&self, outage: Duration) -> u64 {
+        let leases = 1 + outage.as_secs().div_ceil(LEASE.as_secs());
+        self.workers.len() as u64 * ENDPOINT_CONCURRENCY * leases
     }
 
     pub(crate) fn thaw(&self) -> anyhow::Result<()> {
@@ -216,7 +234,7 @@ impl House {
         }
     }
 
-    async fn migrate(&self) -> anyhow::Result<()> {
+    pub(crate) async fn migrate(&self) -> anyhow::Result<()> {
         let mut migrate = Command::new(self.programs.path("trunkline"));
         migrate.arg("migrate").env("DATABASE_URL", self.database.url()).stdin(Stdio::null());
         let output = migrate.output().await.context("running `trunkline migrate`")?;
@@ -226,6 +244,11 @@ impl House {
 }
 
 impl Role {
+    /// Sends its connections to the database through a proxy.
+    pub(crate) fn reach_database_at(&mut self, database: &Database, port: u16) {
+        self.set("DATABASE_URL", &database.url_at(port));
+    }
+
     /// Sets a variable of its environment, in place of what was set before.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.environment.retain(|(known, _)| known != name);

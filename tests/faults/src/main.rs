@@ -1,15 +1,20 @@
 #![doc = include_str!("../README.md")]
 
+mod control_group;
+mod hostile;
 mod house;
 mod http_client;
 mod ledger;
+mod mutants;
 mod programs;
 mod proxy;
 mod publisher;
 mod report;
+mod rotation;
 mod run;
 mod scenarios;
 mod sink;
+mod small_disk;
 mod trial;
 mod verdict;
 
@@ -41,19 +46,26 @@ enum Action {
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// One scenario, as promised or in its short form
+    /// Some scenarios, as promised or in their short form
     Run {
-        /// As `list` shows it
-        name: String,
+        /// As `list` shows them
+        #[arg(required = true)]
+        names: Vec<String>,
         /// As for quick
         #[arg(long)]
         seed: Option<u64>,
-        /// Its short form
+        /// The short form
         #[arg(long)]
         quick: bool,
     },
     /// The scenarios and the promises they count
     List,
+    /// Breaks the product in five ways and shows that a scenario notices each
+    Mutants {
+        /// As for quick
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
 }
 
 #[tokio::main]
@@ -63,9 +75,10 @@ async fn main() -> ExitCode {
         match arguments.action {
             Action::Quick { seed } => run::all(Effort::Quick, seed).await,
             Action::Full { seed } => run::all(Effort::Full, seed).await,
-            Action::Run { name, seed, quick } => {
-                run::one(&name, if quick { Effort::Quick } else { Effort::Full }, seed).await
+            Action::Run { names, seed, quick } => {
+                run::named(&names, if quick { Effort::Quick } else { Effort::Full }, seed).await
             }
+            Action::Mutants { seed } => mutants::all(seed).await,
             Action::List => {
                 run::list();
                 Ok(true)

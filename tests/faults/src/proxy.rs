@@ -26,8 +26,6 @@ pub(crate) enum Weather {
     Reset,
     /// Carries requests; of so many answers that come back, one is thrown away with its connection.
     LosesAnswers { one_in: u64 },
-    /// Carries requests, and swallows every answer without a word.
-    Swallows,
 }
 
 /// A proxy on a port of its own.
@@ -55,7 +53,7 @@ impl Proxy {
         self.weather.send_replace(weather);
     }
 
-    /// Answers that were thrown away with their connection, or swallowed.
+    /// Answers that were thrown away with their connection.
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
@@ -96,17 +94,15 @@ impl Proxy {
             };
             let Ok(count @ 1..) = read else { return };
             // What is under way when the network goes silent waits with the rest.
-            let Ok(now) = weather.wait_for(|now| *now != Weather::Silent).await.map(|now| *now) else { return };
+            let Ok(now) = weather.wait_for(|now| *now != Weather::Silent).await.map(|now| *now) else {
+                return;
+            };
             match now {
                 Weather::Reset => return,
                 Weather::Slow(delay) => tokio::time::sleep(delay).await,
                 Weather::LosesAnswers { one_in } if direction == Direction::Answer && is_chosen(one_in) => {
                     self.lost.fetch_add(1, Ordering::Relaxed);
                     return;
-                }
-                Weather::Swallows if direction == Direction::Answer => {
-                    self.lost.fetch_add(1, Ordering::Relaxed);
-                    continue;
                 }
                 _ => {}
             }

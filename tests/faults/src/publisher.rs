@@ -2,7 +2,7 @@
 //! to another replica when one does not answer.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::http_client::{Client, Reply};
 use crate::ledger::Ledger;
+use crate::rotation::Rotation;
 
 /// Between two tries of one event: as a patient client would.
 const RETRY_WAIT: Duration = Duration::from_millis(100);
@@ -21,7 +22,7 @@ const LAST_TRIES: Duration = Duration::from_secs(60);
 /// How to publish.
 #[derive(Clone)]
 pub(crate) struct Load {
-    /// Events a second, all publishers together.
+    /// Events a second, all publishers together; 0 = as fast as they are answered.
     pub(crate) rate: u32,
     /// Requests under way at one time.
     pub(crate) publishers: u32,
@@ -29,11 +30,13 @@ pub(crate) struct Load {
     pub(crate) keyed_of_three: u64,
     /// Bytes of filling in each payload.
     pub(crate) padding: usize,
+    /// No more events than this.
+    pub(crate) events_max: u64,
 }
 
 impl Default for Load {
     fn default() -> Self {
-        Self { rate: 250, publishers: 16, keyed_of_three: 2, padding: 200 }
+        Self { rate: 250, publishers: 16, keyed_of_three: 2, padding: 200, events_max: u64::MAX }
     }
 }
 
@@ -45,13 +48,11 @@ pub(crate) struct Publisher {
 
 struct Shared {
     client: Client,
-    /// Ports of the replicas.
-    replicas: Vec<u16>,
+    rotation: Rotation,
     api_key: String,
     ledger: Ledger,
     load: Load,
     next_number: AtomicU64,
-    next_replica: AtomicUsize,
     stopping: AtomicBool,
     figures: Mutex<Figures>,
 }
@@ -65,27 +66,46 @@ pub(crate) struct Figures {
     pub(crate) without_retry_after: u64,
     /// Answers that said that an earlier request with the key had made the event.
     pub(crate) replayed: u64,
-    /// From request to 201, and when.
-    pub(crate) accepted: Vec<(Instant, Duration)>,
+    pub(crate) accepted: Vec<Accepted>,
+}
+
+/// An event that was answered with 201.
+#[derive(Clone, Copy)]
+pub(crate) struct Accepted {
+    pub(crate) number: u64,
+    pub(crate) asked: Instant,
+    pub(crate) answered: Instant,
+}
+
+impl Figures {
+    /// Answers that were neither 201 nor one of these.
+    pub(crate) fn other_than(&self, statuses: &[u16]) -> u64 {
+        let others = self.statuses.iter().filter(|(status, _)| **status != 201 && !statuses.contains(status));
+        others.map(|(_, count)| count).sum()
+    }
+
+    /// How often each status came, for a note.
+    pub(crate) fn tally(&self) -> String {
+        let mut statuses: Vec<_> = self.statuses.iter().collect();
+        statuses.sort();
+        let one = |(status, count): &(&u16, &u64)| match status {
+            0 => format!("{count} without answer"),
+            status => format!("{count} x {status}"),
+        };
+        statuses.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
 }
 
 impl Publisher {
-    /// Starts to publish to any of the replicas; numbers begin with `first_number`.
-    pub(crate) fn start(
-        replicas: Vec<u16>,
-        api_key: &str,
-        ledger: Ledger,
-        load: Load,
-        first_number: u64,
-    ) -> Self {
+    /// Starts to publish to the replicas in turn.
+    pub(crate) fn start(rotation: Rotation, api_key: &str, ledger: Ledger, load: Load) -> Self {
         let shared = Arc::new(Shared {
             client: Client::new(),
-            replicas,
+            rotation,
             api_key: api_key.to_owned(),
             ledger,
             load,
-            next_number: AtomicU64::new(first_number),
-            next_replica: AtomicUsize::new(0),
+            next_number: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             figures: Mutex::default(),
         });
@@ -113,13 +133,18 @@ impl Publisher {
         })
     }
 
-    /// Publishes nothing new, and waits until every event with a key is acknowledged.
-    pub(crate) async fn stop(mut self) -> anyhow::Result<Figures> {
-        self.shared.stopping.store(true, Ordering::Relaxed);
+    /// Waits until the last of `events_max` is acknowledged.
+    pub(crate) async fn finish(mut self) -> anyhow::Result<Figures> {
         while let Some(ended) = self.tasks.join_next().await {
             ended??;
         }
         Ok(self.figures())
+    }
+
+    /// Publishes nothing new, and waits until every event with a key is acknowledged.
+    pub(crate) async fn stop(self) -> anyhow::Result<Figures> {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        self.finish().await
     }
 }
 
@@ -129,20 +154,25 @@ impl Shared {
         let mut ticks = tokio::time::interval(period);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         while !self.stopping.load(Ordering::Relaxed) {
-            ticks.tick().await;
-            self.publish_next().await?;
+            if self.load.rate > 0 {
+                ticks.tick().await;
+            }
+            let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+            if number >= self.load.events_max {
+                return Ok(());
+            }
+            self.publish(number).await?;
         }
         Ok(())
     }
 
-    async fn publish_next(&self) -> anyhow::Result<()> {
-        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+    async fn publish(&self, number: u64) -> anyhow::Result<()> {
         let is_keyed = number % 3 < self.load.keyed_of_three;
         let key = is_keyed.then(|| format!("number-{number}"));
         let body = payload(number, self.load.padding);
         let mut stopping_since: Option<Instant> = None;
         loop {
-            let reply = self.call(key.as_deref(), body.clone()).await;
+            let reply = self.call(number, key.as_deref(), body.clone()).await;
             match reply {
                 Ok(reply) if reply.status == 201 => {
                     let event_id =
@@ -163,10 +193,9 @@ impl Shared {
         }
     }
 
-    async fn call(&self, key: Option<&str>, body: String) -> anyhow::Result<Reply> {
-        let index = self.next_replica.fetch_add(1, Ordering::Relaxed) % self.replicas.len();
-        let started = Instant::now();
-        let reply = self.client.post(self.replicas[index], "/v1/events", &self.api_key, key, body).await;
+    async fn call(&self, number: u64, key: Option<&str>, body: String) -> anyhow::Result<Reply> {
+        let asked = Instant::now();
+        let reply = self.client.post(self.rotation.next(), "/v1/events", &self.api_key, key, body).await;
         let mut figures = self.figures.lock().expect("nobody panics while holding it");
         let status = reply.as_ref().map_or(0, |reply| reply.status);
         *figures.statuses.entry(status).or_default() += 1;
@@ -176,7 +205,7 @@ impl Shared {
             figures.replayed += u64::from(reply.has("idempotency-replayed"));
         }
         if status == 201 {
-            figures.accepted.push((started, started.elapsed()));
+            figures.accepted.push(Accepted { number, asked, answered: Instant::now() });
         }
         reply
     }

@@ -55,6 +55,11 @@ impl Report {
         !self.checks.is_empty() && self.checks.iter().all(|check| check.holds)
     }
 
+    /// The numbers that broke their limit.
+    pub(crate) fn failed(&self) -> Vec<&str> {
+        self.checks.iter().filter(|check| !check.holds).map(|check| check.what.as_str()).collect()
+    }
+
     /// On one line: every number, those that fail in capitals first.
     pub(crate) fn line(&self) -> String {
         let mut line = String::new();

@@ -25,11 +25,16 @@ pub(crate) async fn all(effort: Effort, seed: Option<u64>) -> anyhow::Result<boo
     several(ALL.iter().collect(), effort, seed).await
 }
 
-/// The one of that name; whether it held.
-pub(crate) async fn one(name: &str, effort: Effort, seed: Option<u64>) -> anyhow::Result<bool> {
+/// Those of these names, in that order; whether all held.
+pub(crate) async fn named(names: &[String], effort: Effort, seed: Option<u64>) -> anyhow::Result<bool> {
+    let scenarios: anyhow::Result<Vec<_>> = names.iter().map(|name| find(name)).collect();
+    several(scenarios?, effort, seed).await
+}
+
+/// The scenario of that name.
+pub(crate) fn find(name: &str) -> anyhow::Result<&'static Scenario> {
     let known = ALL.iter().find(|scenario| scenario.name == name);
-    several(vec![known.with_context(|| format!("there is no scenario {name}; see `list`"))?], effort, seed)
-        .await
+    known.with_context(|| format!("there is no scenario {name}; see `list`"))
 }
 
 pub(crate) fn list() {

@@ -79,6 +79,19 @@ impl Sink {
         self.lock().open.get(path).copied().unwrap_or_default()
     }
 
+    /// Waits until so many requests on a path wait for their answer at one time.
+    pub(crate) async fn until_open(&self, path: &str, count: usize) -> anyhow::Result<()> {
+        let since = Instant::now();
+        while self.open(path).0 < count {
+            anyhow::ensure!(
+                since.elapsed() < Duration::from_secs(20),
+                "never {count} requests open on {path}"
+            );
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(())
+    }
+
     async fn serve(self, listener: TcpListener) {
         loop {
             // The system refuses for want of a file descriptor now and then; the next try is as good as any.

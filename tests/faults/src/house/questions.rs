@@ -1,8 +1,10 @@
 //! What is asked of the database, on a connection of its own each time: the server is often just coming back.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context;
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Executor, PgConnection, Row};
 
 /// No question here takes longer, unless something is wrong.
@@ -23,8 +25,16 @@ impl Database {
         &self.url
     }
 
+    /// The same through another port, such as a proxy's.
+    pub(crate) fn url_at(&self, port: u16) -> String {
+        let (before, rest) = self.url.rsplit_once(':').unwrap_or((&self.url, ""));
+        let database = rest.split_once('/').map_or("", |(_, database)| database);
+        format!("{before}:{port}/{database}")
+    }
+
     pub(crate) async fn connect(&self) -> anyhow::Result<PgConnection> {
-        let connecting = PgConnection::connect(&self.url);
+        let options = PgConnectOptions::from_str(&self.url)?.application_name("trunkline-faults");
+        let connecting = PgConnection::connect_with(&options);
         Ok(tokio::time::timeout(PATIENCE, connecting).await.context("no connection in time")??)
     }
 

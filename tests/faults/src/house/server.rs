@@ -50,7 +50,12 @@ impl Server {
         port.context("the address has no port")?.parse().context("the port is none")
     }
 
-    /// The server's own folder.
+    /// What belongs to the server and lies around its data: the log, the password.
+    pub(crate) fn folder(&self) -> &Path {
+        self.data.parent().unwrap_or(&self.data)
+    }
+
+    /// The data.
     pub(crate) fn data(&self) -> &Path {
         &self.data
     }

@@ -28,11 +28,10 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
         start_all(&mut house).await?;
         slowest = slowest.max(back.elapsed());
     }
-    let ended = Instant::now();
     trial.report.note(format!("{times} power failures"));
     trial.report.within("all doors ready again", slowest, SERVING_AGAIN);
     traffic.until_enough().await?;
-    traffic.settle(trial, &house, in_flight, ended).await?;
+    traffic.settle(trial, &house, in_flight).await?;
     house.close().await
 }
 

@@ -1,6 +1,6 @@
 //! kill -9 of a random api, worker or receiver every 2 s. An orchestrator starts each again at once.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::RngExt;
 
@@ -22,10 +22,9 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
         let victim = trial.random.random_range(0..5);
         in_flight += kill(&mut house, victim).await?;
     }
-    let ended = Instant::now();
     trial.report.note(format!("{kills} kills"));
     traffic.until_enough().await?;
-    traffic.settle(trial, &house, in_flight, ended).await?;
+    traffic.settle(trial, &house, in_flight).await?;
     house.close().await
 }
 

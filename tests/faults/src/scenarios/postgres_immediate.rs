@@ -33,11 +33,10 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
         house.server.come_back().await?;
         slowest = slowest.max(until_serving(&house).await?);
     }
-    let ended = Instant::now();
     trial.report.note(format!("{times} immediate stops, then away for {} s", AWAY.as_secs()));
     trial.report.within("serving again", slowest, SERVING_AGAIN);
     traffic.until_enough().await?;
-    traffic.settle(trial, &house, in_flight, ended).await?;
+    traffic.settle(trial, &house, in_flight).await?;
     house.close().await
 }
 

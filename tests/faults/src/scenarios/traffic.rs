@@ -3,9 +3,12 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
+
 use crate::house::{Door, House, Tenant};
 use crate::ledger::Ledger;
-use crate::publisher::{Load, Publisher};
+use crate::publisher::{Figures, Load, Publisher};
+use crate::rotation::Rotation;
 use crate::sink::Behaviour;
 use crate::trial::Trial;
 use crate::verdict::Came;
@@ -42,15 +45,25 @@ impl Traffic {
         let url = format!("http://127.0.0.1:{}/consumer/webhook", house.receivers[0].role.port);
         let consumer = house.tenant_at("consumer", &url).await?;
         let share = Load { rate: load.rate / SHARE_OF_RECEIVER, publishers: 4, ..load.clone() };
-        let to_receiver = Some(Stream::start(trial, house, consumer, share)?);
+        let to_receiver = Some(Stream::start(trial, house.apis_in_turn(), consumer, share)?);
         Ok(Self { to_receiver, ..Self::to_sink(trial, house, load).await? })
     }
 
     /// Starts the one to the sink alone.
     pub(crate) async fn to_sink(trial: &Trial, house: &House, load: Load) -> anyhow::Result<Self> {
+        Self::to_sink_by(trial, house, load, house.apis_in_turn()).await
+    }
+
+    /// The same by another way to the apis.
+    pub(crate) async fn to_sink_by(
+        trial: &Trial,
+        house: &House,
+        load: Load,
+        rotation: Rotation,
+    ) -> anyhow::Result<Self> {
         house.sink.behave(PATH, Behaviour::Good(SINK_TAKES));
         let tenant = house.tenant("publisher", PATH).await?;
-        let to_sink = Stream::start(trial, house, tenant, load.clone())?;
+        let to_sink = Stream::start(trial, rotation, tenant, load.clone())?;
         Ok(Self { to_sink, to_receiver: None, load })
     }
 
@@ -59,15 +72,29 @@ impl Traffic {
         self.to_sink.publisher.until_acknowledged(EVENTS_MIN, Duration::from_secs(300)).await
     }
 
-    /// Stops publishing, waits until all is delivered, and compares the ledgers. `in_flight_at_kills` bounds the
-    /// duplicates; `since` is when the last fault ended.
+    /// Waits until a request that was made from now on is answered with 201; returns how long that took.
+    pub(crate) async fn until_accepted_again(&self) -> anyhow::Result<Duration> {
+        let since = Instant::now();
+        while self.figures().accepted.last().is_none_or(|last| last.asked < since) {
+            ensure!(since.elapsed() < Duration::from_secs(60), "nothing is accepted any more");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(since.elapsed())
+    }
+
+    /// What the publisher to the sink saw until now.
+    pub(crate) fn figures(&self) -> Figures {
+        self.to_sink.publisher.figures()
+    }
+
+    /// Stops publishing, the faults being over, waits until all is delivered, and compares the ledgers.
+    /// `in_flight_at_kills` bounds the duplicates.
     pub(crate) async fn settle(
         self,
         trial: &mut Trial,
         house: &House,
         in_flight_at_kills: u64,
-        since: Instant,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Figures> {
         let figures = self.to_sink.publisher.stop().await?;
         let received = match self.to_receiver {
             Some(stream) => {
@@ -76,7 +103,7 @@ impl Traffic {
             }
             None => None,
         };
-        trial.until_drained(house, since).await?;
+        trial.until_drained(house, Instant::now()).await?;
         let entries = self.to_sink.ledger.entries();
         trial.report.at_least("acknowledged", entries.acknowledged.len() as u64, EVENTS_MIN as u64);
         let came = Came::at_sink(&house.sink.arrivals(), PATH, self.load.padding);
@@ -90,15 +117,15 @@ impl Traffic {
             house.database.miscounted().await?,
             0,
         );
-        trial.report.note(format!("answers replayed by key: {}", figures.replayed));
-        Ok(())
+        trial.report.note(format!("answers {}, replayed by key {}", figures.tally(), figures.replayed));
+        Ok(figures)
     }
 }
 
 impl Stream {
-    fn start(trial: &Trial, house: &House, tenant: Tenant, load: Load) -> anyhow::Result<Self> {
+    fn start(trial: &Trial, rotation: Rotation, tenant: Tenant, load: Load) -> anyhow::Result<Self> {
         let ledger = trial.ledger(&tenant.tenant_id)?;
-        let publisher = Publisher::start(house.api_ports(), &tenant.api_key, ledger.clone(), load, 0);
+        let publisher = Publisher::start(rotation, &tenant.api_key, ledger.clone(), load);
         Ok(Self { tenant, ledger, publisher })
     }
 }
