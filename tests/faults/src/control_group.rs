@@ -20,7 +20,7 @@ pub(crate) struct ControlGroup {
 }
 
 impl ControlGroup {
-    /// Makes one for all of its processes together.
+    /// Makes one whose processes together have so much memory, and so much of one core.
     pub(crate) fn create(memory_mib: u64, cpu_percent: u64) -> anyhow::Result<Self> {
         let name = format!("trunkline-faults-{}", std::process::id());
         let root = Path::new(ROOT);
@@ -34,9 +34,8 @@ impl ControlGroup {
             std::fs::create_dir_all(folder).context("a control group needs root")?;
         }
         let group = Self { memory, cpu, is_unified };
-        // Four processes share it.
-        let bytes = (4 * memory_mib * 1_024 * 1_024).to_string();
-        let quota = 4 * cpu_percent * PERIOD_US / 100;
+        let bytes = (memory_mib * 1_024 * 1_024).to_string();
+        let quota = cpu_percent * PERIOD_US / 100;
         if is_unified {
             group.write(&group.memory, "memory.max", &bytes)?;
             group.write(&group.cpu, "cpu.max", &format!("{quota} {PERIOD_US}"))?;

@@ -34,7 +34,7 @@ pub(crate) async fn all(seed: u64) -> anyhow::Result<bool> {
 /// Caught means that a number broke its limit; a scenario that could not be run has caught nothing.
 async fn run(copy: &Copy, mutant: &Mutant, seed: u64) -> anyhow::Result<(bool, String)> {
     let _mutated = copy.mutate(mutant)?;
-    let programs = Programs::build_in(&copy.workspace(), &copy.target()).await?;
+    let programs = Programs::build_copy(&copy.workspace(), &copy.target()).await?;
     let report = scenario_with(&programs, find(mutant.caught_by)?, Effort::Quick, seed).await?;
     let expected = report.failed().into_iter().any(|what| mutant.turns_red.contains(&what));
     ensure!(report.holds() || expected, "it broke in another way than expected: {}", report.line());

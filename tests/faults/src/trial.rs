@@ -9,6 +9,7 @@ use rand::{RngExt, SeedableRng};
 use crate::house::House;
 use crate::ledger::{Entries, Ledger};
 use crate::programs::Programs;
+use crate::publisher::Load;
 use crate::report::Report;
 use crate::verdict::{Came, judge};
 
@@ -47,6 +48,11 @@ impl Trial {
     /// One of two numbers, by how much time there is.
     pub(crate) fn pick<T>(&self, quick: T, full: T) -> T {
         if self.effort == Effort::Quick { quick } else { full }
+    }
+
+    /// What is published beside the faults: so fast, where there is little time, that R1's 10,000 are soon reached.
+    pub(crate) fn load(&self) -> Load {
+        Load { rate: self.pick(800, 250), publishers: 32, ..Load::default() }
     }
 
     /// Waits a random time, from half to one and a half of `about`, so that faults hit every moment of a cycle.

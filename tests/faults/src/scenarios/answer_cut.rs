@@ -28,7 +28,7 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     }
     house.start(Door::Worker, |_| {}).await?;
     let rotation = Rotation::fixed(to_apis.iter().map(Proxy::port).collect());
-    let load = Load { rate: 450, keyed_of_three: 3, ..Load::default() };
+    let load = Load { publishers: 64, keyed_of_three: 3, ..trial.load() };
     let traffic = Traffic::to_sink_by(trial, &house, load, rotation).await?;
     to_database.turn(DATABASE_LOSES);
     to_apis.iter().for_each(|proxy| proxy.turn(API_LOSES));

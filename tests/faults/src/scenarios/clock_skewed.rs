@@ -8,7 +8,6 @@ use anyhow::Context;
 
 use super::traffic::{PATH, Traffic};
 use crate::house::{Door, House, Role};
-use crate::publisher::Load;
 use crate::trial::Trial;
 
 const SKEW_SECONDS: i64 = 3_600;
@@ -24,7 +23,7 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     let mut house = House::furnished(&trial.folder, &trial.programs, 2, 0).await?;
     house.start(Door::Worker, |role| skew(role, &library, "+1h")).await?;
     house.start(Door::Worker, |role| skew(role, &library, "-1h")).await?;
-    let traffic = Traffic::to_sink(trial, &house, Load { rate: 450, ..Load::default() }).await?;
+    let traffic = Traffic::to_sink(trial, &house, trial.load()).await?;
     traffic.until_enough().await?;
     traffic.settle(trial, &house, 0).await?;
     trial.report.exactly("attempts dated by a wrong clock", house.database.number(MISDATED).await?, 0);

@@ -10,7 +10,6 @@ use anyhow::{Context, ensure};
 
 use super::traffic::Traffic;
 use crate::house::{Door, House};
-use crate::publisher::Load;
 use crate::small_disk::SmallDisk;
 use crate::trial::Trial;
 
@@ -78,7 +77,7 @@ async fn furnish(trial: &Trial, house: &mut House) -> anyhow::Result<Traffic> {
         house.start(Door::Api, |_| {}).await?;
         house.start(Door::Worker, |_| {}).await?;
     }
-    Traffic::to_sink(trial, house, Load { rate: 450, ..Load::default() }).await
+    Traffic::to_sink(trial, house, trial.load()).await
 }
 
 async fn finish(

@@ -16,7 +16,7 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     let mut house = House::furnished(&trial.folder, &trial.programs, 2, 2).await?;
     let replicas = house.apis.iter().map(|api| (api.role.port, api.role.admin_port)).collect();
     // Without keys a request that fails is not repeated, and shows.
-    let load = Load { rate: 450, keyed_of_three: 0, ..Load::default() };
+    let load = Load { keyed_of_three: 0, ..trial.load() };
     let traffic = Traffic::to_sink_by(trial, &house, load, Rotation::balanced(replicas)).await?;
     let (mut slowest, mut unclean) = (Duration::ZERO, 0);
     for _ in 0..rounds {

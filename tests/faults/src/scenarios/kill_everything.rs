@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use super::traffic::Traffic;
 use crate::house::House;
-use crate::publisher::Load;
 use crate::trial::Trial;
 
 const EVERY: Duration = Duration::from_secs(6);
@@ -15,8 +14,7 @@ const SERVING_AGAIN: Duration = Duration::from_secs(5);
 pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     let times = trial.pick(3, 10);
     let mut house = House::furnished(&trial.folder, &trial.programs, 2, 2).await?;
-    let load = Load { rate: trial.pick(450, 250), ..Load::default() };
-    let traffic = Traffic::start(trial, &mut house, load).await?;
+    let traffic = Traffic::start(trial, &mut house, trial.load()).await?;
     let mut in_flight = 0;
     let mut slowest = Duration::ZERO;
     for _ in 0..times {

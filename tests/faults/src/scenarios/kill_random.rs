@@ -6,7 +6,6 @@ use rand::RngExt;
 
 use super::traffic::Traffic;
 use crate::house::House;
-use crate::publisher::Load;
 use crate::trial::Trial;
 
 const EVERY: Duration = Duration::from_secs(2);
@@ -14,8 +13,7 @@ const EVERY: Duration = Duration::from_secs(2);
 pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     let kills = trial.pick(15, 30);
     let mut house = House::furnished(&trial.folder, &trial.programs, 2, 2).await?;
-    let load = Load { rate: trial.pick(450, 250), ..Load::default() };
-    let traffic = Traffic::start(trial, &mut house, load).await?;
+    let traffic = Traffic::start(trial, &mut house, trial.load()).await?;
     let mut in_flight = 0;
     for _ in 0..kills {
         trial.wait_about(EVERY).await;

@@ -11,9 +11,10 @@ use crate::trial::Trial;
 
 /// Fewer than a worker of 512 attempts or an api of 200 connections could use.
 const FILES: &str = "--nofile=64";
-const MEMORY_MIB: u64 = 96;
-/// Of one core.
-const CPU_PERCENT: u64 = 30;
+/// For two apis and two workers.
+const MEMORY_MIB: u64 = 4 * 64;
+/// Of one core, for all of them.
+const CPU_PERCENT: u64 = 12;
 
 pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     let mut house = House::open(&trial.folder, &trial.programs, &[]).await?;
@@ -29,9 +30,9 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     for process in house.apis.iter().chain(&house.workers) {
         group.take_in(process.id()?)?;
     }
-    let load = Load { rate: 600, publishers: 150, ..Load::default() };
+    let load = Load { publishers: 150, ..trial.load() };
     let traffic = Traffic::to_sink(trial, &house, load).await?;
-    tokio::time::sleep(Duration::from_secs(trial.pick(15, 60))).await;
+    tokio::time::sleep(Duration::from_secs(trial.pick(10, 60))).await;
     let mut ended = 0;
     for process in house.apis.iter_mut().chain(&mut house.workers) {
         ended += u64::from(process.has_ended()?);

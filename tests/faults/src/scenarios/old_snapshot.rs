@@ -13,7 +13,7 @@ use crate::trial::Trial;
 const FLOOR: Duration = Duration::from_millis(20);
 
 pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
-    let held = Duration::from_secs(trial.pick(45, 600));
+    let held = Duration::from_secs(trial.pick(30, 600));
     let window = Duration::from_secs(trial.pick(8, 30));
     let house = &mut House::furnished(&trial.folder, &trial.programs, 1, 2).await?;
     let neighbours = Neighbours::start(trial, house).await?;

@@ -2,7 +2,6 @@
 
 use super::traffic::Traffic;
 use crate::house::{Door, House, PgBouncer};
-use crate::publisher::Load;
 use crate::trial::Trial;
 
 pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
@@ -16,7 +15,7 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
         };
         house.start(door, through_pooler).await?;
     }
-    let traffic = Traffic::to_sink(trial, &house, Load { rate: 450, ..Load::default() }).await?;
+    let traffic = Traffic::to_sink(trial, &house, trial.load()).await?;
     traffic.until_enough().await?;
     let figures = traffic.settle(trial, &house, 0).await?;
     trial.report.exactly("answers other than 201", figures.other_than(&[]), 0);

@@ -6,7 +6,6 @@ use anyhow::ensure;
 
 use super::traffic::Traffic;
 use crate::house::House;
-use crate::publisher::Load;
 use crate::trial::Trial;
 
 const EVERY: Duration = Duration::from_millis(1_500);
@@ -18,8 +17,7 @@ const SERVING_AGAIN: Duration = Duration::from_secs(5);
 pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     let times = trial.pick(8, 20);
     let mut house = House::furnished(&trial.folder, &trial.programs, 2, 2).await?;
-    let load = Load { rate: trial.pick(450, 250), ..Load::default() };
-    let traffic = Traffic::start(trial, &mut house, load).await?;
+    let traffic = Traffic::start(trial, &mut house, trial.load()).await?;
     let mut in_flight = 0;
     let mut slowest = Duration::ZERO;
     for time in 0..=times {

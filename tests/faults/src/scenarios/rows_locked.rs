@@ -12,9 +12,10 @@ use crate::trial::Trial;
 const PATH: &str = "/locked";
 const EVENTS: u64 = 200;
 
-/// The oldest due, which a claim comes to first.
+/// The oldest due, which a claim comes to first. What is in flight is passed over: without SKIP LOCKED here PostgreSQL would
+/// lock it on the way.
 const LOCK: &str = "BEGIN; SELECT 1 FROM trunkline.deliveries
-    WHERE due_at IS NOT NULL AND lease IS NULL AND tenant_id = 'locked' ORDER BY due_at LIMIT 20 FOR UPDATE";
+    WHERE due_at IS NOT NULL AND lease IS NULL AND tenant_id = 'locked' ORDER BY due_at LIMIT 20 FOR UPDATE SKIP LOCKED";
 
 pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     let window = Duration::from_secs(trial.pick(6, 20));

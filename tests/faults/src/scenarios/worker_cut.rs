@@ -8,7 +8,6 @@ use anyhow::ensure;
 use super::traffic::Traffic;
 use crate::house::{Door, House, LEASE, free_port};
 use crate::proxy::{Proxy, Weather};
-use crate::publisher::Load;
 use crate::trial::Trial;
 
 /// R3: "frozen or cut off: <= lease + 2 s".
@@ -31,8 +30,7 @@ async fn run(trial: &mut Trial, weather: Weather) -> anyhow::Result<()> {
     let proxy = Proxy::listen(free_port()?, house.server.port()?).await?;
     let database = house.database.clone();
     house.start(Door::Worker, |role| role.reach_database_at(&database, proxy.port())).await?;
-    let load = Load { rate: trial.pick(450, 250), ..Load::default() };
-    let traffic = Traffic::start(trial, &mut house, load).await?;
+    let traffic = Traffic::start(trial, &mut house, trial.load()).await?;
     let (mut in_flight, mut slowest_retake, mut slowest_return) = (0, Duration::ZERO, Duration::ZERO);
     for _ in 0..cuts {
         trial.wait_about(Duration::from_secs(3)).await;
