@@ -46,7 +46,8 @@ impl Purpose {
             ("jit", "off"),
         ];
         if self != Self::Maintenance {
-            settings.push(("lock_timeout", "1s"));
+            // The engine waits for nobody for long: one row that somebody holds must not keep many others waiting.
+            settings.push(("lock_timeout", if self == Self::Engine { "100ms" } else { "1s" }));
             // Where history is read, a generic plan locks every partition at each execution, because it cannot prune
             // them by a parameter before (93 locks against 4, measured). Planning anew costs less.
             let plans = if self == Self::Ingest { "force_generic_plan" } else { "force_custom_plan" };
