@@ -119,7 +119,7 @@ pub(crate) fn queue() -> (Ingest, Flushers) {
 }
 
 impl Ingest {
-    /// Lets a publisher in before its body is read, unless too many wait already.
+    /// Lets a publisher in, unless too many wait already.
     pub(crate) fn admit(&self) -> Result<Admitted<'_>, NotStored> {
         self.admission.enter().ok_or(NotStored::Overloaded)
     }

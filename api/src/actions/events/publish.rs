@@ -72,7 +72,6 @@ pub(crate) async fn publish(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let started = std::time::Instant::now();
-    let _admitted = state.ingest.admit()?;
     if owner.tenant_status != TenantStatus::Active {
         return Err(Problem::forbidden(
             "tenant_suspended",
@@ -89,6 +88,8 @@ pub(crate) async fn publish(
     let key = idempotency_key(request.headers())?;
     let named_type = named_type(request.headers())?;
     let body = body::read(&request, payload, state.payload_bytes_max).await?;
+    // After the body, since an answer before it costs the client its connection.
+    let _admitted = state.ingest.admit()?;
     let facts = payload::inspect(&body).map_err(Problem::unusable_payload)?;
     let event_type = event_type(named_type, facts)?;
     let event = event(&state, &owner, event_type, traceparent(request.headers()), body);
