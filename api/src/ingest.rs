@@ -3,6 +3,7 @@
 //!
 //! Whoever waits is answered after the commit. Nothing is answered before it, and nothing waits longer than a second.
 
+mod admission;
 mod keyed;
 mod plain;
 
@@ -16,6 +17,8 @@ use trunkline_boot::Clock;
 use trunkline_domain::{EventId, NewEvent};
 use trunkline_store::Pool;
 
+use admission::{Admission, Admitted};
+
 use crate::problem::Problem;
 use crate::waker::Waker;
 
@@ -28,8 +31,9 @@ const QUEUE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Events in one statement: beyond this a larger one is no cheaper per event.
 const BATCH_MAX: usize = 500;
 
-/// Statements under way at one time: one is written while the next one gathers.
-const FLUSHERS: usize = 2;
+/// Statements under way at one time. One, while which the next one gathers: two would share the same events, and a
+/// statement costs the server as much as ten more events in it (measured).
+const FLUSHERS: usize = 1;
 
 /// Connections that the flushers need: one each, and those of keys that are asked for one by one.
 pub(crate) const CONNECTIONS: u32 = 2 * FLUSHERS as u32 + 4;
@@ -87,6 +91,7 @@ pub(crate) struct Ingest {
     plain: mpsc::Sender<Waiting<()>>,
     keyed: mpsc::Sender<Waiting<Idempotency>>,
     bytes: Arc<Semaphore>,
+    admission: Arc<Admission>,
 }
 
 /// Writes what handlers put in, until every handler is gone.
@@ -101,17 +106,29 @@ pub(crate) struct Flusher {
     pub(crate) pool: Pool,
     pub(crate) clock: Clock,
     pub(crate) waker: Waker,
+    pub(crate) admission: Arc<Admission>,
 }
 
 /// Makes the queue and what empties it.
 pub(crate) fn queue() -> (Ingest, Flushers) {
     let (plain, plain_out) = mpsc::channel(QUEUE_MAX);
     let (keyed, keyed_out) = mpsc::channel(QUEUE_MAX);
-    let ingest = Ingest { plain, keyed, bytes: Arc::new(Semaphore::new(QUEUE_BYTES_MAX)) };
+    let bytes = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
+    let ingest = Ingest { plain, keyed, bytes, admission: Arc::new(Admission::new()) };
     (ingest, Flushers { plain: Arc::new(Mutex::new(plain_out)), keyed: Arc::new(Mutex::new(keyed_out)) })
 }
 
 impl Ingest {
+    /// Lets a publisher in before its body is read, unless too many wait already.
+    pub(crate) fn admit(&self) -> Result<Admitted<'_>, NotStored> {
+        self.admission.enter().ok_or(NotStored::Overloaded)
+    }
+
+    /// What the flushers tell how much they store.
+    pub(crate) fn admission(&self) -> Arc<Admission> {
+        self.admission.clone()
+    }
+
     /// Queues an event and waits until it is committed.
     ///
     /// A caller that stops waiting may find its event stored or not: what is being written is, what still waits is not.

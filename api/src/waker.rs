@@ -43,6 +43,10 @@ impl Waker {
         loop {
             self.bell.notified().await;
             let news = std::mem::take(&mut *self.lock());
+            if !news.look && news.hints.is_empty() {
+                // The last notification took along what this ring was for.
+                continue;
+            }
             let wake = if news.look { Wake::Look } else { Wake::of(news.hints.into_iter().collect()) };
             if let Err(error) = notify(&pool, &wake).await {
                 // Losing one costs a poll of the workers, no event.

@@ -17,7 +17,7 @@ use crate::desk::Desk;
 use crate::engine::{Engine, Parts};
 use crate::keeper::{Identity, Keeper, lane_lease};
 use crate::lanes::Lanes;
-use crate::recorder::Recorder;
+use crate::recorder::{Recorder, Stuck};
 use crate::roster::CallableFactory;
 use crate::session::SessionKeeper;
 use crate::upkeep::Upkeep;
@@ -85,6 +85,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
     let lease = lane_lease(settings.worker.lease);
     let (lanes, mailbox, keeper_bell) = (Lanes::new(lease), Mailbox::default(), Bell::default());
     let (since, session) = watch::channel(None);
+    let stuck = Stuck::default();
     // Twice what can be claimed: the engine claims no more than finds room here when it has ended.
     let (sender, ended) = mpsc::channel(settings.worker.concurrency * 2);
     let parts = Parts {
@@ -100,10 +101,16 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
         sender: Sender::new(settings)?,
         factory: CallableFactory::new(settings, vault),
         recorder: sender,
+        stuck: stuck.clone(),
     };
     Ok(Door {
         engine: Engine::new(settings, parts),
-        recorder: Recorder { pool: pool.clone(), clock: clock.clone(), worker_name: identity.name.clone() },
+        recorder: Recorder {
+            pool: pool.clone(),
+            clock: clock.clone(),
+            worker_name: identity.name.clone(),
+            stuck,
+        },
         ended,
         session: SessionKeeper {
             url: settings.database.session_url.as_ref().map_or(url, |url| url.expose_secret()).to_owned(),

@@ -22,6 +22,7 @@ use trunkline_store::deliveries::{NextStep, Places};
 use crate::attempt::{self, Ended, Sender};
 use crate::desk::{ClaimAnswer, Desk, LoadAnswer, LookAnswer};
 use crate::lanes::Lanes;
+use crate::recorder::Stuck;
 use crate::roster::{CallableFactory, Fared, GivenBack, Limits, Roster, Start};
 use crate::wake::Mailbox;
 
@@ -30,7 +31,7 @@ const ENDED_MAX: usize = 512;
 
 /// Between the starts of two claims: under load each brings more, and costs hardly more than one that brings little. A
 /// quiet worker claims at once.
-const CLAIM_GAP: Duration = Duration::from_millis(2);
+const CLAIM_GAP: Duration = Duration::from_millis(4);
 
 /// Between two loads of endpoints in use.
 const LOAD_GAP: Duration = Duration::from_secs(1);
@@ -57,6 +58,7 @@ pub(crate) struct Engine {
     /// Ends of attempts come in here, and go out to the recorder.
     ended: (mpsc::Sender<Numbered>, mpsc::Receiver<Numbered>),
     recorder: mpsc::Sender<Ended>,
+    stuck: Stuck,
     attempts: JoinSet<()>,
     under_way: HashMap<u64, UnderWay>,
     started: u64,
@@ -108,6 +110,7 @@ pub(crate) struct Parts {
     pub(crate) factory: CallableFactory,
     /// Has room for twice `worker.concurrency`.
     pub(crate) recorder: mpsc::Sender<Ended>,
+    pub(crate) stuck: Stuck,
 }
 
 impl Engine {
@@ -126,6 +129,7 @@ impl Engine {
             // As many as can be under way: an attempt that ended never waits for room.
             ended: mpsc::channel(worker.concurrency),
             recorder: parts.recorder,
+            stuck: parts.stuck,
             attempts: JoinSet::new(),
             under_way: HashMap::new(),
             started: 0,
@@ -327,6 +331,9 @@ impl Engine {
     }
 
     fn claim(&mut self, serving: LaneSet) {
+        if self.stuck.is_stuck() {
+            return;
+        }
         // Whatever is claimed must find room with the recorder when it has ended.
         let spare = self.recorder.capacity().saturating_sub(self.roster.outstanding());
         let now = self.clock.now();

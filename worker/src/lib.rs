@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod attempt;
+#[doc(hidden)]
+pub mod ceiling;
 mod desk;
 mod door;
 mod engine;

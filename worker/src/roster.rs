@@ -223,8 +223,8 @@ impl Roster {
             entry.ended_lately += 1;
             entry.used_at = Instant::now();
             match fared {
-                Fared::Well => entry.standing.note_success(entry.cap(default_cap)),
-                Fared::Badly => entry.standing.note_failure(),
+                Fared::Well => entry.standing.note_success(entry.cap(default_cap), Instant::now()),
+                Fared::Badly => entry.standing.note_failure(Instant::now()),
                 Fared::Unknown => {}
             }
             if let Some(at) = retry_at {

@@ -13,6 +13,9 @@ pub type Pool = sqlx::PgPool;
 /// How long a caller waits for a free connection, and for a new one to be made.
 const CONNECTION_WAIT: Duration = Duration::from_millis(500);
 
+/// The same where nobody waits for an answer.
+const MAINTENANCE_WAIT: Duration = Duration::from_secs(30);
+
 /// What the connections are used for; it decides time limits and planner settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -39,24 +42,28 @@ impl Purpose {
             ("idle_in_transaction_session_timeout", "10s"),
             ("client_connection_check_interval", "1s"),
             ("timezone", "UTC"),
+            // Compiling takes a hundred times as long as any statement here; the planner's guess of a cost sets it off.
+            ("jit", "off"),
         ];
         if self != Self::Maintenance {
-            settings.push(("lock_timeout", "1s"));
+            // The engine waits for nobody for long: one row that somebody holds must not keep many others waiting.
+            settings.push(("lock_timeout", if self == Self::Engine { "100ms" } else { "1s" }));
             // Where history is read, a generic plan locks every partition at each execution, because it cannot prune
             // them by a parameter before (93 locks against 4, measured). Planning anew costs less.
             let plans = if self == Self::Ingest { "force_generic_plan" } else { "force_custom_plan" };
             settings.push(("plan_cache_mode", plans));
         }
+        if matches!(self, Self::Engine | Self::Claim) {
+            // Everything the engine asks follows keys of an index into a few rows, in the index's order. The planner cannot
+            // know that of a partition that was empty when it was last analysed: it would read all of it, or all of a lane.
+            let detours =
+                ["enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_bitmapscan", "enable_sort"];
+            settings.extend(detours.map(|detour| (detour, "off")));
+        }
         match self {
             Self::Request | Self::Ingest => settings.push(("statement_timeout", "1s")),
             Self::Search => settings.push(("statement_timeout", "5s")),
-            Self::Engine | Self::Claim => settings.extend([
-                ("statement_timeout", "10s"),
-                // Every join of the engine follows keys into a few rows. Before the first ANALYZE of a new day's
-                // partition the planner cannot know that and would read all of it.
-                ("enable_hashjoin", "off"),
-                ("enable_mergejoin", "off"),
-            ]),
+            Self::Engine | Self::Claim => settings.push(("statement_timeout", "10s")),
             Self::Maintenance => {}
         }
         settings
@@ -75,7 +82,7 @@ pub struct InvalidUrl;
 pub fn open(url: &str, purpose: Purpose, connections_max: u32) -> Result<Pool, InvalidUrl> {
     Ok(PgPoolOptions::new()
         .max_connections(connections_max.max(1))
-        .acquire_timeout(CONNECTION_WAIT)
+        .acquire_timeout(if purpose == Purpose::Maintenance { MAINTENANCE_WAIT } else { CONNECTION_WAIT })
         // A connection that broke while idle is found when its first statement fails; asking before each use would
         // add a round trip to every one.
         .test_before_acquire(false)

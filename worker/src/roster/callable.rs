@@ -8,15 +8,20 @@ use chrono::{DateTime, Utc};
 use trunkline_boot::Settings;
 use trunkline_domain::retry::RetryPolicy;
 use trunkline_domain::{EndpointId, TenantId};
+use trunkline_egress::EgressPolicy;
 use trunkline_signing::Secret;
 use trunkline_store::endpoints::{Endpoint, SealedSecret};
 use trunkline_vault::{Sealed, Vault};
+
+use crate::attempt::{Target, TargetRefused};
 
 /// Everything an attempt needs to know of its endpoint.
 pub(crate) struct Callable {
     pub(crate) tenant_id: TenantId,
     pub(crate) endpoint_id: EndpointId,
     pub(crate) url: String,
+    /// The URL checked and taken apart, or why it may not be called.
+    pub(crate) target: Result<Target, TargetRefused>,
     /// Newest first; empty if none can be opened, and then nothing is sent.
     pub(crate) secrets: Vec<Secret>,
     pub(crate) timeout: Duration,
@@ -63,6 +68,7 @@ impl Callable {
 /// Makes [`Callable`]s of what the store has.
 pub(crate) struct CallableFactory {
     vault: Arc<Vault>,
+    policy: EgressPolicy,
     timeout: Duration,
     timeout_max: Duration,
     retry: RetryPolicy,
@@ -73,6 +79,7 @@ impl CallableFactory {
         let delivery = &settings.delivery;
         Self {
             vault,
+            policy: EgressPolicy::new(settings.egress.allow.clone()),
             timeout: delivery.timeout,
             timeout_max: settings.endpoint_timeout_max(),
             retry: RetryPolicy { schedule: delivery.retry_schedule.clone(), jitter: delivery.retry_jitter },
@@ -86,6 +93,7 @@ impl CallableFactory {
         Callable {
             tenant_id: endpoint.tenant_id,
             endpoint_id: endpoint.endpoint_id,
+            target: Target::new(&endpoint.url, &self.policy),
             url: endpoint.url,
             is_open: AtomicBool::new(endpoint.is_open),
             secrets,

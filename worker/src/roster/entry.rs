@@ -31,10 +31,10 @@ pub(super) struct Shelved {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Gate {
     Open,
-    /// It is paused, but something was retried by hand.
-    OnlyExpedited,
-    /// It is paused.
+    /// It is paused, or its breaker is open.
     Until(DateTime<Utc>),
+    /// The same, but something was retried by hand.
+    OnlyExpedited,
     /// It is disabled, deleted, or not loaded (lately).
     Closed,
 }
@@ -106,7 +106,9 @@ impl Entry {
         let Some(callable) = self.callable.as_ref().filter(|callable| callable.is_open()) else {
             return Gate::Closed;
         };
-        match callable.paused_until(now) {
+        let paused_until = callable.paused_until(now);
+        let opens_at = self.standing.open_for(Instant::now()).map(|wait| now + wait);
+        match paused_until.max(opens_at) {
             _ if !self.is_believed() => Gate::Closed,
             None => Gate::Open,
             Some(_) if self.expedited_from.is_some() => Gate::OnlyExpedited,

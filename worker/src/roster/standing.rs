@@ -1,18 +1,33 @@
-//! How an endpoint has fared lately, and what that allows it: one that fails again and again is probed one attempt at a
-//! time, and one that comes back is given more step by step, so that a long backlog does not fall on it at once.
+//! How an endpoint has fared lately, and what that allows it. One that fails too often is left alone for a while and then
+//! probed, one attempt at a time (a circuit breaker); one that comes back is given more step by step, so that a long backlog
+//! does not fall on it at once.
 
-/// Failures in a row after which an endpoint is only probed.
-const FAILURES_MAX: u32 = 5;
+use std::time::{Duration, Instant};
+
+/// What counts as lately.
+const LATELY: Duration = Duration::from_secs(300);
+
+/// With fewer attempts nothing is concluded.
+const ATTEMPTS_MIN: u32 = 10;
+
+/// From this share of failures on, in percent, the breaker opens.
+const FAILED_PERCENT: u32 = 70;
+
+/// How long an open breaker lets nothing through before it lets a probe.
+const OPEN_FOR: Duration = Duration::from_secs(30);
+
+/// [`LATELY`] is counted in so many parts; the oldest is forgotten when a new one begins.
+const PARTS: usize = 10;
 
 /// What is known of an endpoint. Attempts for those that fail, or of which nothing is known, may fill only a part of the
 /// worker, so that any number of dead endpoints leaves room for the living.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
-    /// Its last attempt succeeded.
+    /// It has succeeded, and not failed too often since.
     Proven,
     /// Nothing yet, or it is just coming back.
     Unknown,
-    /// It failed several times in a row.
+    /// It failed too often.
     Failing,
 }
 
@@ -30,45 +45,88 @@ impl Class {
 }
 
 /// The class of one endpoint, and how many attempts it may have under way.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Standing {
     class: Class,
-    failures: u32,
     /// Attempts at one time, while fewer than the endpoint's cap: doubled by each success.
     window: Option<usize>,
+    open_until: Option<Instant>,
+    tally: Tally,
 }
 
 impl Standing {
-    /// Of an endpoint whose last known attempt failed, or did not.
+    /// Of an endpoint whose last known attempt failed, or did not. One that failed is probed first, so that a restart does
+    /// not forget an open breaker.
     pub(super) fn new(is_failing: bool) -> Self {
-        if is_failing {
-            Self { class: Class::Failing, failures: FAILURES_MAX, window: Some(1) }
-        } else {
-            Self { class: Class::Unknown, failures: 0, window: None }
-        }
+        let (class, window) = if is_failing { (Class::Failing, Some(1)) } else { (Class::Unknown, None) };
+        Self { class, window, open_until: None, tally: Tally::default() }
     }
 
-    pub(super) fn class(self) -> Class {
+    pub(super) fn class(&self) -> Class {
         self.class
     }
 
     /// How many attempts may be under way where `cap` are allowed at all.
-    pub(super) fn window(self, cap: usize) -> usize {
+    pub(super) fn window(&self, cap: usize) -> usize {
         self.window.map_or(cap, |window| window.min(cap))
     }
 
-    pub(super) fn note_success(&mut self, cap: usize) {
-        self.failures = 0;
+    /// How long the breaker stays open; `None` = it is closed, or lets a probe through.
+    pub(super) fn open_for(&self, now: Instant) -> Option<Duration> {
+        self.open_until.map(|until| until.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
+    }
+
+    pub(super) fn note_success(&mut self, cap: usize, now: Instant) {
+        if self.class == Class::Failing {
+            self.tally = Tally::default();
+            self.open_until = None;
+        }
+        self.tally.count(false, now);
         self.window = self.window.map(|window| window * 2).filter(|window| *window < cap);
         self.class = if self.window.is_some() { Class::Unknown } else { Class::Proven };
     }
 
-    pub(super) fn note_failure(&mut self) {
-        self.failures = self.failures.saturating_add(1);
-        if self.failures >= FAILURES_MAX {
+    pub(super) fn note_failure(&mut self, now: Instant) {
+        self.tally.count(true, now);
+        let was_probe = self.class == Class::Failing && self.open_for(now).is_none();
+        if was_probe || self.tally.is_bad() {
             self.class = Class::Failing;
             self.window = Some(1);
+            // Those that were under way when it opened do not keep it open for longer.
+            if self.open_for(now).is_none() {
+                self.open_until = Some(now + OPEN_FOR);
+            }
         }
+    }
+}
+
+/// Attempts and failures of the last five minutes.
+#[derive(Debug, Clone, Default)]
+struct Tally {
+    parts: [(u32, u32); PARTS],
+    /// When the newest part, which is the first, began.
+    since: Option<Instant>,
+}
+
+impl Tally {
+    fn count(&mut self, failed: bool, now: Instant) {
+        let width = LATELY / PARTS as u32;
+        let age = now.saturating_duration_since(*self.since.get_or_insert(now));
+        let shift = (age.as_millis() / width.as_millis()).min(PARTS as u128) as usize;
+        if shift > 0 {
+            self.parts.rotate_right(shift % PARTS);
+            self.parts[..shift].fill((0, 0));
+            self.since = Some(now);
+        }
+        let (attempts, failures) = &mut self.parts[0];
+        *attempts += 1;
+        *failures += u32::from(failed);
+    }
+
+    fn is_bad(&self) -> bool {
+        let attempts: u32 = self.parts.iter().map(|part| part.0).sum();
+        let failures: u32 = self.parts.iter().map(|part| part.1).sum();
+        attempts >= ATTEMPTS_MIN && failures * 100 >= attempts * FAILED_PERCENT
     }
 }
 
@@ -76,24 +134,56 @@ impl Standing {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_few_failures_change_nothing_and_many_leave_one_probe_at_a_time() {
+    fn failed(times: u32, now: Instant) -> Standing {
         let mut standing = Standing::new(false);
-        standing.note_success(32);
-        for _ in 1..FAILURES_MAX {
-            standing.note_failure();
-            assert_eq!((standing.class(), standing.window(32)), (Class::Proven, 32));
-        }
-        standing.note_failure();
+        (0..times).for_each(|_| standing.note_failure(now));
+        standing
+    }
+
+    #[test]
+    fn ten_attempts_of_which_seven_failed_open_it() {
+        let now = Instant::now();
+        assert_eq!(failed(9, now).class(), Class::Unknown);
+        let standing = failed(10, now);
         assert_eq!((standing.class(), standing.window(32)), (Class::Failing, 1));
+        assert_eq!(standing.open_for(now), Some(OPEN_FOR));
+
+        for (failures, opens) in [(6, false), (7, true)] {
+            let mut standing = Standing::new(false);
+            (failures..10).for_each(|_| standing.note_success(32, now));
+            (0..failures).for_each(|_| standing.note_failure(now));
+            assert_eq!(standing.class() == Class::Failing, opens, "{failures} of 10");
+        }
+    }
+
+    #[test]
+    fn failures_of_long_ago_are_forgotten() {
+        let now = Instant::now();
+        let mut standing = failed(9, now);
+        standing.note_failure(now + LATELY + Duration::from_secs(1));
+        assert_eq!(standing.class(), Class::Unknown);
+    }
+
+    #[test]
+    fn a_probe_that_fails_opens_it_again_and_what_was_under_way_does_not() {
+        let now = Instant::now();
+        let mut standing = failed(10, now);
+        let later = now + Duration::from_secs(29);
+        standing.note_failure(later);
+        assert_eq!(standing.open_for(later), Some(Duration::from_secs(1)));
+        let probed = now + OPEN_FOR;
+        assert_eq!(standing.open_for(probed), None);
+        standing.note_failure(probed);
+        assert_eq!(standing.open_for(probed), Some(OPEN_FOR));
     }
 
     #[test]
     fn an_endpoint_that_comes_back_is_given_more_step_by_step() {
+        let now = Instant::now();
         let mut standing = Standing::new(true);
         let mut windows = vec![standing.window(20)];
         while standing.class() != Class::Proven {
-            standing.note_success(20);
+            standing.note_success(20, now);
             windows.push(standing.window(20));
         }
         assert_eq!(windows, [1, 2, 4, 8, 16, 20]);

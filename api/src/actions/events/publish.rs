@@ -72,6 +72,7 @@ pub(crate) async fn publish(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let started = std::time::Instant::now();
+    let _admitted = state.ingest.admit()?;
     if owner.tenant_status != TenantStatus::Active {
         return Err(Problem::forbidden(
             "tenant_suspended",

@@ -54,7 +54,7 @@ pub async fn active_endpoints(
             CROSS JOIN LATERAL (
                 SELECT lane, endpoint_id, tenant_id, due_at
                 FROM trunkline.deliveries
-                WHERE lane = ANY($1) AND lane = place.lane AND endpoint_id > place.endpoint_id
+                WHERE lane = place.lane AND endpoint_id > place.endpoint_id
                   AND due_at IS NOT NULL AND event_id >= $3 AND event_id < $4
                 ORDER BY endpoint_id, due_at
                 LIMIT 1
@@ -65,7 +65,7 @@ pub async fn active_endpoints(
             CROSS JOIN LATERAL (
                 SELECT lane, endpoint_id, tenant_id, due_at
                 FROM trunkline.deliveries
-                WHERE lane = ANY($1) AND lane = active.lane AND endpoint_id > active.endpoint_id
+                WHERE lane = active.lane AND endpoint_id > active.endpoint_id
                   AND due_at IS NOT NULL AND event_id >= $3 AND event_id < $4
                 ORDER BY endpoint_id, due_at
                 LIMIT 1
@@ -75,7 +75,7 @@ pub async fn active_endpoints(
                (
                    SELECT min(d.due_at)
                    FROM trunkline.deliveries AS d
-                   WHERE d.lane = ANY($1) AND d.lane = active.lane AND d.endpoint_id = active.endpoint_id
+                   WHERE d.lane = active.lane AND d.endpoint_id = active.endpoint_id
                      AND d.expedited AND d.event_id >= $3 AND d.event_id < $4
                ) AS expedited_from
         FROM active

@@ -96,7 +96,7 @@ pub async fn claim(
             CROSS JOIN LATERAL (
                 SELECT lane, tenant_id, event_id, endpoint_id, due_at, leased_until
                 FROM trunkline.deliveries
-                WHERE lane = ANY($1) AND lane = w.lane AND endpoint_id = w.endpoint_id
+                WHERE lane = w.lane AND endpoint_id = w.endpoint_id
                   AND due_at >= w.due_from AND due_at <= $7
                   AND (leased_until IS NULL OR leased_until < $7 OR lease >> 32 = ANY($11))
                   AND (expedited OR NOT w.only_expedited)
@@ -110,7 +110,7 @@ pub async fn claim(
             UPDATE trunkline.deliveries AS d
             SET lease = $6, leased_until = $8, attempts = d.attempts + 1, cycle_attempts = d.cycle_attempts + 1
             FROM due
-            WHERE d.lane = ANY($1) AND d.lane = due.lane AND d.tenant_id = due.tenant_id
+            WHERE d.lane = due.lane AND d.tenant_id = due.tenant_id
               AND d.event_id = due.event_id AND d.endpoint_id = due.endpoint_id
               AND d.event_id >= $9 AND d.event_id < $10
             RETURNING d.lane, d.tenant_id, d.event_id, d.endpoint_id, d.attempts, d.cycle_attempts,
@@ -129,14 +129,14 @@ pub async fn claim(
         CROSS JOIN LATERAL (
             SELECT type, traceparent
             FROM trunkline.events
-            WHERE lane = ANY($1) AND lane = c.lane AND tenant_id = c.tenant_id AND event_id = c.event_id
+            WHERE lane = c.lane AND tenant_id = c.tenant_id AND event_id = c.event_id
               AND event_id >= $9 AND event_id < $10
             LIMIT 1
         ) AS e
         LEFT JOIN LATERAL (
             SELECT payload
             FROM trunkline.payloads
-            WHERE lane = ANY($1) AND lane = c.lane AND tenant_id = c.tenant_id AND event_id = c.event_id
+            WHERE lane = c.lane AND tenant_id = c.tenant_id AND event_id = c.event_id
               AND event_id >= $9 AND event_id < $10
             LIMIT 1
         ) AS p ON true

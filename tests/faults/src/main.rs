@@ -1,0 +1,104 @@
+#![doc = include_str!("../README.md")]
+
+mod control_group;
+mod hostile;
+mod house;
+mod http_client;
+mod ledger;
+mod mutants;
+mod programs;
+mod proxy;
+mod publisher;
+mod report;
+mod rotation;
+mod run;
+mod scenarios;
+mod sink;
+mod small_disk;
+mod trial;
+mod verdict;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::trial::Effort;
+
+/// Breaks a running Trunkline in every way it promises to survive.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Every scenario in its short form: about ten minutes
+    Quick {
+        /// Decides whom faults hit and when; chosen at random, and told, where there is none
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Every scenario as promised
+    Full {
+        /// As for quick
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// Some scenarios, as promised or in their short form
+    Run {
+        /// As `list` shows them
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// As for quick
+        #[arg(long)]
+        seed: Option<u64>,
+        /// The short form
+        #[arg(long)]
+        quick: bool,
+    },
+    /// The scenarios and the promises they count
+    List,
+    /// Breaks the product in five ways and shows that a scenario notices each
+    Mutants {
+        /// As for quick
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let work = async {
+        match arguments.action {
+            Action::Quick { seed } => run::all(Effort::Quick, seed).await,
+            Action::Full { seed } => run::all(Effort::Full, seed).await,
+            Action::Run { names, seed, quick } => {
+                run::named(&names, if quick { Effort::Quick } else { Effort::Full }, seed).await
+            }
+            Action::Mutants { seed } => mutants::all(seed).await,
+            Action::List => {
+                run::list();
+                Ok(true)
+            }
+        }
+    };
+    let result = tokio::select! {
+        result = work => result,
+        // What was started is dropped, and so killed, on the way out.
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => fail(&error),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the last words of a program")]
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("trunkline-faults: {error:#}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,69 @@
+//! The mutants. Whoever changes one of these places adapts the text here; `mutants` says which.
+
+/// A way to break the product.
+pub(super) struct Mutant {
+    pub(super) name: &'static str,
+    pub(super) file: &'static str,
+    /// Stands in the file exactly once.
+    pub(super) find: &'static str,
+    pub(super) replace: &'static str,
+    /// It is part of a statement that is checked when it is compiled.
+    pub(super) is_statement: bool,
+    /// The scenario that must turn red, and the numbers of which one must be the reason.
+    pub(super) caught_by: &'static str,
+    pub(super) turns_red: &'static [&'static str],
+}
+
+pub(super) const ALL: [Mutant; 5] = [
+    Mutant {
+        name: "acknowledge before COMMIT",
+        file: "api/src/ingest/plain.rs",
+        find: "        match write(flusher, &part).await {",
+        replace: "        let (later, events) = (flusher.clone(), part.iter().map(|one| one.event.clone()).collect::<Vec<_>>());
+        tokio::spawn(async move {
+            if let Ok(mut connection) = later.pool.acquire().await {
+                let _ = events::publish(&mut connection, &events).await;
+            }
+        });
+        match if true { Ok(Default::default()) } else { write(flusher, &part).await } {",
+        is_statement: false,
+        caught_by: "postgres_immediate",
+        turns_red: &["sink lost", "receiver lost"],
+    },
+    Mutant {
+        name: "no fence",
+        file: "crates/store/src/deliveries/record.rs",
+        find: "              AND d.lease = e.lease\n",
+        replace: "",
+        is_statement: true,
+        caught_by: "worker_frozen",
+        turns_red: &["late writes that changed history"],
+    },
+    Mutant {
+        name: "no lease",
+        file: "crates/store/src/deliveries/claim.rs",
+        find: "(leased_until IS NULL OR leased_until < $6)",
+        replace: "(leased_until IS NULL OR $6 IS NOT NULL)",
+        is_statement: true,
+        caught_by: "clock_skewed",
+        turns_red: &["sink duplicated"],
+    },
+    Mutant {
+        name: "no SKIP LOCKED",
+        file: "crates/store/src/deliveries/claim.rs",
+        find: "FOR UPDATE SKIP LOCKED",
+        replace: "FOR UPDATE",
+        is_statement: true,
+        caught_by: "rows_locked",
+        turns_red: &["not delivered but for the locked ones", "throughput"],
+    },
+    Mutant {
+        name: "attempt not counted",
+        file: "crates/store/src/deliveries/claim.rs",
+        find: "WHERE ran_out_at IS NOT NULL",
+        replace: "WHERE ran_out_at IS NULL AND false",
+        is_statement: true,
+        caught_by: "worker_frozen",
+        turns_red: &["abandoned attempts told", "attempts that do not add up"],
+    },
+];
