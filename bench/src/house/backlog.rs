@@ -24,6 +24,21 @@ impl House<'_> {
         Ok(())
     }
 
+    /// What the server spent its time on since it started, in words, most first; nothing where it does not count.
+    pub(crate) fn top_statements(&self) -> anyhow::Result<Vec<String>> {
+        if !self.server.has_statements() {
+            return Ok(Vec::new());
+        }
+        let rows = self.server.psql(
+            "SELECT round(total_exec_time)::text || ' ms in ' || calls || ' calls, ' || rows || ' rows: '
+                    || left(regexp_replace(query, '\\s+', ' ', 'g'), 80)
+             FROM pg_stat_statements
+             ORDER BY total_exec_time DESC
+             LIMIT 5",
+        )?;
+        Ok(rows.lines().map(|line| format!("server time: {line}")).collect())
+    }
+
     /// The share of updates to deliveries that touched no index, from 0 to 1.
     pub(crate) fn hot_update_share(&self) -> anyhow::Result<f64> {
         self.server.number(

@@ -18,7 +18,7 @@ pub(crate) fn measure(run: &Run) -> anyhow::Result<Figures> {
     let mut figures = Figures::new("batch");
     if !is_there(&house) {
         figures.note(format!("not available: this api does not know POST {PATH}"));
-        return Ok(figures);
+        return house.stop().map(|()| figures);
     }
     progress(&format!("batch: {EVENTS} events a request over {CONNECTIONS} connections"));
     let mut order = house.order(Pace::AsFastAsAnswered, Until::Seconds(run.seconds(10.0)));

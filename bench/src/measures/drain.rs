@@ -20,9 +20,11 @@ pub(crate) fn measure(run: &Run) -> anyhow::Result<Figures> {
     // A worker that stops hands its statistics to the server.
     house.stop_workers()?;
     let hot_share = house.hot_update_share()?;
+    let statements = house.top_statements()?;
     house.stop()?;
 
     let mut figures = Figures::new("drain");
+    figures.notes.extend(statements);
     let rate = round.journey.arrivals_per_second();
     figures.add("deliveries", round.deliveries(), "");
     figures.add("delivered", rate, "1/s");

@@ -18,9 +18,11 @@ pub(crate) fn measure(run: &Run) -> anyhow::Result<Figures> {
     progress(&format!("fanout: {events} events to {ENDPOINTS} endpoints each, then a worker starts"));
     let order = house.order(Pace::AsFastAsAnswered, Until::Requests(events));
     let round = Round::take_backlog(&mut house, &sink, &order, u64::from(ENDPOINTS))?;
+    let statements = house.top_statements()?;
     house.stop()?;
 
     let mut figures = Figures::new("fanout");
+    figures.notes.extend(statements);
     figures.add("deliveries", round.deliveries(), "");
     figures.add("delivered", round.journey.arrivals_per_second(), "1/s");
     figures.add("accepted", round.tally.accepted_per_second(), "1/s");

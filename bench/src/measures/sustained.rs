@@ -47,6 +47,7 @@ pub(crate) fn measure(run: &Run) -> anyhow::Result<Figures> {
         let step = Step::take(run, &house, &sink, highest * f64::from(share) / 100.0)?;
         step.add_to(&mut figures, share);
     }
+    figures.notes.extend(house.top_statements()?);
     house.stop()?;
     Ok(figures)
 }
