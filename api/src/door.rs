@@ -11,7 +11,7 @@ use trunkline_boot::{BindError, Clock, ReadinessCheck, Settings, SettingsError, 
 use trunkline_egress::EgressPolicy;
 use trunkline_store::pool::InvalidUrl;
 use trunkline_store::schema::SchemaError;
-use trunkline_store::{Purpose, StoreError, partitions, pool, schema, time};
+use trunkline_store::{Pool, Purpose, StoreError, partitions, pool, schema, time};
 use trunkline_vault::{KeysRefused, OperatorKeys, Vault};
 
 use crate::auth::KeyCache;
@@ -71,6 +71,8 @@ pub struct Door {
     port: u16,
     state: web::Data<State>,
     flushers: Flushers,
+    flusher_pool: Pool,
+    wake_pool: Pool,
     shutdown: Shutdown,
 }
 
@@ -111,6 +113,9 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
         listener,
         state: web::Data::new(state),
         flushers,
+        flusher_pool: pool::open(url, Purpose::Ingest, ingest::CONNECTIONS)?,
+        // One notification at a time.
+        wake_pool: pool::open(url, Purpose::Claim, 1)?,
         shutdown,
     })
 }
@@ -143,7 +148,7 @@ impl Door {
     /// # Errors
     /// When the listener fails.
     pub async fn run_until_stopped(self) -> io::Result<()> {
-        let Self { listener, port, state, flushers, shutdown } = self;
+        let Self { listener, port, state, flushers, flusher_pool, wake_pool, shutdown } = self;
         let clock = state.clock.clone();
         let follow = time::follow(state.pool.clone(), move |now, round_trip| {
             clock.set(now, round_trip);
@@ -152,10 +157,9 @@ impl Door {
         let background = [
             tokio::spawn(follow),
             tokio::spawn(async move { touched.keys.touch(&touched.pool, &touched.clock).await }),
-            tokio::spawn(state.waker.clone().run(state.pool.clone())),
+            tokio::spawn(state.waker.clone().run(wake_pool)),
         ];
-        let flusher =
-            Flusher { pool: state.pool.clone(), clock: state.clock.clone(), waker: state.waker.clone() };
+        let flusher = Flusher { pool: flusher_pool, clock: state.clock.clone(), waker: state.waker.clone() };
         let flushers = tokio::spawn(flushers.run(flusher));
         let server = HttpServer::new(move || {
             App::new().app_data(state.clone()).wrap(from_fn(frame::around)).configure(routes::all)

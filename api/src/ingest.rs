@@ -28,8 +28,12 @@ const QUEUE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Events in one statement: beyond this a larger one is no cheaper per event.
 const BATCH_MAX: usize = 500;
 
-/// Statements under way at one time: one is written while the next one gathers.
-const FLUSHERS: usize = 2;
+/// Statements under way at one time. One, while which the next one gathers: two would share the same events, and a
+/// statement costs the server as much as ten more events in it (measured).
+const FLUSHERS: usize = 1;
+
+/// Connections that the flushers need: one each, and those of keys that are asked for one by one.
+pub(crate) const CONNECTIONS: u32 = 2 * FLUSHERS as u32 + 4;
 
 /// How long a publisher waits for its answer in all: a little longer than one statement may take, so that its own end,
 /// which tells more, comes first.

@@ -1,50 +1,67 @@
 #![doc = include_str!("../README.md")]
 
-mod dev;
-mod http_client;
-mod idle;
+mod all;
+mod arguments;
+mod bare;
+mod clock;
+mod goals;
+mod guard;
+mod house;
+mod join;
+mod ledger;
+mod load;
+mod machine;
+mod measures;
+mod percentiles;
+mod plots;
+mod proc_stat;
+mod process;
+mod programs;
 mod report;
+mod run;
 mod sink;
 
-use std::path::PathBuf;
+use clap::Parser;
 
-use anyhow::Context;
-use clap::{Parser, Subcommand};
+use arguments::{Arguments, Task};
+use machine::Machine;
+use measures::{batch, drain, fanout, footprint, idle, ingest, limits, payload, scale, sustained};
+use report::{Figures, show};
+use run::Run;
 
-use crate::dev::Dev;
-
-/// Measures a Trunkline over HTTP.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {
-    /// The `dev.json` of a running `trunkline dev`; without it one is started on fresh data and stopped at the end.
-    #[arg(long, global = true, value_name = "FILE")]
-    dev: Option<PathBuf>,
-    /// Where results are written.
-    #[arg(long, global = true, default_value = "bench/results", value_name = "FOLDER")]
-    results: PathBuf,
-    #[command(subcommand)]
-    measure: Measure,
-}
-
-#[derive(Subcommand)]
-enum Measure {
-    /// From 201 to arrival while nothing else happens: p50 and p99.
-    Idle(idle::Options),
-}
-
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let mut dev = match &arguments.dev {
-        Some(file) => Dev::running(file)?,
-        None => Dev::start().await.context("starting `trunkline dev`")?,
-    };
-    let result = match &arguments.measure {
-        Measure::Idle(options) => idle::measure(&dev, options).await,
-    };
-    dev.stop().await?;
-    let figures = result?;
-    report::show(&figures);
-    report::write(&figures, &arguments.results)
+    match &arguments.task {
+        Task::Sink => sink::run(),
+        Task::Load => load::run(),
+        Task::Bare => bare::run(),
+        Task::Guard { folder } => guard::keep(folder),
+        measure => {
+            let run = Run::start(&arguments.results, arguments.quick, !arguments.no_build)?;
+            if matches!(measure, Task::All) {
+                return all::measure(&run);
+            }
+            let figures = take(measure, &run)?;
+            show(&figures.table());
+            figures.write(&Machine::describe(), &run.results)
+        }
+    }
+}
+
+fn take(task: &Task, run: &Run) -> anyhow::Result<Figures> {
+    match task {
+        Task::Limits => limits::measure(run).map(|(_, figures)| figures),
+        Task::Ingest => ingest::measure(run),
+        Task::Drain => drain::measure(run),
+        Task::Sustained => sustained::measure(run),
+        Task::Idle => idle::measure(run),
+        Task::Fanout => fanout::measure(run),
+        Task::Batch => batch::measure(run),
+        Task::Payload => payload::measure(run),
+        Task::Footprint => footprint::measure(run),
+        Task::Scale => scale::measure(run),
+        Task::All | Task::Sink | Task::Load | Task::Bare | Task::Guard { .. } => {
+            unreachable!("these are no single measures and were run above")
+        }
+    }
 }

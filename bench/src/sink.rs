@@ -1,66 +1,111 @@
-//! Where deliveries arrive: notes when, and whether the signature holds.
+//! The endpoint: a process of its own that answers 200 and notes what arrived when. Measures ask it over the same port,
+//! under paths that begin with `/-/`.
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+mod connection;
+mod control;
+mod request;
+mod serve;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
-use trunkline_signing::{Secret, verify_any};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-/// A delivery that came in.
-pub(crate) struct Arrival {
-    pub(crate) event_id: String,
-    pub(crate) at: Instant,
-    pub(crate) is_signed: bool,
+use anyhow::{bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{self, Entry};
+use crate::process::Process;
+use crate::run::Run;
+
+pub(crate) use serve::run;
+
+/// What endpoints of a measure share, so that the sink can verify any of them: no secret of anybody.
+pub(crate) const SECRET: &str = "whsec_YmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmVuY2gtYmU=";
+
+/// Of the deliveries under load one in this many is verified: HMACs over all would be the sink's largest cost.
+pub(crate) const SAMPLE: u64 = 100;
+
+/// How much the sink has seen.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    /// Requests that arrived, whatever they were.
+    pub(crate) arrived: u64,
+    /// Whose signatures were verified.
+    pub(crate) verified: u64,
+    /// Which did not hold, or were missing.
+    pub(crate) badly_signed: u64,
 }
 
-/// Listens on loopback until the program ends, and hands every arrival on.
-pub(crate) async fn listen(secret: Secret) -> anyhow::Result<(SocketAddr, mpsc::UnboundedReceiver<Arrival>)> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let secret = Arc::new(secret);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let _ = stream.set_nodelay(true);
-            let (sender, secret) = (sender.clone(), secret.clone());
-            tokio::spawn(async move {
-                let service = service_fn(|request| receive(request, sender.clone(), secret.clone()));
-                let _ = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await;
-            });
+/// A running sink.
+pub(crate) struct Sink {
+    process: Process,
+    port: u16,
+    file: PathBuf,
+    /// Keeps its connection: a measure asks many times a second.
+    agent: ureq::Agent,
+}
+
+impl Sink {
+    /// Starts it; one delivery in `verify_every` is verified, 0 = none.
+    pub(crate) fn start(run: &Run, verify_every: u64) -> anyhow::Result<Self> {
+        let (process, port) = Process::start_part("sink", &run.guard)?;
+        let file = run.folder.join(format!("arrivals-{port}"));
+        let sink = Self { process, port, file, agent: ureq::agent() };
+        sink.ask("verify", &verify_every.to_string())?;
+        Ok(sink)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    /// The URL of an endpoint here.
+    pub(crate) fn url(&self, endpoint: u32) -> String {
+        format!("http://127.0.0.1:{}/e/{endpoint}", self.port)
+    }
+
+    /// An endpoint here has a secret of its own.
+    pub(crate) fn know_secret(&self, endpoint: u32, secret: &str) -> anyhow::Result<()> {
+        self.ask("secret", &format!("{endpoint} {secret}")).map(|_| ())
+    }
+
+    /// What has arrived so far.
+    pub(crate) fn seen(&self) -> anyhow::Result<Seen> {
+        Ok(serde_json::from_str(&self.ask("seen", "")?)?)
+    }
+
+    /// Waits until so many have arrived; an error when none comes for the time given.
+    pub(crate) fn wait_for(&self, wanted: u64, silence: Duration) -> anyhow::Result<()> {
+        let (mut last, mut since) = (0, Instant::now());
+        loop {
+            let arrived = self.seen()?.arrived;
+            if arrived >= wanted {
+                return Ok(());
+            }
+            if arrived > last {
+                (last, since) = (arrived, Instant::now());
+            }
+            if since.elapsed() > silence {
+                bail!("{arrived} of {wanted} have arrived, and nothing came for {silence:?}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
-    });
-    Ok((address, receiver))
-}
+    }
 
-async fn receive(
-    request: Request<Incoming>,
-    arrivals: mpsc::UnboundedSender<Arrival>,
-    secret: Arc<Secret>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let at = Instant::now();
-    let (head, body) = request.into_parts();
-    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
-    let is_signed = verify_any(header, &body, &[&secret], unix_now(), Duration::from_secs(300)).is_ok();
-    let event_id = header("webhook-id").unwrap_or_default().to_owned();
-    // The receiver is gone only when the measure is over.
-    let _ = arrivals.send(Arrival { event_id, at, is_signed });
-    Ok(Response::new(Full::default()))
-}
+    /// Everything that arrived since the last time, and makes sure that every signature looked at was good.
+    pub(crate) fn take(&self) -> anyhow::Result<Vec<Entry>> {
+        let seen = self.seen()?;
+        ensure!(seen.badly_signed == 0, "{} of {} signatures were bad", seen.badly_signed, seen.verified);
+        self.ask("take", &self.file.display().to_string())?;
+        ledger::take(&self.file)
+    }
 
-#[expect(clippy::disallowed_methods, reason = "the measure knows no room that reads the clock for it")]
-fn unix_now() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        self.process.cpu_seconds()
+    }
+
+    fn ask(&self, what: &str, body: &str) -> anyhow::Result<String> {
+        let url = format!("http://127.0.0.1:{}/-/{what}", self.port);
+        Ok(self.agent.post(url).send(body)?.body_mut().read_to_string()?)
+    }
 }

@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{completions, dev, doctor, events, key, listen, migrate, probe, role, send, tenant};
+use crate::commands::{
+    completions, dev, doctor, endpoint, events, key, listen, migrate, probe, role, send, tenant,
+};
 use crate::failure::EXIT_CODES_HELP;
 use crate::output::Output;
 
@@ -32,6 +34,8 @@ pub(crate) enum Command {
     Migrate(migrate::Options),
     /// Create, list, suspend and resume tenants, straight on the database
     Tenant(tenant::Options),
+    /// Add an endpoint to a tenant, straight on the database
+    Endpoint(endpoint::Options),
     /// Create, list and revoke API keys, straight on the database
     Key(key::Options),
     /// Receive webhooks on this machine and print them
@@ -58,6 +62,7 @@ impl Command {
             Self::Receiver(options) => role::run(role::Role::Receiver, &options),
             Self::Migrate(options) => migrate::run(&options, output),
             Self::Tenant(options) => tenant::run(&options, output),
+            Self::Endpoint(options) => endpoint::run(&options, output),
             Self::Key(options) => key::run(&options, output),
             Self::Listen(options) => listen::run(&options, output),
             Self::Send(options) => send::run(&options, output),

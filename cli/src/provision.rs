@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use trunkline_boot::random::random_bytes;
 use trunkline_domain::{EndpointId, TenantId};
 use trunkline_store::api_keys::{self, NewKey};
-use trunkline_store::endpoints::NewSecret;
+use trunkline_store::endpoints::{self, NewEndpoint, NewSecret};
 use trunkline_store::tenants::{self, NewTenant};
 use trunkline_store::{PgConnection, time};
 use trunkline_vault::{ApiKey, Sealed, Vault};
@@ -61,6 +61,28 @@ pub(crate) async fn create_tenant(
     };
     let created = tenants::create(connection, &new).await?;
     Ok(created.then_some(NewlyMade { api_key, webhook_secret, endpoint_id }))
+}
+
+/// Adds an endpoint with a secret of its own to a tenant; answers its id and the secret. `None` if the tenant does not exist,
+/// was deleted, or has an endpoint of that name.
+///
+/// # Errors
+/// When the database is not available.
+pub(crate) async fn create_endpoint(
+    connection: &mut PgConnection,
+    vault: &Vault,
+    tenant_id: &TenantId,
+    name: &str,
+    url: &str,
+) -> anyhow::Result<Option<(EndpointId, Zeroizing<String>)>> {
+    let now = time::now(connection).await?;
+    let endpoint_id = EndpointId::mint(now, random());
+    let webhook_secret = new_secret();
+    let sealed = seal(vault, tenant_id, endpoint_id, &webhook_secret)?;
+    let secret = stored(&sealed, now);
+    let new = NewEndpoint { tenant_id, endpoint_id, name, url, secret, created_at: now };
+    let created = endpoints::create(connection, &new).await?;
+    Ok(created.then_some((endpoint_id, webhook_secret)))
 }
 
 /// Creates one more key for a tenant that exists; answers it with its id.

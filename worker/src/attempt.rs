@@ -1,10 +1,13 @@
 //! One attempt, from the claim to the verdict. Nothing here holds a database connection: no transaction can be open
 //! while bytes travel to an endpoint.
 
+mod connect;
+mod connection;
 mod failure;
+mod idle;
 mod request;
-mod resolver;
 mod send;
+mod target;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,6 +22,7 @@ use crate::roster::Callable;
 
 pub(crate) use failure::Failure;
 pub(crate) use send::{Sender, SenderError};
+pub(crate) use target::{Target, TargetRefused};
 
 /// An attempt that ended, and what it means for its endpoint.
 pub(crate) struct Ended {

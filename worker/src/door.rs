@@ -3,20 +3,28 @@
 use std::sync::Arc;
 
 use secrecy::ExposeSecret;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use trunkline_boot::{Clock, ReadinessCheck, Settings, SettingsError, Shutdown};
 use trunkline_store::pool::InvalidUrl;
 use trunkline_store::schema::SchemaError;
-use trunkline_store::{Pool, Purpose, StoreError, partitions, pool, schema, time};
+use trunkline_store::{Pool, Purpose, StoreError, partitions, pool, schema, time, workers};
 use trunkline_vault::Vault;
 
 use crate::attempt::{Ended, Sender, SenderError};
+use crate::desk::Desk;
 use crate::engine::{Engine, Parts};
+use crate::keeper::{Identity, Keeper, lane_lease};
+use crate::lanes::Lanes;
 use crate::recorder::Recorder;
 use crate::roster::CallableFactory;
+use crate::session::SessionKeeper;
 use crate::upkeep::Upkeep;
-use crate::wake::{Bell, listen};
+use crate::wake::{Bell, Mailbox};
+
+/// Connections for claims, looks, loads and lanes: as many as can be asked at one time, and one to give back.
+const CLAIM_CONNECTIONS: u32 = 5;
 
 /// Fewer days of partitions ahead than this, and the worker is not ready: it should have made them.
 const PARTITIONS_AHEAD_MIN: i32 = 2;
@@ -49,9 +57,9 @@ pub struct Door {
     engine: Engine,
     recorder: Recorder,
     ended: mpsc::Receiver<Ended>,
+    keeper: Keeper,
+    session: SessionKeeper,
     upkeep: Upkeep,
-    session_url: String,
-    bell: Bell,
     clock: Clock,
     pool: Pool,
     shutdown: Shutdown,
@@ -66,30 +74,56 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
     let keys = settings.require_secrets_keys()?.iter();
     let vault = Arc::new(Vault::new(keys.map(|key| (key.id.clone(), *key.key.expose_secret())).collect())?);
     schema::require_current(&mut pool::connect(url, Purpose::Engine).await?).await?;
-    let pool = pool::open(url, Purpose::Engine, settings.database.max_connections)?;
+    let claim_connections = CLAIM_CONNECTIONS.min(settings.database.max_connections / 2);
+    let pool = pool::open(url, Purpose::Engine, settings.database.max_connections - claim_connections)?;
+    let claim_pool = pool::open(url, Purpose::Claim, claim_connections)?;
     let clock = Clock::new();
     let (now, round_trip) = time::read(&pool).await?;
     clock.set(now, round_trip);
 
-    let worker_name = worker_name();
-    let bell = Bell::default();
-    // As many as can be under way: an attempt that ended never waits for room.
-    let (sender, ended) = mpsc::channel(settings.worker.concurrency);
+    let identity = Identity::of_this_process();
+    let lease = lane_lease(settings.worker.lease);
+    let (lanes, mailbox, keeper_bell) = (Lanes::new(lease), Mailbox::default(), Bell::default());
+    let (since, session) = watch::channel(None);
+    // Twice what can be claimed: the engine claims no more than finds room here when it has ended.
+    let (sender, ended) = mpsc::channel(settings.worker.concurrency * 2);
     let parts = Parts {
-        pool: pool.clone(),
+        desk: Desk {
+            pool: claim_pool.clone(),
+            clock: clock.clone(),
+            lease: settings.worker.lease,
+            worker_number: identity.number(),
+        },
         clock: clock.clone(),
-        bell: bell.clone(),
-        factory: CallableFactory::new(settings, vault),
+        lanes: lanes.clone(),
+        mailbox: mailbox.clone(),
         sender: Sender::new(settings)?,
-        ended: sender,
+        factory: CallableFactory::new(settings, vault),
+        recorder: sender,
     };
     Ok(Door {
         engine: Engine::new(settings, parts),
-        recorder: Recorder { pool: pool.clone(), clock: clock.clone(), worker_name: worker_name.clone() },
+        recorder: Recorder { pool: pool.clone(), clock: clock.clone(), worker_name: identity.name.clone() },
         ended,
-        upkeep: Upkeep::new(settings, pool.clone(), clock.clone(), worker_name),
-        session_url: settings.database.session_url.as_ref().map_or(url, |url| url.expose_secret()).to_owned(),
-        bell,
+        session: SessionKeeper {
+            url: settings.database.session_url.as_ref().map_or(url, |url| url.expose_secret()).to_owned(),
+            key: workers::session_key(identity.id),
+            mailbox: mailbox.clone(),
+            keeper: keeper_bell.clone(),
+            lanes: lanes.clone(),
+            since,
+        },
+        keeper: Keeper {
+            pool: claim_pool,
+            clock: clock.clone(),
+            identity,
+            lease,
+            lanes,
+            session,
+            bell: keeper_bell,
+            engine: mailbox,
+        },
+        upkeep: Upkeep::new(settings, pool.clone(), clock.clone()),
         clock,
         pool,
         shutdown,
@@ -121,19 +155,24 @@ impl Door {
     /// Works until a stop is requested; then claims nothing more, lets what was sent come to its end within
     /// `worker.drain`, and gives the rest back.
     pub async fn run_until_stopped(self) {
-        let Self { engine, recorder, ended, upkeep, session_url, bell, clock, pool, shutdown } = self;
+        let Self { engine, recorder, ended, keeper, session, upkeep, clock, pool, shutdown } = self;
         let clock_task = tokio::spawn(time::follow(pool.clone(), move |now, round_trip| {
             clock.set(now, round_trip);
         }));
-        let listener = tokio::spawn(listen(session_url, bell, shutdown.clone()));
+        let engine_is_done = CancellationToken::new();
+        let session = tokio::spawn(session.run(shutdown.clone()));
+        let keeper = tokio::spawn(keeper.run(shutdown.clone(), engine_is_done.clone()));
         let upkeep = tokio::spawn(upkeep.run(shutdown.clone()));
         let recorder = tokio::spawn(recorder.run(ended));
         tracing::info!("worker started");
         // Dropping the engine drops the last sender, which ends the recorder once it has written everything.
         engine.run(shutdown).await;
         join(recorder).await;
+        engine_is_done.cancel();
+        join(keeper).await;
+        // Last, because its lock tells the others that this worker lives.
+        session.abort();
         join(upkeep).await;
-        listener.abort();
         clock_task.abort();
         pool.close().await;
         tracing::info!("worker stopped");
@@ -144,9 +183,4 @@ async fn join(task: JoinHandle<()>) {
     if let Err(error) = task.await {
         tracing::error!(%error, "a part of the worker ended by itself");
     }
-}
-
-/// Host name and process id: what a person needs to find the process that made an attempt.
-fn worker_name() -> String {
-    format!("{}:{}", trunkline_boot::host::name(), std::process::id())
 }

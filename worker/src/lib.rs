@@ -1,10 +1,16 @@
 #![doc = include_str!("../README.md")]
 
 mod attempt;
+#[doc(hidden)]
+pub mod ceiling;
+mod desk;
 mod door;
 mod engine;
+mod keeper;
+mod lanes;
 mod recorder;
 mod roster;
+mod session;
 mod upkeep;
 mod wake;
 

@@ -1,15 +1,14 @@
-//! When to look for work: at a notification, when something comes due, when capacity is freed, and at the latest at
-//! the next poll, which is the truth that the others only hasten.
+//! Who wakes whom: a bell for "look again", and the engine's mailbox of what the database told.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use trunkline_boot::Shutdown;
-use trunkline_store::wake::Listener;
+use trunkline_store::wake::{Hint, Wake};
 
-/// After the notification connection was lost.
-const RECONNECT: Duration = Duration::from_secs(1);
+/// Hints that are kept; beyond them, one look says the same for less.
+const HINTS_MAX: usize = 4_096;
 
 /// Rung by whoever knows that looking is worth while. Rings that nobody waits for fold into one.
 #[derive(Clone, Default)]
@@ -25,30 +24,45 @@ impl Bell {
         // Both ends mean the same: look.
         let _ = tokio::time::timeout(wait, self.0.notified()).await;
     }
+
+    pub(crate) async fn rung(&self) {
+        self.0.notified().await;
+    }
 }
 
-/// Rings for every notification of the database. Without that connection the worker polls, and says so once.
-pub(crate) async fn listen(session_url: String, bell: Bell, shutdown: Shutdown) {
-    let mut told = false;
-    loop {
-        match Listener::connect(&session_url).await {
-            Ok(mut listener) => {
-                told = false;
-                // Whatever was committed while nobody listened.
-                bell.ring();
-                while listener.notified().await.is_ok() {
-                    bell.ring();
-                }
+/// What the engine has been told and has not read: endpoints with new work, or that it should look for itself.
+#[derive(Clone, Default)]
+pub(crate) struct Mailbox {
+    mail: Arc<Mutex<Mail>>,
+    bell: Bell,
+}
+
+/// What was in the mailbox.
+#[derive(Default)]
+pub(crate) struct Mail {
+    pub(crate) hints: HashSet<Hint>,
+    pub(crate) look: bool,
+}
+
+impl Mailbox {
+    pub(crate) fn post(&self, wake: Wake) {
+        {
+            let mut mail = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
+            match wake {
+                Wake::Endpoints(hints) if mail.hints.len() < HINTS_MAX => mail.hints.extend(hints),
+                Wake::Endpoints(_) | Wake::Look | Wake::LanesFree => mail.look = true,
             }
-            Err(error) if !told => {
-                told = true;
-                tracing::warn!(%error, "no notifications from the database: polling; set database.session_url where database.url is a pooler");
-            }
-            Err(_) => {}
         }
-        tokio::select! {
-            () = shutdown.requested() => return,
-            () = tokio::time::sleep(RECONNECT) => {}
-        }
+        self.bell.ring();
+    }
+
+    /// Waits until there is something.
+    pub(crate) async fn arrived(&self) {
+        self.bell.rung().await;
+    }
+
+    /// Empties it.
+    pub(crate) fn take(&self) -> Mail {
+        std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -9,8 +9,9 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::sync::{Mutex, mpsc};
 use trunkline_domain::{EventId, EventStatus};
+use trunkline_store::events::{self, Routing};
 use trunkline_store::idempotency::{self, KeyClaim};
-use trunkline_store::{PgConnection, StoreError, events};
+use trunkline_store::{PgConnection, StoreError};
 
 use super::{BATCH_MAX, Flusher, Idempotency, NotStored, Stored, Waiting};
 
@@ -122,21 +123,21 @@ async fn write(
     let won: HashSet<EventId> = won.into_iter().collect();
     let is_new = |one: &&Keyed| won.contains(&one.event.event_id);
     let new: Vec<_> = firsts.iter().filter(is_new).map(|one| one.event.clone()).collect();
-    let unrouted = if new.is_empty() { Vec::new() } else { events::publish(&mut transaction, &new).await? };
+    let routing =
+        if new.is_empty() { Routing::default() } else { events::publish(&mut transaction, &new).await? };
     let mut holders = Vec::with_capacity(firsts.len());
     for one in firsts {
         let event_id = one.event.event_id;
         holders.push(if won.contains(&event_id) {
-            let stored = Stored { event_id, is_routed: !unrouted.contains(&event_id), is_replayed: false };
+            let stored =
+                Stored { event_id, is_routed: !routing.unrouted.contains(&event_id), is_replayed: false };
             Ok(Holder { stored, body_sha256: one.key.body_sha256.to_vec() })
         } else {
             find(&mut transaction, one).await?
         });
     }
     transaction.commit().await.map_err(StoreError::from)?;
-    if !new.is_empty() {
-        flusher.waker.wake();
-    }
+    flusher.waker.wake_for(routing.endpoints);
     Ok(holders)
 }
 

@@ -1,12 +1,11 @@
 //! Events without a key.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use metrics::histogram;
 use tokio::sync::{Mutex, mpsc};
-use trunkline_domain::EventId;
-use trunkline_store::{StoreError, events};
+use trunkline_store::StoreError;
+use trunkline_store::events::{self, Routing};
 
 use super::{BATCH_MAX, Flusher, NotStored, Stored, Waiting};
 
@@ -34,11 +33,11 @@ async fn flush(flusher: &Flusher, batch: Vec<Waiting<()>>) {
             continue;
         }
         match write(flusher, &part).await {
-            Ok(unrouted) => {
-                flusher.waker.wake();
+            Ok(routing) => {
+                flusher.waker.wake_for(routing.endpoints);
                 for waiting in part {
                     let event_id = waiting.event.event_id;
-                    let is_routed = !unrouted.contains(&event_id);
+                    let is_routed = !routing.unrouted.contains(&event_id);
                     waiting.tell(Ok(Stored { event_id, is_routed, is_replayed: false }));
                 }
             }
@@ -56,9 +55,8 @@ async fn flush(flusher: &Flusher, batch: Vec<Waiting<()>>) {
     }
 }
 
-async fn write(flusher: &Flusher, part: &[Waiting<()>]) -> Result<HashSet<EventId>, StoreError> {
+async fn write(flusher: &Flusher, part: &[Waiting<()>]) -> Result<Routing, StoreError> {
     let events: Vec<_> = part.iter().map(|waiting| waiting.event.clone()).collect();
     let mut connection = flusher.pool.acquire().await?;
-    let unrouted = events::publish(&mut connection, &events).await?;
-    Ok(unrouted.into_iter().collect())
+    events::publish(&mut connection, &events).await
 }

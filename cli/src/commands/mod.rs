@@ -3,6 +3,7 @@
 pub(crate) mod completions;
 pub(crate) mod dev;
 pub(crate) mod doctor;
+pub(crate) mod endpoint;
 pub(crate) mod events;
 pub(crate) mod key;
 pub(crate) mod listen;

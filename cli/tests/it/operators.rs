@@ -29,6 +29,7 @@ fn operators_work_straight_on_the_database() {
     assert!(text(&healthy.stdout).contains("ok    schema"), "{}", text(&healthy.stdout));
 
     tenants(&house);
+    endpoints(&house);
     keys(&house);
     house.stop_by("TERM");
 }
@@ -55,6 +56,22 @@ fn tenants(house: &House) {
     json(&house.run(&["tenant", "resume", "initech", "--json"]));
     assert_eq!(status(), "ACTIVE");
     assert_eq!(house.run(&["tenant", "suspend", "nobody"]).status.code(), Some(3));
+}
+
+fn endpoints(house: &House) {
+    let add =
+        |tenant: &str, name: &str, url: &str| house.run(&["endpoint", "add", tenant, name, url, "--json"]);
+    let target = "https://example.com/second";
+    let made = json(&add("initech", "second", target));
+    assert_eq!(
+        (&made["tenant_id"], &made["name"], &made["url"]),
+        (&"initech".into(), &"second".into(), &target.into())
+    );
+    assert!(made["webhook_secret"].as_str().unwrap().starts_with("whsec_"));
+    assert_eq!(add("initech", "second", target).status.code(), Some(1), "the name is taken");
+    assert_eq!(add("initech", "default", target).status.code(), Some(1), "so is that of the first");
+    assert_eq!(add("nobody", "second", target).status.code(), Some(3));
+    assert_eq!(add("initech", "third", "ftp://example.com/").status.code(), Some(2));
 }
 
 fn keys(house: &House) {

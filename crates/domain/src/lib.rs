@@ -12,5 +12,5 @@ pub mod retry_after;
 pub use delivery::{DeliveryStatus, EventStatus};
 pub use event::{EventType, NewEvent};
 pub use id::{EndpointId, EventId, TenantId};
-pub use lane::Lane;
+pub use lane::{Lane, LaneSet};
 pub use outcome::{AttemptOutcome, Verdict};

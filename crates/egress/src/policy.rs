@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use url::{Host, Url};
+use url::{Host, Position, Url};
 
 use crate::address::{self, AddressRefused};
 
@@ -146,6 +146,41 @@ impl TargetUrl {
     /// The canonical form: what is stored and called.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
+    }
+
+    /// Whether it is called over TLS.
+    pub fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    /// The host as it stands in the URL, an IPv6 address in brackets.
+    pub fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+
+    /// The host if it is an address, in whatever form it was written.
+    pub fn host_address(&self) -> Option<IpAddr> {
+        match self.0.host() {
+            Some(Host::Ipv4(address)) => Some(address.into()),
+            Some(Host::Ipv6(address)) => Some(address.into()),
+            _ => None,
+        }
+    }
+
+    /// The port that is connected to.
+    pub fn port(&self) -> u16 {
+        self.0.port_or_known_default().unwrap_or(0)
+    }
+
+    /// Host, and port where it is not the scheme's own: the value of the header `host`.
+    pub fn authority(&self) -> &str {
+        self.0.authority()
+    }
+
+    /// What comes after the authority: what stands in the request line.
+    pub fn path_and_query(&self) -> &str {
+        // Without a fragment, which the check refuses, nothing follows the query.
+        &self.0[Position::BeforePath..]
     }
 }
 

@@ -9,9 +9,9 @@ mod key;
 mod record;
 mod reopen;
 
-pub use active::{ActiveEndpoint, active_endpoints};
+pub use active::{ActiveEndpoint, Places, active_endpoints, oldest_open};
 pub use cancel::cancel;
-pub use claim::{Claimed, Wanted, claim};
+pub use claim::{ClaimTerms, Claimed, Wanted, claim};
 pub use dead_letters::{Cursor, DeadLetter, DeadLetterFilter, dead_letters, purge, requeue};
 pub use give_back::give_back;
 pub use key::{DeliveryKey, Lease};

@@ -7,5 +7,5 @@ mod summarise;
 
 pub use candidates::{IdRange, with_any_status, with_status_failed, with_status_pending};
 pub use find::{DeliveryDetail, EventDetail, find, status};
-pub use publish::publish;
+pub use publish::{Routing, publish};
 pub use summarise::{EventFilter, EventSummary, summarise};

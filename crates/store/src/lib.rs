@@ -8,6 +8,7 @@ mod error;
 pub mod events;
 pub mod idempotency;
 pub mod inspect;
+pub mod lanes;
 pub mod partitions;
 pub mod pool;
 pub mod receiver;

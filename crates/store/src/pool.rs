@@ -13,15 +13,24 @@ pub type Pool = sqlx::PgPool;
 /// How long a caller waits for a free connection, and for a new one to be made.
 const CONNECTION_WAIT: Duration = Duration::from_millis(500);
 
+/// The same where nobody waits for an answer.
+const MAINTENANCE_WAIT: Duration = Duration::from_secs(30);
+
 /// What the connections are used for; it decides time limits and planner settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Ingest, point reads and small changes on behalf of a caller who waits: 1 s a statement.
+    /// Point reads and small changes on behalf of a caller who waits: 1 s a statement.
     Request,
+    /// The flushers of the api: 1 s a statement. Inserts name no partition before they run, so one plan serves for ever:
+    /// planning anew costs 0.3 ms a statement, which is ten times what a small batch takes (measured).
+    Ingest,
     /// Pages, filters and counts over history: 5 s a statement.
     Search,
-    /// The worker's claims and outcomes: 10 s, since giving up would only lose work already done.
+    /// The worker's outcomes and upkeep: 10 s, since giving up would only lose work already done.
     Engine,
+    /// The worker's looks and claims, and notifications. They commit without waiting for the disk: what a crash of the
+    /// server can lose of a claim is a lease, and of a notification one poll; an outcome or an event never may.
+    Claim,
     /// Migrations and maintenance: no limit of their own.
     Maintenance,
 }
@@ -29,27 +38,31 @@ pub enum Purpose {
 impl Purpose {
     fn session(self) -> Vec<(&'static str, &'static str)> {
         let mut settings = vec![
-            ("synchronous_commit", "on"),
+            ("synchronous_commit", if self == Self::Claim { "off" } else { "on" }),
             ("idle_in_transaction_session_timeout", "10s"),
             ("client_connection_check_interval", "1s"),
             ("timezone", "UTC"),
+            // Compiling takes a hundred times as long as any statement here; the planner's guess of a cost sets it off.
+            ("jit", "off"),
         ];
         if self != Self::Maintenance {
             settings.push(("lock_timeout", "1s"));
-            // A generic plan cannot prune partitions by a parameter: it locks every one of them at each execution
-            // (93 locks against 4, measured). Planning anew costs less.
-            settings.push(("plan_cache_mode", "force_custom_plan"));
+            // Where history is read, a generic plan locks every partition at each execution, because it cannot prune
+            // them by a parameter before (93 locks against 4, measured). Planning anew costs less.
+            let plans = if self == Self::Ingest { "force_generic_plan" } else { "force_custom_plan" };
+            settings.push(("plan_cache_mode", plans));
+        }
+        if matches!(self, Self::Engine | Self::Claim) {
+            // Everything the engine asks follows keys of an index into a few rows, in the index's order. The planner cannot
+            // know that of a partition that was empty when it was last analysed: it would read all of it, or all of a lane.
+            let detours =
+                ["enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_bitmapscan", "enable_sort"];
+            settings.extend(detours.map(|detour| (detour, "off")));
         }
         match self {
-            Self::Request => settings.push(("statement_timeout", "1s")),
+            Self::Request | Self::Ingest => settings.push(("statement_timeout", "1s")),
             Self::Search => settings.push(("statement_timeout", "5s")),
-            Self::Engine => settings.extend([
-                ("statement_timeout", "10s"),
-                // Every join of the engine follows keys into a few rows. Before the first ANALYZE of a new day's
-                // partition the planner cannot know that and would read all of it.
-                ("enable_hashjoin", "off"),
-                ("enable_mergejoin", "off"),
-            ]),
+            Self::Engine | Self::Claim => settings.push(("statement_timeout", "10s")),
             Self::Maintenance => {}
         }
         settings
@@ -68,7 +81,7 @@ pub struct InvalidUrl;
 pub fn open(url: &str, purpose: Purpose, connections_max: u32) -> Result<Pool, InvalidUrl> {
     Ok(PgPoolOptions::new()
         .max_connections(connections_max.max(1))
-        .acquire_timeout(CONNECTION_WAIT)
+        .acquire_timeout(if purpose == Purpose::Maintenance { MAINTENANCE_WAIT } else { CONNECTION_WAIT })
         // A connection that broke while idle is found when its first statement fails; asking before each use would
         // add a round trip to every one.
         .test_before_acquire(false)

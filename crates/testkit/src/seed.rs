@@ -9,6 +9,7 @@ use trunkline_signing::Secret;
 use trunkline_store::api_keys::NewKey;
 use trunkline_store::endpoints::NewSecret;
 use trunkline_store::tenants::{self, NewTenant};
+use trunkline_store::wake::{self, Wake};
 use trunkline_store::{events, time};
 use trunkline_vault::{ApiKey, Vault};
 use uuid::Uuid;
@@ -124,8 +125,8 @@ pub async fn publish(database: &TestDatabase, tenant: &SeededTenant, payload: &s
         payload_sha256: [0; 32],
     };
     let event_id = event.event_id;
-    events::publish(&mut connection, &[event]).await.unwrap();
-    trunkline_store::wake::notify(&mut connection).await.unwrap();
+    let routing = events::publish(&mut connection, &[event]).await.unwrap();
+    wake::notify(&mut connection, &Wake::of(routing.endpoints)).await.unwrap();
     event_id
 }
 

@@ -22,21 +22,25 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("receiver", &["domain", "store", "vault", "signing", "boot"]),
     ("cli", &["api", "worker", "receiver", "store", "domain", "vault", "boot"]),
     ("testkit", &["domain", "store", "signing", "vault", "boot"]),
-    ("bench", &["signing"]),
+    // Starting a private PostgreSQL is not worth writing twice.
+    ("bench", &["signing", "boot"]),
 ];
 
 /// Libraries that only some rooms may use, because the others must not do what they do.
 const RESERVED: &[(&str, &[&str])] = &[
-    // Calling endpoints is the worker's alone.
-    ("reqwest", &["worker"]),
+    // Calling endpoints is the worker's alone; testkit and bench play endpoints, and clients of the api.
+    ("hyper", &["worker", "testkit", "bench"]),
+    ("hyper-util", &["worker", "testkit", "bench"]),
+    ("tokio-rustls", &["worker"]),
+    ("reqwest", &[]),
     // SQL is the store's; testkit makes databases.
     ("sqlx", &["store", "testkit"]),
 ];
 
 /// Libraries that a room must do without.
 const ABSENT: &[(&str, &[&str])] = &[
-    ("domain", &["tokio", "sqlx", "actix-web", "reqwest", "rand"]),
-    ("signing", &["tokio", "sqlx", "actix-web", "reqwest", "rand"]),
+    ("domain", &["tokio", "sqlx", "actix-web", "hyper", "rand"]),
+    ("signing", &["tokio", "sqlx", "actix-web", "hyper", "rand"]),
 ];
 
 struct Room {

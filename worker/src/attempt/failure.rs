@@ -4,8 +4,6 @@ use std::error::Error;
 
 use trunkline_domain::AttemptOutcome;
 
-use super::resolver::NameError;
-
 /// The longest reason that is stored.
 const REASON_LENGTH_MAX: usize = 500;
 
@@ -37,28 +35,24 @@ impl Failure {
         Self { is_final: true, ..Self::internal(reason) }
     }
 
-    /// Sorts an error of the HTTP client by what lies underneath it.
-    pub(crate) fn of(error: &reqwest::Error) -> Self {
-        let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-        let mut deepest = error.to_string();
-        while let Some(current) = cause {
-            if let Some(name) = current.downcast_ref::<NameError>() {
-                return name.to_failure();
-            }
-            if let Some(tls) = tls_cause(current) {
-                return Self::new(AttemptOutcome::TlsError, format!("no TLS session: {tls}"));
-            }
-            deepest = current.to_string();
-            cause = current.source();
-        }
-        if error.is_timeout() {
-            let what =
-                if error.is_connect() { "no connection in time" } else { "no complete answer in time" };
-            return Self::new(AttemptOutcome::Timeout, what);
-        }
-        let what = if error.is_connect() { "no connection" } else { "the connection broke" };
-        Self::new(AttemptOutcome::ConnectionError, format!("{what}: {deepest}"))
+    /// What ended a connection in the middle of a call.
+    pub(super) fn broken(error: &hyper::Error) -> Self {
+        Self::tls(error).unwrap_or_else(|| {
+            let what = if error.is_parse() { "the answer is not HTTP/1.1" } else { "the connection broke" };
+            Self::new(AttemptOutcome::ConnectionError, format!("{what}: {}", deepest(error)))
+        })
     }
+
+    /// The failure if TLS lies underneath an error.
+    pub(super) fn tls(error: &(dyn Error + 'static)) -> Option<Self> {
+        let tls = std::iter::successors(Some(error), |&error| error.source()).find_map(tls_cause)?;
+        Some(Self::new(AttemptOutcome::TlsError, format!("no TLS session: {tls}")))
+    }
+}
+
+/// What lies at the bottom of an error: each layer above only says that something below failed.
+fn deepest<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    std::iter::successors(Some(error), |&error| error.source()).last().unwrap_or(error)
 }
 
 /// rustls wraps its errors in `io::Error`, whose `source` skips them.

@@ -1,26 +1,36 @@
-//! The head of the call: contract and signatures.
+//! The call as it is written: contract and signatures.
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use http_body_util::Full;
 use trunkline_signing::Secret;
 use trunkline_store::deliveries::Claimed;
 
 use super::Failure;
+use super::connection::Call;
+use super::target::Target;
 
 /// What every delivery says of its sender.
-pub(super) const USER_AGENT: &str = concat!("Trunkline/", env!("CARGO_PKG_VERSION"));
+const OURSELVES: HeaderValue = HeaderValue::from_static(concat!("Trunkline/", env!("CARGO_PKG_VERSION")));
 
-/// Every header but those the client adds by itself. `timestamp` is in Unix seconds.
-pub(super) fn headers(
+/// Everything that is sent but the body's length, which the client adds. `timestamp` is in Unix seconds.
+pub(super) fn make(
     claimed: &Claimed,
-    payload: &[u8],
+    target: &Target,
+    payload: Bytes,
     secrets: &[Secret],
     timestamp: i64,
-) -> Result<HeaderMap, Failure> {
-    let mut headers = HeaderMap::with_capacity(8);
+) -> Result<Call, Failure> {
+    let mut headers = HeaderMap::with_capacity(12);
+    headers.insert(HOST, target.host.clone());
+    headers.insert(USER_AGENT, OURSELVES);
+    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let id = claimed.key.event_id.to_string();
     let newest_first: Vec<&Secret> = secrets.iter().collect();
-    let signed = trunkline_signing::sign(&id, timestamp, payload, &newest_first);
+    let signed = trunkline_signing::sign(&id, timestamp, &payload, &newest_first);
     for (name, value) in signed.pairs() {
         insert(&mut headers, name, value)?;
     }
@@ -31,7 +41,11 @@ pub(super) fn headers(
     if let Some(traceparent) = &claimed.traceparent {
         insert(&mut headers, "traceparent", traceparent)?;
     }
-    Ok(headers)
+    let mut call = Request::new(Full::new(payload));
+    *call.method_mut() = Method::POST;
+    *call.uri_mut() = target.path.clone();
+    *call.headers_mut() = headers;
+    Ok(call)
 }
 
 fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) -> Result<(), Failure> {

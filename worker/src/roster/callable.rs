@@ -8,20 +8,26 @@ use chrono::{DateTime, Utc};
 use trunkline_boot::Settings;
 use trunkline_domain::retry::RetryPolicy;
 use trunkline_domain::{EndpointId, TenantId};
+use trunkline_egress::EgressPolicy;
 use trunkline_signing::Secret;
 use trunkline_store::endpoints::{Endpoint, SealedSecret};
 use trunkline_vault::{Sealed, Vault};
+
+use crate::attempt::{Target, TargetRefused};
 
 /// Everything an attempt needs to know of its endpoint.
 pub(crate) struct Callable {
     pub(crate) tenant_id: TenantId,
     pub(crate) endpoint_id: EndpointId,
     pub(crate) url: String,
+    /// The URL checked and taken apart, or why it may not be called.
+    pub(crate) target: Result<Target, TargetRefused>,
     /// Newest first; empty if none can be opened, and then nothing is sent.
     pub(crate) secrets: Vec<Secret>,
     pub(crate) timeout: Duration,
     pub(crate) retry: RetryPolicy,
     pub(crate) in_flight_max: Option<usize>,
+    pub(crate) rate_per_second: Option<usize>,
     is_open: AtomicBool,
     is_failing: AtomicBool,
     /// Microseconds since 1970; raised at once by an answer that asks for quiet, before the table knows.
@@ -49,6 +55,10 @@ impl Callable {
         self.paused_until.fetch_max(until.timestamp_micros(), Ordering::Relaxed);
     }
 
+    pub(crate) fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Relaxed)
+    }
+
     /// Notes how an attempt ended, and tells whether that is news.
     pub(crate) fn note_failing(&self, failing: bool) -> bool {
         self.is_failing.swap(failing, Ordering::Relaxed) != failing
@@ -58,6 +68,7 @@ impl Callable {
 /// Makes [`Callable`]s of what the store has.
 pub(crate) struct CallableFactory {
     vault: Arc<Vault>,
+    policy: EgressPolicy,
     timeout: Duration,
     timeout_max: Duration,
     retry: RetryPolicy,
@@ -68,6 +79,7 @@ impl CallableFactory {
         let delivery = &settings.delivery;
         Self {
             vault,
+            policy: EgressPolicy::new(settings.egress.allow.clone()),
             timeout: delivery.timeout,
             timeout_max: settings.endpoint_timeout_max(),
             retry: RetryPolicy { schedule: delivery.retry_schedule.clone(), jitter: delivery.retry_jitter },
@@ -81,6 +93,7 @@ impl CallableFactory {
         Callable {
             tenant_id: endpoint.tenant_id,
             endpoint_id: endpoint.endpoint_id,
+            target: Target::new(&endpoint.url, &self.policy),
             url: endpoint.url,
             is_open: AtomicBool::new(endpoint.is_open),
             secrets,
@@ -88,6 +101,7 @@ impl CallableFactory {
             timeout: endpoint.timeout.map_or(self.timeout, |own| own.min(self.timeout_max)),
             retry: RetryPolicy { schedule, jitter: self.retry.jitter },
             in_flight_max: endpoint.in_flight_max.map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
+            rate_per_second: endpoint.rate_per_second.map(|rate| usize::try_from(rate).unwrap_or(usize::MAX)),
             is_failing: AtomicBool::new(endpoint.is_failing),
             paused_until: AtomicI64::new(endpoint.paused_until.map_or(0, |until| until.timestamp_micros())),
         }

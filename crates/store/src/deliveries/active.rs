@@ -1,8 +1,11 @@
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use trunkline_domain::{EndpointId, Lane, TenantId};
 use uuid::Uuid;
 
+use crate::events::IdRange;
 use crate::{StoreError, row};
 
 /// An endpoint for which work is open, and since or from when.
@@ -16,11 +19,15 @@ pub struct ActiveEndpoint {
     pub endpoint_id: EndpointId,
     /// The earliest due time of its open deliveries; may lie ahead, or belong to one that is under way.
     pub first_due_at: DateTime<Utc>,
-    /// Whether some of its deliveries were retried by hand and may pass a pause.
-    pub has_expedited: bool,
+    /// The earliest due time of what was retried by hand and may pass a pause, if there is any.
+    pub expedited_from: Option<DateTime<Utc>>,
 }
 
-/// The endpoints with open deliveries in order of lane and id, at most `limit` of them, after the one named.
+/// Where each lane's next look continues; a lane that is not named starts from its first endpoint.
+pub type Places = HashMap<Lane, EndpointId>;
+
+/// Endpoints of these lanes with open deliveries of events in the range, in order of id from each lane's place on, at
+/// most `limit` of them. Fewer mean that every lane came to its end.
 ///
 /// A loose index scan: it jumps from endpoint to endpoint in the index of due work, so that its cost follows the
 /// number of endpoints and not the number of deliveries.
@@ -29,42 +36,55 @@ pub struct ActiveEndpoint {
 /// When the database is not available.
 pub async fn active_endpoints(
     connection: &mut PgConnection,
-    after: Option<(Lane, EndpointId)>,
+    lanes: &[Lane],
+    places: &Places,
+    range: IdRange,
     limit: i64,
 ) -> Result<Vec<ActiveEndpoint>, StoreError> {
-    let (after_lane, after_endpoint) =
-        after.map_or((-1, Uuid::nil()), |(lane, endpoint)| (lane.number(), endpoint.as_uuid()));
+    let numbers: Vec<i16> = lanes.iter().map(|lane| lane.number()).collect();
+    let after: Vec<Uuid> = lanes
+        .iter()
+        .map(|lane| places.get(lane).map_or(Uuid::nil(), |endpoint_id| endpoint_id.as_uuid()))
+        .collect();
     let rows = sqlx::query!(
         r#"
         WITH RECURSIVE active AS (
-            (
+            SELECT first.lane, first.endpoint_id, first.tenant_id, first.due_at
+            FROM unnest($1::smallint[], $2::uuid[]) AS place (lane, endpoint_id)
+            CROSS JOIN LATERAL (
                 SELECT lane, endpoint_id, tenant_id, due_at
                 FROM trunkline.deliveries
-                WHERE due_at IS NOT NULL AND (lane, endpoint_id) > ($1::smallint, $2::uuid)
-                ORDER BY lane, endpoint_id, due_at
+                WHERE lane = place.lane AND endpoint_id > place.endpoint_id
+                  AND due_at IS NOT NULL AND event_id >= $3 AND event_id < $4
+                ORDER BY endpoint_id, due_at
                 LIMIT 1
-            )
+            ) AS first
             UNION ALL
             SELECT next.lane, next.endpoint_id, next.tenant_id, next.due_at
             FROM active
             CROSS JOIN LATERAL (
                 SELECT lane, endpoint_id, tenant_id, due_at
                 FROM trunkline.deliveries
-                WHERE due_at IS NOT NULL AND (lane, endpoint_id) > (active.lane, active.endpoint_id)
-                ORDER BY lane, endpoint_id, due_at
+                WHERE lane = active.lane AND endpoint_id > active.endpoint_id
+                  AND due_at IS NOT NULL AND event_id >= $3 AND event_id < $4
+                ORDER BY endpoint_id, due_at
                 LIMIT 1
             ) AS next
         )
         SELECT lane AS "lane!", endpoint_id AS "endpoint_id!", tenant_id AS "tenant_id!", due_at AS "due_at!",
-               EXISTS (
-                   SELECT FROM trunkline.deliveries AS d
-                   WHERE d.lane = active.lane AND d.endpoint_id = active.endpoint_id AND d.expedited
-               ) AS "has_expedited!"
+               (
+                   SELECT min(d.due_at)
+                   FROM trunkline.deliveries AS d
+                   WHERE d.lane = active.lane AND d.endpoint_id = active.endpoint_id
+                     AND d.expedited AND d.event_id >= $3 AND d.event_id < $4
+               ) AS expedited_from
         FROM active
-        LIMIT $3
+        LIMIT $5
         "#,
-        after_lane,
-        after_endpoint,
+        &numbers,
+        &after,
+        range.from,
+        range.before,
         limit,
     )
     .fetch_all(connection)
@@ -76,8 +96,32 @@ pub async fn active_endpoints(
                 tenant_id: row::tenant_id("deliveries", found.tenant_id)?,
                 endpoint_id: EndpointId::from(found.endpoint_id),
                 first_due_at: found.due_at,
-                has_expedited: found.has_expedited,
+                expedited_from: found.expedited_from,
             })
         })
         .collect()
+}
+
+/// The lower bound of every event that still has open deliveries: the start of the oldest partition in which any is due.
+/// `None` = nothing is open. Looks and claims that name it read as many partitions as have work, not as many as there are.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn oldest_open(connection: &mut PgConnection) -> Result<Option<Uuid>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"
+        SELECT trunkline.uuid_v7_floor(h.from_day::timestamp AT TIME ZONE 'UTC') AS "from!"
+        FROM trunkline.history_partitions AS h
+        WHERE EXISTS (
+            SELECT FROM trunkline.deliveries AS d
+            WHERE d.due_at IS NOT NULL
+              AND d.event_id >= trunkline.uuid_v7_floor(h.from_day::timestamp AT TIME ZONE 'UTC')
+              AND d.event_id < trunkline.uuid_v7_floor(h.until_day::timestamp AT TIME ZONE 'UTC')
+        )
+        ORDER BY h.from_day
+        LIMIT 1
+        "#
+    )
+    .fetch_optional(connection)
+    .await?)
 }

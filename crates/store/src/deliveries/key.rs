@@ -18,6 +18,13 @@ pub struct DeliveryKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lease(pub i64);
 
+impl Lease {
+    /// A token of the worker with that number: the upper half names it, the lower half is random.
+    pub fn of(worker: i32, random: u32) -> Self {
+        Self((i64::from(worker) << 32) | i64::from(random))
+    }
+}
+
 /// Many keys as the columns that UNNEST takes.
 #[derive(Default)]
 pub(super) struct KeyColumns {

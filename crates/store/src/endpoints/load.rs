@@ -30,6 +30,8 @@ pub struct Endpoint {
     pub retry_schedule: Option<Vec<Duration>>,
     /// Its own bound on attempts at one time.
     pub in_flight_max: Option<u32>,
+    /// Its own bound on attempts a second.
+    pub rate_per_second: Option<u32>,
     /// The secrets to sign with, newest first.
     pub secrets: Vec<SealedSecret>,
 }
@@ -49,6 +51,7 @@ pub async fn load(
         r#"
         SELECT e.tenant_id, e.endpoint_id, e.url, e.enabled, t.status::text AS "status!", e.paused_until,
                e.failing_since IS NOT NULL AS "is_failing!", e.timeout_ms, e.retry_schedule_ms, e.in_flight_max,
+               e.rate_per_second,
                s.key_ids AS "key_ids!", s.sealed AS "sealed!"
         FROM unnest($1::text[], $2::uuid[]) AS wanted (tenant_id, endpoint_id)
         JOIN trunkline.endpoints AS e USING (tenant_id, endpoint_id)
@@ -82,6 +85,7 @@ pub async fn load(
                 timeout: found.timeout_ms.map(|ms| millis(ms.into())),
                 retry_schedule: found.retry_schedule_ms.map(|waits| waits.into_iter().map(millis).collect()),
                 in_flight_max: found.in_flight_max.map(crate::row::unsigned),
+                rate_per_second: found.rate_per_second.map(crate::row::unsigned),
                 secrets: found
                     .key_ids
                     .into_iter()

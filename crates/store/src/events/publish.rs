@@ -1,20 +1,32 @@
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use trunkline_domain::{EventId, EventType, NewEvent};
+use trunkline_domain::{EndpointId, EventId, EventType, NewEvent};
 use uuid::Uuid;
 
-use crate::StoreError;
+use crate::wake::Hint;
+use crate::{StoreError, row};
+
+/// Where published events go.
+#[derive(Debug, Default)]
+pub struct Routing {
+    /// Events that no endpoint matched.
+    pub unrouted: HashSet<EventId>,
+    /// The endpoints for which deliveries were made, each once: what workers should be told.
+    pub endpoints: Vec<Hint>,
+}
 
 /// Stores events, their payloads, and a delivery for every endpoint that matches, in one statement: all or nothing.
-/// Returns the events that no endpoint matched. The caller answers its publishers after the commit.
+/// The caller answers its publishers after the commit.
 ///
 /// # Errors
 /// When the database is not available. An id that exists already is refused by the primary key.
 pub async fn publish(
     connection: &mut PgConnection,
     events: &[NewEvent<Bytes>],
-) -> Result<Vec<EventId>, StoreError> {
+) -> Result<Routing, StoreError> {
     let lanes: Vec<i16> = events.iter().map(|event| event.lane.number()).collect();
     let tenants: Vec<&str> = events.iter().map(|event| event.tenant_id.as_str()).collect();
     let ids: Vec<Uuid> = events.iter().map(|event| event.event_id.as_uuid()).collect();
@@ -24,7 +36,7 @@ pub async fn publish(
     let traces: Vec<Option<&str>> = events.iter().map(|event| event.traceparent.as_deref()).collect();
     let hashes: Vec<&[u8]> = events.iter().map(|event| event.payload_sha256.as_slice()).collect();
     let payloads: Vec<&[u8]> = events.iter().map(|event| event.payload.as_ref()).collect();
-    let unrouted = sqlx::query_scalar!(
+    let rows = sqlx::query!(
         r#"
         WITH incoming AS (
             SELECT *
@@ -54,7 +66,10 @@ pub async fn publish(
                    event_id IN (SELECT event_id FROM matched)
             FROM incoming
         )
-        SELECT event_id AS "event_id!"
+        SELECT DISTINCT lane AS "lane?", tenant_id AS "tenant_id?", endpoint_id AS "endpoint_id?", NULL::uuid AS unrouted
+        FROM matched
+        UNION ALL
+        SELECT NULL, NULL, NULL, event_id
         FROM incoming
         WHERE event_id NOT IN (SELECT event_id FROM matched)
         "#,
@@ -69,5 +84,18 @@ pub async fn publish(
     )
     .fetch_all(connection)
     .await?;
-    Ok(unrouted.into_iter().map(EventId::from).collect())
+    let mut routing = Routing::default();
+    for found in rows {
+        if let (Some(lane), Some(tenant_id), Some(endpoint_id)) =
+            (found.lane, found.tenant_id, found.endpoint_id)
+        {
+            routing.endpoints.push(Hint {
+                lane: row::lane("endpoints", lane, endpoint_id)?,
+                tenant_id: row::tenant_id("endpoints", tenant_id)?,
+                endpoint_id: EndpointId::from(endpoint_id),
+            });
+        }
+        routing.unrouted.extend(found.unrouted.map(EventId::from));
+    }
+    Ok(routing)
 }

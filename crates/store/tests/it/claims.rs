@@ -2,7 +2,11 @@
 
 use chrono::{DateTime, Duration, Utc};
 use trunkline_domain::EventId;
-use trunkline_store::deliveries::{Claimed, Lease, Wanted, active_endpoints, claim, give_back};
+use trunkline_domain::Lane;
+use trunkline_store::deliveries::{
+    ClaimTerms, Claimed, Lease, Places, Wanted, active_endpoints, claim, give_back, oldest_open,
+};
+use trunkline_store::events::IdRange;
 use trunkline_store::{PgConnection, time};
 use trunkline_testkit::{SeededTenant, TestDatabase, publish, seed_tenant, settings};
 
@@ -13,11 +17,22 @@ async fn seeded() -> (TestDatabase, SeededTenant) {
 }
 
 fn wanted(tenant: &SeededTenant, deliveries_max: u32) -> Wanted {
-    Wanted { lane: tenant.lane, endpoint_id: tenant.endpoint_id, deliveries_max, only_expedited: false }
+    Wanted {
+        lane: tenant.lane,
+        endpoint_id: tenant.endpoint_id,
+        deliveries_max,
+        only_expedited: false,
+        due_from: DateTime::UNIX_EPOCH,
+    }
+}
+
+fn terms(lease: i64, now: DateTime<Utc>) -> ClaimTerms<'static> {
+    let leased_until = now + Duration::seconds(30);
+    ClaimTerms { lease: Lease(lease), now, leased_until, range: IdRange::ALL, dead: &[] }
 }
 
 async fn take(connection: &mut PgConnection, one: Wanted, lease: i64, now: DateTime<Utc>) -> Vec<Claimed> {
-    claim(connection, &[one], Lease(lease), now, now + Duration::seconds(30)).await.unwrap()
+    claim(connection, &[one], terms(lease, now)).await.unwrap()
 }
 
 fn ids(claimed: &[Claimed]) -> Vec<EventId> {
@@ -130,14 +145,59 @@ async fn a_look_lists_each_endpoint_once_and_goes_on_where_it_stopped() {
         }
     }
     let mut connection = database.connect().await;
-    let mut seen = Vec::new();
-    let mut after = None;
+    let lanes: Vec<_> = Lane::all().collect();
+    let (mut seen, mut places) = (Vec::new(), Places::new());
     loop {
-        let page = active_endpoints(&mut connection, after, 2).await.unwrap();
-        let Some(last) = page.last() else { break };
-        after = Some((last.lane, last.endpoint_id));
+        let page = active_endpoints(&mut connection, &lanes, &places, IdRange::ALL, 2).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        places.extend(page.iter().map(|one| (one.lane, one.endpoint_id)));
         seen.extend(page.into_iter().map(|one| one.tenant_id.to_string()));
     }
     seen.sort();
     assert_eq!(seen, ["acme", "globex", "initech", "umbrella"]);
+}
+
+#[tokio::test]
+async fn a_look_sees_only_the_lanes_it_names() {
+    let (database, acme) = seeded().await;
+    publish(&database, &acme, "{}").await;
+    let mut connection = database.connect().await;
+    let others: Vec<_> = Lane::all().filter(|lane| *lane != acme.lane).collect();
+    for (lanes, count) in [(others, 0), (vec![acme.lane], 1)] {
+        let found =
+            active_endpoints(&mut connection, &lanes, &Places::new(), IdRange::ALL, 10).await.unwrap();
+        assert_eq!(found.len(), count);
+    }
+}
+
+#[tokio::test]
+async fn what_a_dead_worker_holds_is_taken_over_before_its_lease_ends() {
+    let (database, acme) = seeded().await;
+    publish(&database, &acme, "{}").await;
+    let mut connection = database.connect().await;
+    let now = time::now(&mut connection).await.unwrap();
+    let lease_of = |worker, random| Lease::of(worker, random).0;
+    assert_eq!(take(&mut connection, wanted(&acme, 1), lease_of(-7, u32::MAX), now).await.len(), 1);
+    let others = ClaimTerms { dead: &[7, 8], ..terms(lease_of(1, 1), now) };
+    assert!(claim(&mut connection, &[wanted(&acme, 1)], others).await.unwrap().is_empty());
+    let heirs = ClaimTerms { dead: &[8, -7], ..terms(lease_of(1, 2), now) };
+    let taken = claim(&mut connection, &[wanted(&acme, 1)], heirs).await.unwrap();
+    assert_eq!(taken[0].attempt, 2, "the lost attempt counts");
+    assert_eq!(database.text("SELECT outcome FROM trunkline.attempts").await, "abandoned");
+}
+
+#[tokio::test]
+async fn the_oldest_open_event_bounds_what_is_read() {
+    let (database, acme) = seeded().await;
+    let mut connection = database.connect().await;
+    assert_eq!(oldest_open(&mut connection).await.unwrap(), None);
+    let event_id = publish(&database, &acme, "{}").await;
+    let oldest = oldest_open(&mut connection).await.unwrap().unwrap();
+    assert!(oldest <= event_id.as_uuid());
+    database
+        .execute("UPDATE trunkline.deliveries SET status = 'CANCELLED', due_at = NULL, finished_at = now()")
+        .await;
+    assert_eq!(oldest_open(&mut connection).await.unwrap(), None);
 }

@@ -3,9 +3,10 @@
 use chrono::Duration;
 use trunkline_domain::{AttemptOutcome, EventId};
 use trunkline_store::deliveries::{
-    Claimed, Cursor, DeadLetterFilter, EndedAttempt, Lease, NextStep, Reopened, Wanted, cancel, claim,
-    dead_letters, purge, record, reopen, requeue,
+    ClaimTerms, Claimed, Cursor, DeadLetterFilter, EndedAttempt, Lease, NextStep, Reopened, Wanted, cancel,
+    claim, dead_letters, purge, record, reopen, requeue,
 };
+use trunkline_store::events::IdRange;
 use trunkline_store::{PgConnection, time};
 use trunkline_testkit::{SeededTenant, TestDatabase, publish, seed_tenant, settings};
 
@@ -29,14 +30,21 @@ impl Scene {
     async fn in_flight(&mut self, lease: i64) -> Claimed {
         publish(&self.database, &self.acme, "{}").await;
         self.now = time::now(&mut self.connection).await.unwrap();
+        self.claim_at(lease, self.now).await
+    }
+
+    /// Claims the one delivery that is due then.
+    async fn claim_at(&mut self, lease: i64, now: chrono::DateTime<chrono::Utc>) -> Claimed {
         let wanted = Wanted {
             lane: self.acme.lane,
             endpoint_id: self.acme.endpoint_id,
             deliveries_max: 1,
             only_expedited: false,
+            due_from: chrono::DateTime::UNIX_EPOCH,
         };
-        let until = self.now + Duration::seconds(30);
-        claim(&mut self.connection, &[wanted], Lease(lease), self.now, until).await.unwrap().remove(0)
+        let leased_until = now + Duration::seconds(30);
+        let terms = ClaimTerms { lease: Lease(lease), now, leased_until, range: IdRange::ALL, dead: &[] };
+        claim(&mut self.connection, &[wanted], terms).await.unwrap().remove(0)
     }
 
     async fn end(&mut self, claimed: &Claimed, next: NextStep) -> usize {
@@ -138,14 +146,7 @@ async fn a_retry_in_the_middle_of_a_retry_takes_the_lease_away() {
     let first = scene.in_flight(1).await;
     let at_once = scene.now;
     scene.end(&first, NextStep::RetryAt(at_once)).await;
-    let wanted = Wanted {
-        lane: scene.acme.lane,
-        endpoint_id: scene.acme.endpoint_id,
-        deliveries_max: 1,
-        only_expedited: false,
-    };
-    let until = at_once + Duration::seconds(30);
-    let second = claim(&mut scene.connection, &[wanted], Lease(2), at_once, until).await.unwrap().remove(0);
+    let second = scene.claim_at(2, at_once).await;
     let (lane, tenant) = (scene.acme.lane, scene.acme.tenant_id.clone());
     let event_id = first.key.event_id;
     assert_eq!(

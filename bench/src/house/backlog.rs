@@ -1,0 +1,35 @@
+//! What still waits in the database, and how it was written.
+
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+
+use super::House;
+
+/// Outcomes are recorded within milliseconds of their arrival.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl House<'_> {
+    /// Waits until every delivery has its outcome.
+    pub(crate) fn wait_until_recorded(&self) -> anyhow::Result<()> {
+        let started = Instant::now();
+        while self.server.psql("SELECT EXISTS (SELECT FROM trunkline.deliveries WHERE due_at IS NOT NULL)")?
+            != "f"
+        {
+            if started.elapsed() > PATIENCE {
+                bail!("deliveries that arrived are not recorded after {PATIENCE:?}");
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// The share of updates to deliveries that touched no index, from 0 to 1.
+    pub(crate) fn hot_update_share(&self) -> anyhow::Result<f64> {
+        self.server.number(
+            "SELECT coalesce(sum(n_tup_hot_upd) / nullif(sum(n_tup_upd), 0), 0)
+             FROM pg_stat_user_tables
+             WHERE schemaname = 'trunkline' AND relname LIKE 'deliveries%'",
+        )
+    }
+}
