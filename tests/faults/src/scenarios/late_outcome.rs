@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::house::{Door, House, LEASE, free_port};
+use crate::house::{Door, House, LEASE, Role, free_port};
 use crate::proxy::{Proxy, Weather};
 use crate::publisher::{Load, Publisher};
 use crate::sink::Behaviour;
@@ -26,12 +26,14 @@ const HISTORY: &str = "SELECT md5(string_agg(d::text, '' ORDER BY d.event_id)) |
 const RECORDS_WITHIN: Duration = Duration::from_millis(500);
 
 pub(super) async fn of_frozen_worker(trial: &mut Trial) -> anyhow::Result<()> {
-    let mut house = House::furnished(&trial.folder, &trial.programs, 1, 1).await?;
+    let mut house = House::furnished(&trial.folder, &trial.programs, 1, 0).await?;
     house.sink.behave(PATH, Behaviour::Hang);
     let tenant = house.tenant("publisher", PATH).await?;
     let ledger = trial.ledger("publisher")?;
     let load = Load { rate: 0, events_max: EVENTS, ..Load::default() };
     Publisher::start(house.apis_in_turn(), &tenant.api_key, ledger, load.clone()).finish().await?;
+    // Everything waits for it: an endpoint that hangs is soon only probed, so all must be under way at once.
+    house.start(Door::Worker, patient).await?;
     house.sink.until_open(PATH, IN_FLIGHT).await?;
 
     house.workers[0].freeze()?;
@@ -71,12 +73,16 @@ pub(super) async fn held_by_network(trial: &mut Trial) -> anyhow::Result<()> {
     let mut house = House::furnished(&trial.folder, &trial.programs, 1, 0).await?;
     let proxy = Proxy::listen(free_port()?, house.server.port()?).await?;
     let database = house.database.clone();
-    house.start(Door::Worker, |role| role.reach_database_at(&database, proxy.port())).await?;
     house.sink.behave(PATH, Behaviour::Hang);
     let tenant = house.tenant("publisher", PATH).await?;
     let ledger = trial.ledger("publisher")?;
     let load = Load { rate: 0, events_max: EVENTS, ..Load::default() };
     Publisher::start(house.apis_in_turn(), &tenant.api_key, ledger, load).finish().await?;
+    let through_proxy = |role: &mut Role| {
+        patient(role);
+        role.reach_database_at(&database, proxy.port());
+    };
+    house.start(Door::Worker, through_proxy).await?;
     house.sink.until_open(PATH, IN_FLIGHT).await?;
 
     proxy.turn(Weather::Silent);
@@ -98,6 +104,11 @@ pub(super) async fn held_by_network(trial: &mut Trial) -> anyhow::Result<()> {
     trial.report.exactly("late writes that changed history", changed, 0);
     trial.report.exactly("attempts that do not add up", house.database.miscounted().await?, 0);
     house.close().await
+}
+
+/// As much time for an attempt as its lease allows.
+fn patient(role: &mut Role) {
+    role.set("TRUNKLINE__DELIVERY__TIMEOUT", "2s");
 }
 
 /// Waits until the worker has tried to record what it was holding, or for as long as a poll and a retry may take.
