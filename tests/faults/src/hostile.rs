@@ -91,7 +91,7 @@ pub(crate) async fn listen(manner: Manner) -> anyhow::Result<u16> {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             // An error is the caller's hanging up, which is right of it.
-            tokio::spawn(async move { answer(manner, stream).await.ok() });
+            tokio::spawn(async move { Box::pin(answer(manner, stream)).await.ok() });
         }
     });
     Ok(port)

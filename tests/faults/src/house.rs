@@ -108,7 +108,8 @@ impl House {
         programs: &Programs,
         postgres: &[(&str, &str)],
     ) -> anyhow::Result<Self> {
-        let mut settings = vec![("max_connections", "200")];
+        // Scenarios look for statements under way, of which PostgreSQL shows so much.
+        let mut settings = vec![("max_connections", "200"), ("track_activity_query_size", "16384")];
         settings.extend_from_slice(postgres);
         let server = Server::start(&folder.join("database"), &settings).await?;
         Ok(Self {

@@ -21,6 +21,7 @@ mod verdict;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::trial::Effort;
 
@@ -88,12 +89,21 @@ async fn main() -> ExitCode {
     let result = tokio::select! {
         result = work => result,
         // What was started is dropped, and so killed, on the way out.
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        () = interrupted() => Err(anyhow::anyhow!("interrupted")),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => fail(&error),
+    }
+}
+
+async fn interrupted() {
+    // Without a handler the signal ends the program at once, which nothing here could do better.
+    let Ok(mut terminated) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated.recv() => {}
     }
 }
 

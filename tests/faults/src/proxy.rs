@@ -120,5 +120,5 @@ enum Direction {
 }
 
 fn is_chosen(one_in: u64) -> bool {
-    rand::random::<u64>() % one_in.max(1) == 0
+    rand::random::<u64>().is_multiple_of(one_in.max(1))
 }

@@ -9,6 +9,7 @@ mod hanging_endpoint;
 mod hostile_answers;
 mod kill_everything;
 mod kill_random;
+mod late_outcome;
 mod narrow_limits;
 mod neighbours;
 mod notifications_lost;
@@ -21,7 +22,6 @@ mod postgres_immediate;
 mod rows_locked;
 mod traffic;
 mod worker_cut;
-mod worker_frozen;
 mod worker_killed;
 
 use futures_util::future::BoxFuture;
@@ -50,7 +50,8 @@ pub(crate) const ALL: &[Scenario] = &[
     scenario!("kill_everything", "R1 R2 R3", "kill -9 of everything, PostgreSQL included", kill_everything::run),
     scenario!("answer_cut", "R1 R2", "connections cut between COMMIT and its answer", answer_cut::run),
     scenario!("postgres_immediate", "R1 R2 R3", "PostgreSQL stopped -m immediate over and over, then away for 10 s", postgres_immediate::run),
-    scenario!("worker_frozen", "R2 R3", "a worker stopped for three leases, then continued", worker_frozen::run),
+    scenario!("worker_frozen", "R2 R3", "a worker stopped for three leases, then continued", late_outcome::of_frozen_worker),
+    scenario!("outcome_late", "R2 R3", "an outcome on its way to PostgreSQL for longer than its lease", late_outcome::held_by_network),
     scenario!("worker_cut_silently", "R1 R2 R3", "a worker cut off from PostgreSQL without a word", worker_cut::silently),
     scenario!("worker_cut_by_reset", "R1 R2 R3", "a worker cut off from PostgreSQL by RST", worker_cut::by_reset),
     scenario!("worker_killed", "R2 R3", "a worker killed with attempts in flight", worker_killed::with_attempts_in_flight),

@@ -50,14 +50,13 @@ impl Copy {
         self.folder.join("target")
     }
 
-    /// Replaces what the mutant replaces, which must be there exactly once.
+    /// Makes the mutant's edits, each of which must be possible in one place only.
     pub(super) fn mutate(&self, mutant: &Mutant) -> anyhow::Result<Mutated> {
         let mut mutated = Mutated(Vec::new());
         let file = self.workspace().join(mutant.file);
         let text = std::fs::read_to_string(&file).with_context(|| format!("reading {}", mutant.file))?;
-        let found = text.matches(mutant.find).count();
-        ensure!(found == 1, "what is to be replaced stands {found} times in {}, not once", mutant.file);
-        std::fs::write(&file, text.replace(mutant.find, mutant.replace))?;
+        let changed = edit(&text, mutant).with_context(|| format!("{} has changed", mutant.file))?;
+        std::fs::write(&file, changed)?;
         mutated.0.push((file, Some(text)));
         if mutant.is_statement {
             self.describe_statement(mutant, &mut mutated)?;
@@ -72,10 +71,7 @@ impl Copy {
         for entry in std::fs::read_dir(self.workspace().join(".sqlx"))?.flatten() {
             let mut description: serde_json::Value = serde_json::from_slice(&std::fs::read(entry.path())?)?;
             let query = description["query"].as_str().context("a description without a query")?.to_owned();
-            if query.matches(mutant.find).count() != 1 {
-                continue;
-            }
-            let changed = query.replace(mutant.find, mutant.replace);
+            let Ok(changed) = edit(&query, mutant) else { continue };
             let hash: String = Sha256::digest(&changed).iter().map(|byte| format!("{byte:02x}")).collect();
             description["query"] = changed.into();
             description["hash"] = hash.clone().into();
@@ -87,6 +83,16 @@ impl Copy {
         ensure!(described > 0, "no statement in .sqlx has what is to be replaced");
         Ok(())
     }
+}
+
+fn edit(text: &str, mutant: &Mutant) -> anyhow::Result<String> {
+    let mut text = text.to_owned();
+    for (find, replace) in mutant.edits {
+        let found = text.matches(find).count();
+        ensure!(found == 1, "what is to be replaced stands there {found} times, not once: {find}");
+        text = text.replace(find, replace);
+    }
+    Ok(text)
 }
 
 impl Drop for Mutated {

@@ -35,9 +35,9 @@ fn long_lease(role: &mut Role) {
 
 pub(super) async fn with_attempts_in_flight(trial: &mut Trial) -> anyhow::Result<()> {
     let mut house = House::furnished(&trial.folder, &trial.programs, 1, 0).await?;
-    house.start(Door::Worker, long_lease).await?;
     house.sink.behave(PATH, Behaviour::Hang);
     let waiting = Waiting::publish(trial, &house).await?;
+    house.start(Door::Worker, long_lease).await?;
     house.sink.until_open(PATH, IN_FLIGHT).await?;
     house.workers[0].freeze()?;
     let in_flight = house.database.claimed().await?;

@@ -1,9 +1,10 @@
-//! A worker is stopped (SIGSTOP) with attempts in flight, for three leases. Its work is retaken when the lease ends; when
-//! it goes on, what it writes changes nothing, and it is of use again.
+//! Outcomes that come to be written when their lease is long over and somebody else did the work: because the worker was
+//! stopped (SIGSTOP) for three leases, or because the network sat on its statement. They change nothing.
 
 use std::time::{Duration, Instant};
 
-use crate::house::{Door, House, LEASE};
+use crate::house::{Door, House, LEASE, Role, free_port};
+use crate::proxy::{Proxy, Weather};
 use crate::publisher::{Load, Publisher};
 use crate::sink::Behaviour;
 use crate::trial::Trial;
@@ -21,13 +22,18 @@ const HISTORY: &str = "SELECT md5(string_agg(d::text, '' ORDER BY d.event_id)) |
         SELECT md5(string_agg(a::text, '' ORDER BY a.event_id, a.attempt)) FROM trunkline.attempts AS a)
     FROM trunkline.deliveries AS d";
 
-pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
-    let mut house = House::furnished(&trial.folder, &trial.programs, 1, 1).await?;
+/// How long a worker takes at most from an answer to the statement that records it.
+const RECORDS_WITHIN: Duration = Duration::from_millis(500);
+
+pub(super) async fn of_frozen_worker(trial: &mut Trial) -> anyhow::Result<()> {
+    let mut house = House::furnished(&trial.folder, &trial.programs, 1, 0).await?;
     house.sink.behave(PATH, Behaviour::Hang);
     let tenant = house.tenant("publisher", PATH).await?;
     let ledger = trial.ledger("publisher")?;
     let load = Load { rate: 0, events_max: EVENTS, ..Load::default() };
     Publisher::start(house.apis_in_turn(), &tenant.api_key, ledger, load.clone()).finish().await?;
+    // Everything waits for it: an endpoint that hangs is soon only probed, so all must be under way at once.
+    house.start(Door::Worker, patient).await?;
     house.sink.until_open(PATH, IN_FLIGHT).await?;
 
     house.workers[0].freeze()?;
@@ -63,7 +69,49 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     house.close().await
 }
 
-/// Waits until the worker has tried to record what it was frozen with, or for as long as a poll and a retry may take.
+pub(super) async fn held_by_network(trial: &mut Trial) -> anyhow::Result<()> {
+    let mut house = House::furnished(&trial.folder, &trial.programs, 1, 0).await?;
+    let proxy = Proxy::listen(free_port()?, house.server.port()?).await?;
+    let database = house.database.clone();
+    house.sink.behave(PATH, Behaviour::Hang);
+    let tenant = house.tenant("publisher", PATH).await?;
+    let ledger = trial.ledger("publisher")?;
+    let load = Load { rate: 0, events_max: EVENTS, ..Load::default() };
+    Publisher::start(house.apis_in_turn(), &tenant.api_key, ledger, load).finish().await?;
+    let through_proxy = |role: &mut Role| {
+        patient(role);
+        role.reach_database_at(&database, proxy.port());
+    };
+    house.start(Door::Worker, through_proxy).await?;
+    house.sink.until_open(PATH, IN_FLIGHT).await?;
+
+    proxy.turn(Weather::Silent);
+    let cut = Instant::now();
+    let claimed = house.database.claimed().await?;
+    // Failures: written late, they would make a delivery due again that somebody else has brought to its end.
+    house.sink.behave(PATH, Behaviour::Status(500));
+    tokio::time::sleep(RECORDS_WITHIN).await;
+    house.sink.behave(PATH, Behaviour::default());
+    house.start(Door::Worker, |_| {}).await?;
+    trial.until_drained(&house, cut).await?;
+    trial.report.within("retaken and delivered", cut.elapsed(), RETAKEN);
+
+    let before = house.database.rows(HISTORY).await?;
+    proxy.turn(Weather::Fair);
+    let refused = until_refused(&house, claimed).await?;
+    trial.report.at_least("late outcomes refused", refused, 1);
+    let changed = u64::from(house.database.rows(HISTORY).await? != before);
+    trial.report.exactly("late writes that changed history", changed, 0);
+    trial.report.exactly("attempts that do not add up", house.database.miscounted().await?, 0);
+    house.close().await
+}
+
+/// As much time for an attempt as its lease allows.
+fn patient(role: &mut Role) {
+    role.set("TRUNKLINE__DELIVERY__TIMEOUT", "2s");
+}
+
+/// Waits until the worker has tried to record what it was holding, or for as long as a poll and a retry may take.
 async fn until_refused(house: &House, claimed: u64) -> anyhow::Result<u64> {
     let since = Instant::now();
     loop {
