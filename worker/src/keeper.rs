@@ -131,9 +131,9 @@ impl Keeper {
         self.release(&mut connection).await?;
         let (serving, leaving) = self.lanes.counts();
         if serving < share {
-            let limit = share - serving;
-            let taken =
-                lanes::take(&mut connection, self.identity.id, &dead, limit, now, now + self.lease).await?;
+            let held: Vec<_> = self.lanes.held().iter().collect();
+            let (id, limit) = (self.identity.id, share - serving);
+            let taken = lanes::take(&mut connection, id, &held, &dead, limit, now, now + self.lease).await?;
             if !taken.is_empty() {
                 tracing::debug!(count = taken.len(), "took lanes");
                 self.lanes.gained(taken.into_iter().collect::<LaneSet>(), until);

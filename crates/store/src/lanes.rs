@@ -37,13 +37,15 @@ pub async fn renew(
     lanes.into_iter().map(|number| row::lane("lanes", number, number)).collect()
 }
 
-/// Takes at most `limit` lanes that nobody owns: free, run out, left by one of `dead`, or the worker's own from before.
+/// Takes at most `limit` lanes beyond those that are `held`: free, run out, left by one of `dead`, or the worker's own from
+/// before it lost its session.
 ///
 /// # Errors
 /// When the database is not available.
 pub async fn take(
     connection: &mut PgConnection,
     worker_id: Uuid,
+    held: &[Lane],
     dead: &[Uuid],
     limit: usize,
     now: DateTime<Utc>,
@@ -54,7 +56,8 @@ pub async fn take(
         WITH free AS (
             SELECT lane
             FROM trunkline.lanes
-            WHERE owner IS NULL OR owner = $1 OR leased_until <= $4 OR owner = ANY($2)
+            WHERE lane <> ALL($6)
+              AND (owner IS NULL OR owner = $1 OR leased_until <= $4 OR owner = ANY($2))
             ORDER BY owner IS NOT DISTINCT FROM $1 DESC, lane
             LIMIT $3
             FOR UPDATE SKIP LOCKED
@@ -70,6 +73,7 @@ pub async fn take(
         i64::try_from(limit).unwrap_or(i64::MAX),
         now,
         until,
+        &numbers(held),
     )
     .fetch_all(connection)
     .await?;

@@ -12,6 +12,10 @@ struct Process(Child);
 
 impl Process {
     fn start(house: &House) -> Self {
+        Self::leasing(house, "3500ms")
+    }
+
+    fn leasing(house: &House, lease: &str) -> Self {
         let url = house.settings.database.url.as_ref().unwrap().expose_secret();
         let child = Command::new(env!("CARGO_BIN_EXE_trunkline-worker"))
             .env("DATABASE_URL", url)
@@ -19,7 +23,7 @@ impl Process {
             .env("TRUNKLINE__EGRESS__ALLOW", "127.0.0.0/8")
             .env("TRUNKLINE__ADMIN__BIND", "127.0.0.1:0")
             .env("TRUNKLINE__DELIVERY__TIMEOUT", "500ms")
-            .env("TRUNKLINE__WORKER__LEASE", "3500ms")
+            .env("TRUNKLINE__WORKER__LEASE", lease)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -63,6 +67,20 @@ async fn a_worker_killed_in_the_middle_loses_nothing_and_its_attempt_is_told() {
         [event_id.to_string(), event_id.to_string()],
         "the receiver can tell that it is the same event"
     );
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_killed_worker_held_is_retaken_long_before_its_lease_ends() {
+    let house = House::with(|settings| settings.worker.lease = millis(3_600_000)).await;
+    house.sink.script([Answer::Hold]);
+    let killed = Process::leasing(&house, "1h");
+    let event_id = house.publish("{}").await;
+    house.sink.wait_for(1).await;
+    let worker = house.worker().await;
+    killed.kill();
+    assert_eq!(house.until(event_id, "DELIVERED").await.attempts, 2);
+    assert_eq!(house.outcomes(event_id).await, "abandoned succeeded");
     worker.stop().await;
 }
 

@@ -6,6 +6,7 @@ mod concurrency;
 mod crash;
 mod egress;
 mod house;
+mod lanes;
 mod outcomes;
 mod retries;
 mod stop;
