@@ -54,7 +54,7 @@ pub enum BuildError {
 
 /// A worker that is ready to run.
 pub struct Door {
-    engine: Engine,
+    engine: Box<Engine>,
     recorder: Recorder,
     ended: mpsc::Receiver<Ended>,
     keeper: Keeper,
@@ -104,7 +104,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
         stuck: stuck.clone(),
     };
     Ok(Door {
-        engine: Engine::new(settings, parts),
+        engine: Box::new(Engine::new(settings, parts)),
         recorder: Recorder {
             pool: pool.clone(),
             clock: clock.clone(),

@@ -141,7 +141,7 @@ impl Engine {
     }
 
     /// Works until a stop is requested, then lets what was sent come to its end.
-    pub(crate) async fn run(mut self, shutdown: Shutdown) {
+    pub(crate) async fn run(mut self: Box<Self>, shutdown: Shutdown) {
         let mut batch = Vec::with_capacity(ENDED_MAX);
         while !shutdown.is_requested() {
             let next = self.next_at();
@@ -367,7 +367,7 @@ impl Engine {
 
     /// Gives back what was only claimed, waits for the attempts that were started, and gives back what is not done when the
     /// time is over.
-    async fn drain(mut self) {
+    async fn drain(mut self: Box<Self>) {
         let end = Instant::now() + self.times.drain;
         if let Some(claim) = self.asks.claim.take() {
             let answer = tokio::time::timeout_at(end, claim).await;
