@@ -158,16 +158,13 @@ impl Keeper {
         workers::beat(connection, *id, name, version, has_session, seen_at, now - FORGOTTEN_AFTER).await
     }
 
-    /// The workers that are dead; their leases are told to the engine.
+    /// The workers that are dead; the engine is told their numbers, since their leases hold no longer.
     fn dead(&self, peers: &[Peer]) -> Vec<Uuid> {
         let is_settled = self.session.borrow().is_some_and(|since| since.elapsed() > GRACE);
-        let dead =
-            peers.iter().filter(|peer| is_settled && peer.is_dead && peer.worker_id != self.identity.id);
-        dead.map(|peer| {
-            self.lanes.note_dead(number(peer.worker_id));
-            peer.worker_id
-        })
-        .collect()
+        let is_dead = |peer: &&Peer| is_settled && peer.is_dead && peer.worker_id != self.identity.id;
+        let dead: Vec<Uuid> = peers.iter().filter(is_dead).map(|peer| peer.worker_id).collect();
+        self.lanes.set_dead(dead.iter().copied().map(number).collect());
+        dead
     }
 
     fn share(&self, peers: &[Peer]) -> usize {

@@ -5,9 +5,6 @@ use std::time::{Duration, Instant};
 
 use trunkline_domain::{Lane, LaneSet};
 
-/// Workers known to be dead; their rows are swept long before there are more.
-const DEAD_MAX: usize = 256;
-
 /// Shared between the keeper, which leases lanes, and the engine, which serves them.
 #[derive(Clone)]
 pub(crate) struct Lanes {
@@ -63,14 +60,9 @@ impl Lanes {
         self.lock().dead.clone()
     }
 
-    pub(crate) fn note_dead(&self, worker: i32) {
-        let mut state = self.lock();
-        if !state.dead.contains(&worker) {
-            if state.dead.len() == DEAD_MAX {
-                state.dead.remove(0);
-            }
-            state.dead.push(worker);
-        }
+    /// Those that are dead now. One that comes back is not for long: its leases hold again.
+    pub(crate) fn set_dead(&self, workers: Vec<i32>) {
+        self.lock().dead = workers;
     }
 
     /// The keeper renewed these leases; a lane that is missing is somebody else's by now.

@@ -41,6 +41,8 @@ impl Purpose {
             ("synchronous_commit", if self == Self::Claim { "off" } else { "on" }),
             ("idle_in_transaction_session_timeout", "10s"),
             ("client_connection_check_interval", "1s"),
+            // A client that was cut off silently takes no more rows; its transaction, and the locks, end with this.
+            ("tcp_user_timeout", "5s"),
             ("timezone", "UTC"),
             // Compiling takes a hundred times as long as any statement here; the planner's guess of a cost sets it off.
             ("jit", "off"),

@@ -96,6 +96,8 @@ impl Session {
     /// When the database is not available.
     pub async fn connect(url: &str, key: i64) -> Result<Self, StoreError> {
         let mut listener = PgListener::connect(url).await?;
+        // By itself it would connect again before it says that the connection is lost: without the lock, and late.
+        listener.eager_reconnect(false);
         sqlx::query!("SELECT pg_advisory_lock($1)", key).execute(&mut listener).await?;
         listener.listen(CHANNEL).await?;
         Ok(Self(listener))

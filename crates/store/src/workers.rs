@@ -2,9 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 
 use crate::StoreError;
+
+/// How long after its start a server's free locks mean nothing.
+const SERVER_GRACE_MICROS: i64 = 3_000_000;
 
 /// A worker as the others see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +17,8 @@ pub struct Peer {
     pub worker_id: Uuid,
     /// Whether it said lately that it is alive.
     pub is_fresh: bool,
-    /// Whether it is gone: it held a session lock, and the lock is free.
+    /// Whether it is gone: it held a session lock, and the lock is free. Never so in the first seconds of a server, in which
+    /// every worker has yet to come back.
     pub is_dead: bool,
 }
 
@@ -75,8 +80,13 @@ pub async fn peers(
     let keys: Vec<i64> =
         listed.iter().filter(|one| one.has_session).map(|one| session_key(one.worker_id)).collect();
     let free = sqlx::query_scalar!(
-        r#"SELECT key AS "key!" FROM unnest($1::bigint[]) AS key WHERE pg_try_advisory_xact_lock_shared(key)"#,
+        r#"
+        SELECT key AS "key!"
+        FROM unnest($1::bigint[]) AS key
+        WHERE now() - pg_postmaster_start_time() > $2 AND pg_try_advisory_xact_lock_shared(key)
+        "#,
         &keys,
+        PgInterval { months: 0, days: 0, microseconds: SERVER_GRACE_MICROS },
     )
     .fetch_all(connection)
     .await?;
