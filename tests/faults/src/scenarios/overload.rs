@@ -14,7 +14,7 @@ const PATH: &str = "/hook";
 
 /// Of one core; its memory is bounded too, since queues are.
 const CPU_PERCENT: u64 = 12;
-const MEMORY_MIB: u64 = 128;
+const MEMORY_MIB: u64 = 256;
 
 /// More connections than these only queue.
 const PUBLISHERS_AT_PEAK: u32 = 64;

@@ -76,12 +76,11 @@ async fn cut(house: &House, proxy: &Proxy, weather: Weather) -> anyhow::Result<(
     Ok((in_flight, retaken))
 }
 
-/// Until the second worker makes attempts again.
+/// Until the second worker is ready and serves lanes again.
 async fn until_of_use(house: &House) -> anyhow::Result<Duration> {
     let since = Instant::now();
     let worker = &house.workers[1];
-    let before = worker.metric("trunkline_worker_attempts_total").await?;
-    while worker.metric("trunkline_worker_attempts_total").await? <= before || !worker.is_ready().await {
+    while worker.metric("trunkline_worker_lanes").await? < 1.0 || !worker.is_ready().await {
         ensure!(since.elapsed() < Duration::from_secs(60), "a worker that was cut off is of no use any more");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
