@@ -36,8 +36,11 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long what a client still sends is read and dropped after an early answer, so that it gets to see the answer.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Connections per thread; more wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 4_096;
+/// Clients' connections; more wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 8_192;
+
+/// Files beside clients' connections and those to the database: listeners, what the runtime waits on, the standard three.
+const FILES_RESERVED: usize = 24;
 
 /// Fewer days of partitions ahead than this, and the api is not ready: publishing would soon fail.
 const PARTITIONS_AHEAD_MIN: i32 = 2;
@@ -73,6 +76,7 @@ pub struct Door {
     flushers: Flushers,
     flusher_pool: Pool,
     wake_pool: Pool,
+    client_connections_max: usize,
     shutdown: Shutdown,
 }
 
@@ -116,6 +120,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
         flusher_pool: pool::open(url, Purpose::Ingest, ingest::CONNECTIONS)?,
         // One notification at a time.
         wake_pool: pool::open(url, Purpose::Claim, 1)?,
+        client_connections_max: client_connections_max(connections),
         shutdown,
     })
 }
@@ -148,7 +153,16 @@ impl Door {
     /// # Errors
     /// When the listener fails.
     pub async fn run_until_stopped(self) -> io::Result<()> {
-        let Self { listener, port, state, flushers, flusher_pool, wake_pool, shutdown } = self;
+        let Self {
+            listener,
+            port,
+            state,
+            flushers,
+            flusher_pool,
+            wake_pool,
+            client_connections_max,
+            shutdown,
+        } = self;
         let clock = state.clock.clone();
         let follow = time::follow(state.pool.clone(), move |now, round_trip| {
             clock.set(now, round_trip);
@@ -178,7 +192,7 @@ impl Door {
         .client_request_timeout(HEAD_TIMEOUT)
         .client_disconnect_timeout(LINGER)
         .keep_alive(IDLE_TIMEOUT)
-        .max_connections(CONNECTIONS_MAX)
+        .max_connections(client_connections_max)
         .listen(listener)?;
         tracing::info!(port, "api started");
         let result = server.run().await;
@@ -190,4 +204,15 @@ impl Door {
         tracing::info!("api stopped");
         result
     }
+}
+
+/// Clients' connections for each thread: were they to take every file the process may open, none would be left to reach the
+/// database with.
+fn client_connections_max(database_connections: u32) -> usize {
+    let to_database =
+        (database_connections + database_connections.div_ceil(2) + ingest::CONNECTIONS + 1) as usize;
+    let files = trunkline_boot::host::open_files_max().unwrap_or(usize::MAX);
+    let clients = files.saturating_sub(to_database + FILES_RESERVED).clamp(8, CONNECTIONS_MAX);
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    clients.div_ceil(threads)
 }

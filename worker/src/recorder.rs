@@ -91,6 +91,8 @@ impl Recorder {
             open.retain(|one| one.leased_until > now);
             counter!("trunkline_worker_leases_lost_total").increment((before - open.len()) as u64);
             if open.is_empty() {
+                // Nothing is left by which to see when the database is back; the next outcomes will tell.
+                self.stuck.set(false);
                 return Vec::new();
             }
             match self.write_or_halve(&open).await {
