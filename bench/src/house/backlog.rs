@@ -30,10 +30,10 @@ impl House<'_> {
             return Ok(Vec::new());
         }
         let rows = self.server.psql(
-            "SELECT round(total_exec_time)::text || ' ms in ' || calls || ' calls, ' || rows || ' rows: '
+            "SELECT round(total_exec_time + total_plan_time)::text || ' ms (planning ' || round(total_plan_time) || ') in ' || calls || ' calls, ' || rows || ' rows: '
                     || left(regexp_replace(query, '\\s+', ' ', 'g'), 80)
              FROM pg_stat_statements
-             ORDER BY total_exec_time DESC
+             ORDER BY total_exec_time + total_plan_time DESC
              LIMIT 5",
         )?;
         Ok(rows.lines().map(|line| format!("server time: {line}")).collect())

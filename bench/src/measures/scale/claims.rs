@@ -8,10 +8,12 @@ use crate::sink::Sink;
 
 /// The costs of one slice.
 pub(super) struct Cost {
-    /// Microseconds in the server's claiming statements for each delivery; its CPU where it does not count statements.
+    /// Microseconds in the server's claiming statements, planning included, for each delivery; its CPU where it does not count statements.
     pub(super) claim_us: f64,
     postgres_us: f64,
     delivered: f64,
+    /// What the server spent most of its time on.
+    statement: Option<String>,
 }
 
 impl Cost {
@@ -19,6 +21,7 @@ impl Cost {
         figures.add(format!("claim_{what}"), self.claim_us, "us");
         figures.add(format!("postgres_cpu_{what}"), self.postgres_us, "us");
         figures.add(format!("delivered_{what}"), self.delivered, "1/s");
+        figures.notes.extend(self.statement.as_ref().map(|statement| format!("{what}: {statement}")));
     }
 }
 
@@ -50,10 +53,11 @@ fn slice(house: &mut House<'_>, sink: &Sink, deliveries: u64) -> anyhow::Result<
     } else {
         postgres_us
     };
-    Ok(Cost { claim_us, postgres_us, delivered: round.journey.arrivals_per_second() })
+    let statement = house.top_statements()?.into_iter().next();
+    Ok(Cost { claim_us, postgres_us, delivered: round.journey.arrivals_per_second(), statement })
 }
 
 /// Whatever way the worker claims, SKIP LOCKED over deliveries is how it is known.
-const CLAIMING_MS: &str = "SELECT coalesce(sum(total_exec_time), 0)
+const CLAIMING_MS: &str = "SELECT coalesce(sum(total_exec_time + total_plan_time), 0)
                            FROM pg_stat_statements
                            WHERE query LIKE '%SKIP LOCKED%' AND query LIKE '%trunkline.deliveries%'";
