@@ -8,10 +8,6 @@ use clap::Parser;
 use trunkline_api::BuildError;
 use trunkline_boot::{Admin, Settings, SettingsError, Shutdown, telemetry};
 
-/// A sixth of a busy process's time went to the system's allocator; this one takes a third of that (measured).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Lets tenants publish events and read their history.
 #[derive(Parser)]
 #[command(version)]

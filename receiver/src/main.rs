@@ -8,10 +8,6 @@ use clap::Parser;
 use trunkline_boot::{Admin, Settings, SettingsError, Shutdown, telemetry};
 use trunkline_receiver::BuildError;
 
-/// A sixth of a busy process's time went to the system's allocator; this one takes a third of that (measured).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Receives webhooks, verifies them, and shows what arrived.
 #[derive(Parser)]
 #[command(version)]

@@ -1,5 +1,5 @@
-//! How many publishers may wait at one time: as many as can be answered soon. One more is told at once to come later, which
-//! costs a tenth of what serving it late would, and keeps those who wait from waiting in vain.
+//! How many publishers may wait at one time: as many as can be answered soon. One more is told to come later, so that those
+//! who wait do not wait in vain.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};

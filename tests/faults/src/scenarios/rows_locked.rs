@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use super::neighbours::Neighbours;
 use crate::house::{House, execute};
 use crate::publisher::{Load, Publisher};
-use crate::sink::Behaviour;
 use crate::trial::Trial;
 
 const PATH: &str = "/locked";
@@ -24,14 +23,16 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     neighbours.watch(house, Duration::from_secs(2)).await;
     let before = neighbours.watch(house, window).await;
 
-    house.sink.behave(PATH, Behaviour::Status(500));
     let tenant = house.tenant("locked", PATH).await?;
+    let mut holder = house.database.connect().await?;
+    // A pause, so that all of it waits; failures would open the breaker.
+    execute(&mut holder, &pause("now() + interval '1 hour'")).await?;
     let load = Load { rate: 0, events_max: EVENTS, ..Load::default() };
     let ledger = trial.ledger("locked")?;
     Publisher::start(house.apis_in_turn(), &tenant.api_key, ledger, load).finish().await?;
-    let mut holder = house.database.connect().await?;
+    let mut operator = house.database.connect().await?;
     execute(&mut holder, LOCK).await?;
-    house.sink.behave(PATH, Behaviour::default());
+    execute(&mut operator, &pause("NULL")).await?;
     let now = neighbours.watch(house, window).await;
     Neighbours::compare(trial, before, now);
     let open = "SELECT count(*) FROM trunkline.deliveries WHERE tenant_id = 'locked' AND due_at IS NOT NULL";
@@ -41,4 +42,8 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     neighbours.settle(trial, house, 0).await?;
     trial.until_drained(house, released).await?;
     house.close().await
+}
+
+fn pause(until: &str) -> String {
+    format!("UPDATE trunkline.endpoints SET paused_until = {until} WHERE tenant_id = 'locked'")
 }
