@@ -15,6 +15,7 @@ use clap::Parser;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use tokio::task::JoinSet;
+use trunkline_domain::AttemptOutcome;
 use trunkline_worker::ceiling::Ceiling;
 
 /// Sends signed deliveries to one endpoint as fast as it takes them.
@@ -46,7 +47,7 @@ async fn main() -> anyhow::Result<()> {
         senders.spawn(async move {
             let (ceiling, taken, failed) = &*shared;
             while taken.fetch_add(1, Ordering::Relaxed) < count {
-                if !ceiling.deliver().await {
+                if ceiling.deliver().await.outcome != AttemptOutcome::Succeeded {
                     failed.fetch_add(1, Ordering::Relaxed);
                 }
             }

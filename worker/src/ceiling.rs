@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
+use rustls::RootCertStore;
 use trunkline_boot::random::random_bytes;
 use trunkline_boot::{Clock, Settings};
-use trunkline_domain::{AttemptOutcome, EndpointId, EventId, Lane, TenantId};
+use trunkline_domain::{EndpointId, EventId, Lane, TenantId};
 use trunkline_signing::Secret;
-use trunkline_store::deliveries::{Claimed, DeliveryKey, Lease};
+use trunkline_store::deliveries::{Claimed, DeliveryKey, EndedAttempt, Lease};
 use trunkline_store::endpoints::{Endpoint, SealedSecret};
 use trunkline_vault::Vault;
 
-use crate::attempt::{self, Sender};
+use crate::attempt::{self, Sender, SenderError};
 use crate::roster::{Callable, CallableFactory};
 
 /// Longer than any attempt.
@@ -34,6 +35,23 @@ impl Ceiling {
     /// # Errors
     /// When the HTTP client cannot be set up.
     pub fn new(url: &str, payload_bytes: usize, concurrency: usize) -> anyhow::Result<Self> {
+        Self::with(url, payload_bytes, concurrency, Sender::new)
+    }
+
+    /// The same with a client that trusts certificates under `roots` only, as no worker outside a test does.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be set up.
+    pub fn trusting(url: &str, roots: RootCertStore) -> anyhow::Result<Self> {
+        Self::with(url, 0, 1, |settings| Sender::trusting(settings, roots))
+    }
+
+    fn with(
+        url: &str,
+        payload_bytes: usize,
+        concurrency: usize,
+        sender: impl FnOnce(&Settings) -> Result<Sender, SenderError>,
+    ) -> anyhow::Result<Self> {
         let mut settings = Settings::default();
         settings.egress.allow = vec!["127.0.0.0/8".parse()?, "::1/128".parse()?];
         settings.worker.endpoint_concurrency = concurrency;
@@ -69,16 +87,15 @@ impl Ceiling {
             payload: Some(payload(payload_bytes)),
         };
         let callable = Arc::new(CallableFactory::new(&settings, vault).make(endpoint));
-        Ok(Self { sender: Sender::new(&settings)?, clock, callable, claimed })
+        Ok(Self { sender: sender(&settings)?, clock, callable, claimed })
     }
 
-    /// Makes one attempt, of an event of its own, as the engine would, and tells whether the endpoint took it.
-    pub async fn deliver(&self) -> bool {
+    /// Makes one attempt, of an event of its own, as the engine would.
+    pub async fn deliver(&self) -> EndedAttempt {
         let mut claimed = self.claimed.clone();
         claimed.key.event_id = fresh_event(&self.clock);
         let leased_until = self.clock.now() + LEASE;
-        let ended = attempt::make(&claimed, &self.callable, &self.sender, &self.clock, leased_until).await;
-        ended.attempt.outcome == AttemptOutcome::Succeeded
+        attempt::make(&claimed, &self.callable, &self.sender, &self.clock, leased_until).await.attempt
     }
 }
 

@@ -5,10 +5,14 @@
 mod concurrency;
 mod crash;
 mod egress;
+mod hostile;
 mod house;
 mod lanes;
 mod outcomes;
+mod raw_endpoint;
 mod retries;
+mod reuse;
 mod stop;
+mod tls;
 mod upkeep;
 mod wire;
