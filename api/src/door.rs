@@ -173,12 +173,7 @@ impl Door {
             tokio::spawn(async move { touched.keys.touch(&touched.pool, &touched.clock).await }),
             tokio::spawn(state.waker.clone().run(wake_pool)),
         ];
-        let flusher = Flusher {
-            pool: flusher_pool,
-            clock: state.clock.clone(),
-            waker: state.waker.clone(),
-            admission: state.ingest.admission(),
-        };
+        let flusher = Flusher { pool: flusher_pool, clock: state.clock.clone(), waker: state.waker.clone() };
         let flushers = tokio::spawn(flushers.run(flusher));
         let server = HttpServer::new(move || {
             App::new().app_data(state.clone()).wrap(from_fn(frame::around)).configure(routes::all)

@@ -3,7 +3,6 @@
 //!
 //! Whoever waits is answered after the commit. Nothing is answered before it, and nothing waits longer than a second.
 
-mod admission;
 mod keyed;
 mod plain;
 
@@ -16,8 +15,6 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use trunkline_boot::Clock;
 use trunkline_domain::{EventId, NewEvent};
 use trunkline_store::Pool;
-
-use admission::{Admission, Admitted};
 
 use crate::problem::Problem;
 use crate::waker::Waker;
@@ -34,10 +31,6 @@ const BATCH_MAX: usize = 500;
 /// Statements under way at one time. One, while which the next one gathers: two would share the same events, and a
 /// statement costs the server as much as ten more events in it (measured).
 const FLUSHERS: usize = 1;
-
-/// How long a publisher that cannot be let in waits for its 503. One that tries again at once, whatever Retry-After says,
-/// would else cost more than those who are let in: two thirds of them were lost to refusals (measured).
-const REFUSED_AFTER: Duration = Duration::from_millis(800);
 
 /// Connections that the flushers need: one each, and those of keys that are asked for one by one.
 pub(crate) const CONNECTIONS: u32 = 2 * FLUSHERS as u32 + 4;
@@ -95,7 +88,6 @@ pub(crate) struct Ingest {
     plain: mpsc::Sender<Waiting<()>>,
     keyed: mpsc::Sender<Waiting<Idempotency>>,
     bytes: Arc<Semaphore>,
-    admission: Arc<Admission>,
 }
 
 /// Writes what handlers put in, until every handler is gone.
@@ -110,33 +102,17 @@ pub(crate) struct Flusher {
     pub(crate) pool: Pool,
     pub(crate) clock: Clock,
     pub(crate) waker: Waker,
-    pub(crate) admission: Arc<Admission>,
 }
 
 /// Makes the queue and what empties it.
 pub(crate) fn queue() -> (Ingest, Flushers) {
     let (plain, plain_out) = mpsc::channel(QUEUE_MAX);
     let (keyed, keyed_out) = mpsc::channel(QUEUE_MAX);
-    let bytes = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
-    let ingest = Ingest { plain, keyed, bytes, admission: Arc::new(Admission::new()) };
+    let ingest = Ingest { plain, keyed, bytes: Arc::new(Semaphore::new(QUEUE_BYTES_MAX)) };
     (ingest, Flushers { plain: Arc::new(Mutex::new(plain_out)), keyed: Arc::new(Mutex::new(keyed_out)) })
 }
 
 impl Ingest {
-    /// Lets a publisher in, unless too many wait already.
-    pub(crate) async fn admit(&self) -> Result<Admitted<'_>, NotStored> {
-        if let Some(admitted) = self.admission.enter() {
-            return Ok(admitted);
-        }
-        tokio::time::sleep(REFUSED_AFTER).await;
-        Err(NotStored::Overloaded)
-    }
-
-    /// What the flushers tell how much they store.
-    pub(crate) fn admission(&self) -> Arc<Admission> {
-        self.admission.clone()
-    }
-
     /// Queues an event and waits until it is committed.
     ///
     /// A caller that stops waiting may find its event stored or not: what is being written is, what still waits is not.

@@ -138,7 +138,6 @@ async fn write(
     }
     transaction.commit().await.map_err(StoreError::from)?;
     flusher.waker.wake_for(routing.endpoints);
-    flusher.admission.note_stored(firsts.len(), std::time::Instant::now());
     Ok(holders)
 }
 

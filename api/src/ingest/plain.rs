@@ -1,7 +1,6 @@
 //! Events without a key.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use metrics::histogram;
 use tokio::sync::{Mutex, mpsc};
@@ -36,7 +35,6 @@ async fn flush(flusher: &Flusher, batch: Vec<Waiting<()>>) {
         match write(flusher, &part).await {
             Ok(routing) => {
                 flusher.waker.wake_for(routing.endpoints);
-                flusher.admission.note_stored(part.len(), Instant::now());
                 for waiting in part {
                     let event_id = waiting.event.event_id;
                     let is_routed = !routing.unrouted.contains(&event_id);

@@ -88,8 +88,6 @@ pub(crate) async fn publish(
     let key = idempotency_key(request.headers())?;
     let named_type = named_type(request.headers())?;
     let body = body::read(&request, payload, state.payload_bytes_max).await?;
-    // After the body, since an answer before it costs the client its connection.
-    let _admitted = state.ingest.admit().await?;
     let facts = payload::inspect(&body).map_err(Problem::unusable_payload)?;
     let event_type = event_type(named_type, facts)?;
     let event = event(&state, &owner, event_type, traceparent(request.headers()), body);

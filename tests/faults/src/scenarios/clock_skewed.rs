@@ -8,9 +8,14 @@ use anyhow::Context;
 
 use super::traffic::{PATH, Traffic};
 use crate::house::{Door, House, Role};
+use crate::publisher::{Load, Publisher};
 use crate::trial::Trial;
 
 const SKEW_SECONDS: i64 = 3_600;
+
+/// Tenants beside the one that is counted.
+const OTHERS: usize = 16;
+const OTHER_PATH: &str = "/others";
 
 /// Attempts and their events, which api dates, lie minutes apart at most, however slow the machine.
 const MISDATED: &str = "SELECT count(*) FROM trunkline.attempts AS a
@@ -24,6 +29,14 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     house.start(Door::Worker, |role| skew(role, &library, "+1h")).await?;
     house.start(Door::Worker, |role| skew(role, &library, "-1h")).await?;
     let traffic = Traffic::to_sink(trial, &house, trial.load()).await?;
+    // A tenant's lane belongs to one worker; of so many lanes each worker has some.
+    for number in 0..OTHERS {
+        let name = format!("other-{number}");
+        let tenant = house.tenant(&name, OTHER_PATH).await?;
+        let load = Load { rate: 0, events_max: 2, ..Load::default() };
+        let ledger = trial.ledger(&name)?;
+        Publisher::start(house.apis_in_turn(), &tenant.api_key, ledger, load).finish().await?;
+    }
     traffic.until_enough().await?;
     traffic.settle(trial, &house, 0).await?;
     trial.report.exactly("attempts dated by a wrong clock", house.database.number(MISDATED).await?, 0);
@@ -61,7 +74,9 @@ fn library() -> anyhow::Result<PathBuf> {
 fn signed_times(house: &House) -> anyhow::Result<Vec<i64>> {
     let now = unix_now()?;
     let mut times = Vec::new();
-    for arrival in house.sink.arrivals().iter().filter(|arrival| arrival.path == PATH) {
+    for arrival in
+        house.sink.arrivals().iter().filter(|arrival| [PATH, OTHER_PATH].contains(&arrival.path.as_str()))
+    {
         let text = arrival.headers.get("webhook-timestamp").context("no webhook-timestamp")?.to_str()?;
         times.push(text.parse::<i64>()? - now);
     }

@@ -23,6 +23,9 @@ const RETAKEN: Duration = Duration::from_secs(5);
 const CLAIM_WAITS: &str = "SELECT count(*) FROM pg_stat_activity
     WHERE wait_event_type = 'Lock' AND query LIKE '%SKIP LOCKED%' AND pid <> pg_backend_pid()";
 
+const CLAIM_ENDED: &str = "SELECT (count(*) = 0)::integer FROM pg_stat_activity
+    WHERE state = 'active' AND query LIKE '%SKIP LOCKED%' AND pid <> pg_backend_pid()";
+
 const CLAIMED: &str = "SELECT count(*) FROM trunkline.deliveries WHERE lease IS NOT NULL";
 
 /// Long enough to be killed in, short enough to find a way through the time limits of a pool.
@@ -62,10 +65,11 @@ pub(super) async fn in_its_claim(trial: &mut Trial) -> anyhow::Result<()> {
     killed.thaw()?;
     until(&house, CLAIM_WAITS, "no claim runs into the lock").await?;
     killed.kill().await?;
-    // Within the second in which PostgreSQL has not noticed that its client is gone: the claim commits, for nobody.
+    // Within the second in which PostgreSQL has not noticed that its client is gone: a claim whose rows fit a buffer commits,
+    // for nobody; a larger one fails on the way to its client.
     execute(&mut holder, "COMMIT").await?;
     let since = Instant::now();
-    until(&house, CLAIMED, "the claim of the dead did not commit").await?;
+    until(&house, CLAIM_ENDED, "the claim of the dead does not end").await?;
     let in_flight = house.database.claimed().await?;
     house.start(Door::Worker, long_lease).await?;
     waiting.until_retaken(trial, &house, since, in_flight).await?;
