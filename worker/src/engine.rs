@@ -3,48 +3,32 @@
 //! One task owns all that is known of the endpoints (the roster) and never waits for the database or an endpoint: claims,
 //! looks and attempts are tasks of their own, whose ends it hears of. Claims commit before anything is sent.
 
+mod ask;
+mod hear;
+
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use metrics::{counter, gauge};
 use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use trunkline_boot::{Clock, Settings, Shutdown};
-use trunkline_domain::{AttemptOutcome, EventId, LaneSet};
-use trunkline_store::StoreError;
-use trunkline_store::deliveries::{NextStep, Places};
+use trunkline_domain::LaneSet;
 
 use crate::attempt::{self, Ended, Sender};
-use crate::desk::{ClaimAnswer, Desk, LoadAnswer, LookAnswer};
+use crate::desk::Desk;
 use crate::lanes::Lanes;
 use crate::recorder::Stuck;
-use crate::roster::{CallableFactory, Fared, GivenBack, Limits, Roster, Start};
+use crate::roster::{CallableFactory, GivenBack, Limits, Roster, Start};
 use crate::wake::Mailbox;
+use ask::{Asks, answered};
 
 /// Ends of attempts taken in at one time.
 const ENDED_MAX: usize = 512;
-
-/// Between the starts of two claims: under load each brings more, and costs hardly more than one that brings little. A
-/// quiet worker claims at once.
-const CLAIM_GAP: Duration = Duration::from_millis(4);
-
-/// Between two loads of endpoints in use.
-const LOAD_GAP: Duration = Duration::from_secs(1);
-
-/// Between two questions after the oldest open event. A retry by hand of an older one is found by then.
-const OLDEST_GAP: Duration = Duration::from_secs(10);
-
-/// After an answer that the database did not give.
-const AFTER_FAILURE: Duration = Duration::from_millis(250);
-
-/// Looks may take a twentieth of the time: where one takes long, because an old snapshot keeps dead rows from being
-/// cleared away, the next comes later.
-const LOOK_SHARE: u32 = 20;
 
 /// What the engine is put together from.
 pub(crate) struct Engine {
@@ -75,21 +59,6 @@ type Numbered = (u64, Ended);
 struct UnderWay {
     claim: GivenBack,
     payload_bytes: usize,
-}
-
-/// Questions to the database that are not answered yet, and when the next may be asked.
-struct Asks {
-    claim: Option<JoinHandle<ClaimAnswer>>,
-    claim_at: Instant,
-    look: Option<JoinHandle<Result<LookAnswer, StoreError>>>,
-    look_at: Instant,
-    /// Somebody asked for a look while one was under way, which may have come too early.
-    look_again: bool,
-    load: Option<JoinHandle<Result<LoadAnswer, StoreError>>>,
-    load_at: Instant,
-    places: Places,
-    oldest_open: Option<EventId>,
-    oldest_at: Instant,
 }
 
 /// The durations of the settings that the engine goes by.
@@ -163,113 +132,6 @@ impl Engine {
         self.drain().await;
     }
 
-    // --- hearing --------------------------------------------------------------------------------------------------
-
-    /// Takes in the ends of attempts and passes them on to be recorded.
-    fn hear_ends(&mut self, batch: &mut Vec<Numbered>) {
-        let now = self.clock.now();
-        let any = !batch.is_empty();
-        for (number, ended) in batch.drain(..) {
-            let fared = match ended.attempt.outcome {
-                AttemptOutcome::Succeeded => Fared::Well,
-                AttemptOutcome::InternalError => Fared::Unknown,
-                _ => Fared::Badly,
-            };
-            let retry_at = match ended.attempt.next {
-                NextStep::RetryAt(at) => Some(at),
-                NextStep::Delivered | NextStep::GiveUp => None,
-            };
-            let endpoint_id = ended.attempt.key.endpoint_id;
-            let payload_bytes = self.under_way.remove(&number).map_or(0, |one| one.payload_bytes);
-            self.roster.note_ended(endpoint_id, fared, retry_at, payload_bytes, now);
-            // There is room: no more is claimed than fits. Were there none, the lease would bring the delivery back.
-            if self.recorder.try_send(ended).is_err() {
-                tracing::error!("an outcome found no room; the delivery comes back when its lease ends");
-            }
-        }
-        if any {
-            self.roster.requeue_crowded(now);
-            while self.attempts.try_join_next().is_some() {}
-        }
-        self.roster.run_timers(now);
-    }
-
-    fn hear_claim(&mut self, answer: Option<ClaimAnswer>) {
-        let Some(ClaimAnswer { wanted, claimed, leased_until }) = answer else { return };
-        let now = self.clock.now();
-        match claimed {
-            Ok(claimed) => {
-                self.is_away = false;
-                counter!("trunkline_worker_claimed_total").increment(claimed.len() as u64);
-                self.roster.note_claimed(&wanted, claimed, leased_until, now);
-            }
-            Err(error) => {
-                self.roster.note_claim_failed(&wanted, now);
-                self.asks.claim_at = self.note_failure(&error);
-            }
-        }
-    }
-
-    fn hear_look(&mut self, answer: Option<Result<LookAnswer, StoreError>>) {
-        match answer {
-            Some(Ok(look)) => {
-                self.is_away = false;
-                let now = self.clock.now();
-                let poll = if look.places.is_empty() { self.times.poll_idle } else { self.times.poll_busy };
-                let wait = if std::mem::take(&mut self.asks.look_again) { Duration::ZERO } else { poll };
-                self.asks.look_at = Instant::now() + wait.max(look.took * LOOK_SHARE);
-                self.asks.places = look.places;
-                self.asks.oldest_open = look.oldest_open;
-                look.active.into_iter().for_each(|active| self.roster.note_active(active, now));
-            }
-            Some(Err(error)) => self.asks.look_at = self.note_failure(&error),
-            None => {}
-        }
-    }
-
-    fn hear_load(&mut self, answer: Option<Result<LoadAnswer, StoreError>>) {
-        match answer {
-            Some(Ok(load)) => self.roster.note_loaded(&load.asked, load.loaded, self.clock.now()),
-            Some(Err(error)) => self.asks.load_at = self.note_failure(&error),
-            None => {}
-        }
-    }
-
-    fn hear_mail(&mut self) {
-        let (mail, now, serving) = (self.mailbox.take(), self.clock.now(), self.lanes.serving());
-        for hint in mail.hints.into_iter().filter(|hint| serving.contains(hint.lane)) {
-            self.roster.note_hint(hint, now);
-        }
-        if mail.look {
-            // What was retried by hand may be older than all that was open.
-            (self.asks.look_at, self.asks.oldest_at) = (Instant::now(), Instant::now());
-            self.asks.look_again = self.asks.look.is_some();
-        }
-    }
-
-    /// Notices which lanes came and went.
-    fn hear_lanes(&mut self) {
-        let gained = self.lanes.take_gained();
-        if !gained.is_empty() {
-            self.roster.note_gained(gained);
-        }
-        let serving = self.lanes.serving();
-        if serving != self.served {
-            self.served = serving;
-            self.roster.keep_only(serving, self.clock.now());
-        }
-    }
-
-    /// Says once that the database is away, and when to ask again.
-    fn note_failure(&mut self, error: &StoreError) -> Instant {
-        if !std::mem::replace(&mut self.is_away, true) {
-            tracing::warn!(%error, "claiming stopped; trying again until the database answers");
-        }
-        Instant::now() + AFTER_FAILURE
-    }
-
-    // --- starting -------------------------------------------------------------------------------------------------
-
     fn start(&mut self) {
         for start in self.roster.start(self.clock.now()) {
             self.start_one(start);
@@ -300,70 +162,6 @@ impl Engine {
             let _ = ended.send((number, result)).await;
         });
     }
-
-    // --- asking ---------------------------------------------------------------------------------------------------
-
-    fn ask(&mut self) {
-        let (now, serving) = (Instant::now(), self.served);
-        if self.asks.load.is_none() && (now >= self.asks.load_at || self.roster.is_ignorant()) {
-            self.asks.load_at = now + LOAD_GAP;
-            let stale = self.roster.stale();
-            if !stale.is_empty() {
-                let load = self.desk.clone().load(stale, self.factory.clone());
-                self.asks.load = Some(tokio::spawn(load));
-            }
-        }
-        if serving.is_empty() {
-            return;
-        }
-        if self.asks.look.is_none() && now >= self.asks.look_at {
-            let is_known = now < self.asks.oldest_at;
-            let from = self.asks.oldest_open.filter(|_| is_known);
-            if from.is_none() {
-                self.asks.oldest_at = now + OLDEST_GAP;
-            }
-            let places = std::mem::take(&mut self.asks.places);
-            self.asks.look = Some(tokio::spawn(self.desk.clone().look(serving, places, from)));
-        }
-        if self.asks.claim.is_none() && now >= self.asks.claim_at {
-            self.claim(serving);
-        }
-    }
-
-    fn claim(&mut self, serving: LaneSet) {
-        if self.stuck.is_stuck() {
-            return;
-        }
-        // Whatever is claimed must find room with the recorder when it has ended.
-        let spare = self.recorder.capacity().saturating_sub(self.roster.outstanding());
-        let now = self.clock.now();
-        let wanted = self.roster.plan(serving, spare, now);
-        if wanted.is_empty() {
-            return;
-        }
-        self.asks.claim_at = Instant::now() + CLAIM_GAP;
-        // Where nothing was open at the last look, what has come since is new.
-        let from = self.asks.oldest_open.unwrap_or_else(|| EventId::first_at(now - OLDEST_GAP * 2));
-        let claim = self.desk.clone().claim(wanted, from, self.lanes.dead());
-        self.asks.claim = Some(tokio::spawn(claim));
-    }
-
-    /// When something is to be done although nothing is heard.
-    fn next_at(&self) -> Instant {
-        let timer = self.roster.next_timer().map(|at| self.until(at));
-        let claim = (self.asks.claim.is_none()).then_some(self.asks.claim_at);
-        let is_due = |at: &Instant| *at > Instant::now();
-        let look = (self.asks.look.is_none()).then_some(self.asks.look_at);
-        let load = (self.asks.load.is_none()).then_some(self.asks.load_at);
-        let idle = Instant::now() + self.times.poll_idle;
-        [timer, claim, look, load].into_iter().flatten().filter(is_due).min().unwrap_or(idle).min(idle)
-    }
-
-    fn until(&self, at: DateTime<Utc>) -> Instant {
-        Instant::now() + (at - self.clock.now()).to_std().unwrap_or_default() + Duration::from_millis(1)
-    }
-
-    // --- stopping -------------------------------------------------------------------------------------------------
 
     /// Gives back what was only claimed, waits for the attempts that were started, and gives back what is not done when the
     /// time is over.
@@ -404,30 +202,4 @@ impl Engine {
             self.desk.give_back(unfinished).await;
         }
     }
-}
-
-impl Asks {
-    fn new() -> Self {
-        let now = Instant::now();
-        Self {
-            claim: None,
-            claim_at: now,
-            look: None,
-            look_at: now,
-            look_again: false,
-            load: None,
-            load_at: now,
-            places: Places::new(),
-            oldest_open: None,
-            oldest_at: now,
-        }
-    }
-}
-
-/// Waits for the answer to a question, for ever if none was asked; `None` = its task panicked.
-async fn answered<T>(ask: &mut Option<JoinHandle<T>>) -> Option<T> {
-    let Some(handle) = ask else { return std::future::pending().await };
-    let answer = handle.await;
-    *ask = None;
-    answer.inspect_err(|error| tracing::error!(%error, "a question to the database ended by itself")).ok()
 }

@@ -9,7 +9,8 @@ pub struct DatabaseSettings {
     /// A direct connection for session locks and notifications, where `url` is a transaction pooler.
     /// `None`: `url` is used for them.
     pub session_url: Option<SecretString>,
-    /// Connections of one process, 2-1,000.
+    /// Connections of one process, 2-1,000. An api opens half as many more for searches and seven for what is published, a
+    /// worker one more, for its session.
     pub max_connections: u32,
 }
 

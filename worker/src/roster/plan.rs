@@ -1,0 +1,189 @@
+//! What the roster is asked: what to claim, what to start, what to load.
+
+use std::cmp::Reverse;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use trunkline_domain::{EndpointId, LaneSet, TenantId};
+use trunkline_store::deliveries::Wanted;
+
+use super::entry::{Entry, Gate, Shelved};
+use super::held::Held;
+use super::{GivenBack, Limits, Roster, Start};
+
+/// Endpoints in use are loaded again when what is known of them is so old.
+const REFRESHED_AFTER: Duration = Duration::from_secs(1);
+
+/// Endpoints loaded at one time.
+const LOAD_MAX: usize = 1_000;
+
+/// An endpoint that was used so lately is kept fresh even while nothing waits for it.
+const LATELY: Duration = Duration::from_secs(5);
+
+/// Endpoints unused for so long are forgotten.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
+
+/// What a lease must still leave after an attempt's deadline when the attempt starts: time to record it.
+const LEASE_MARGIN: Duration = Duration::from_secs(1);
+
+impl Roster {
+    /// What to claim now: at most `spare` deliveries, of endpoints in these lanes, each tenant in its turn.
+    pub(crate) fn plan(&mut self, serving: LaneSet, spare: usize, now: DateTime<Utc>) -> Vec<Wanted> {
+        let mut budget = self.limits.concurrency.saturating_sub(self.held.total()).min(spare);
+        let mut bytes = self.held.bytes();
+        let mut dealt: Vec<EndpointId> = Vec::new();
+        while budget > 0 {
+            let Some(id) = self.turns.next() else { break };
+            let Some(entry) = self.entries.get_mut(&id) else { continue };
+            entry.is_queued = false;
+            let may_ask = matches!(entry.gate(now), Gate::Open | Gate::OnlyExpedited);
+            if !serving.contains(entry.lane) || !may_ask || entry.is_refusing(self.limits, now) {
+                continue;
+            }
+            bytes += entry.payload_bytes;
+            let class = entry.standing.class();
+            if self.held.is_full(class, self.limits.concurrency) || Held::is_heavy(bytes) {
+                self.crowded.push(id);
+                continue;
+            }
+            budget -= 1;
+            if !dealt.contains(&id) {
+                dealt.push(id);
+            }
+            self.edit(id, |entry| entry.asked += 1);
+            self.queue(id, now);
+        }
+        dealt.into_iter().filter_map(|id| self.entries.get_mut(&id)?.want(id, now)).collect()
+    }
+
+    /// Takes from the shelves what may be started now. What may not be started any more is given back.
+    pub(crate) fn start(&mut self, now: DateTime<Utc>) -> Vec<Start> {
+        let mut starts = Vec::new();
+        let mut startable = std::mem::take(&mut self.startable);
+        startable.sort_unstable();
+        startable.dedup();
+        for id in startable {
+            self.start_at(id, now, &mut starts);
+        }
+        starts
+    }
+
+    fn start_at(&mut self, id: EndpointId, now: DateTime<Utc>, starts: &mut Vec<Start>) {
+        let Some(entry) = self.entries.get(&id).filter(|entry| !entry.shelf.is_empty()) else { return };
+        match entry.gate(now) {
+            Gate::Open => {}
+            Gate::OnlyExpedited | Gate::Until(_) => self.give_back(id, now, |one| !one.passes_pause),
+            Gate::Closed => return self.give_back(id, now, |_| true),
+        }
+        let default_cap = self.limits.endpoint_concurrency;
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let Some(callable) = entry.callable.clone() else { return };
+        // An attempt that could outlive its lease is not begun.
+        let lease_min = now + callable.timeout + LEASE_MARGIN;
+        while entry.in_flight < entry.window(default_cap) {
+            if entry.shelf.front().is_some_and(|one| one.leased_until < lease_min) {
+                return self.give_back(id, now, |one| one.leased_until < lease_min);
+            }
+            if let Some(wait) = entry.pace.as_ref().and_then(|pace| wait_until(pace.next_at())) {
+                if !entry.shelf.is_empty() {
+                    self.timers.push(Reverse((now + wait, id)));
+                }
+                return;
+            }
+            let Some(one) = entry.shelf.pop_front() else { return };
+            entry.in_flight += 1;
+            if let Some(pace) = &mut entry.pace {
+                pace.note_start(Instant::now());
+            }
+            let Shelved { claimed, leased_until, .. } = one;
+            starts.push(Start { claimed, callable: callable.clone(), leased_until });
+        }
+    }
+
+    /// What must be given back to the database, since the last time this was asked.
+    pub(crate) fn take_given_back(&mut self) -> Vec<GivenBack> {
+        std::mem::take(&mut self.given_back)
+    }
+
+    /// Everything that is claimed and not started is given back.
+    pub(crate) fn clear_shelves(&mut self, now: DateTime<Utc>) {
+        self.keep_only(LaneSet::NONE, now);
+    }
+
+    /// Which endpoints must be loaded, or loaded again, the longest unknown first.
+    pub(crate) fn stale(&mut self) -> Vec<(TenantId, EndpointId)> {
+        self.is_ignorant = false;
+        let keep = |entry: &Entry| entry.is_in_use() || entry.used_at.elapsed() < FORGOTTEN_AFTER;
+        self.entries.retain(|_, entry| keep(entry));
+        let is_stale = |entry: &Entry| {
+            let is_old = entry.loaded_at.is_none_or(|at| at.elapsed() > REFRESHED_AFTER);
+            is_old && (entry.is_in_use() || entry.used_at.elapsed() < LATELY)
+        };
+        let mut stale: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| is_stale(entry))
+            .map(|(id, entry)| (entry.loaded_at, (entry.tenant_id.clone(), *id)))
+            .collect();
+        stale.sort_by_key(|(loaded_at, _)| *loaded_at);
+        stale.into_iter().map(|(_, names)| names).take(LOAD_MAX).collect()
+    }
+
+    /// Whether an endpoint with work waits to be loaded.
+    pub(crate) fn is_ignorant(&self) -> bool {
+        self.is_ignorant
+    }
+
+    /// Lanes of which deliveries are claimed or under way.
+    pub(crate) fn busy(&self) -> LaneSet {
+        self.held.lanes()
+    }
+
+    /// Deliveries that are claimed, being claimed, or under way.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.held.total()
+    }
+
+    /// When something changes by itself: a pause ends, a retry is due.
+    pub(crate) fn next_timer(&self) -> Option<DateTime<Utc>> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Looks again at the endpoints whose time has come.
+    pub(crate) fn run_timers(&mut self, now: DateTime<Utc>) {
+        while let Some(Reverse((at, id))) = self.timers.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.timers.pop();
+            self.startable.push(id);
+            self.queue(id, now);
+        }
+    }
+}
+
+impl Entry {
+    /// What to claim of it, as dealt; from here on it is being claimed.
+    fn want(&mut self, endpoint_id: EndpointId, now: DateTime<Utc>) -> Option<Wanted> {
+        self.is_hinted = false;
+        self.ended_lately = 0;
+        let expedited_from = self.expedited_from.filter(|_| self.gate(now) == Gate::OnlyExpedited);
+        Some(Wanted {
+            lane: self.lane,
+            endpoint_id,
+            deliveries_max: u32::try_from(self.asked).ok()?,
+            only_expedited: expedited_from.is_some(),
+            due_from: expedited_from.unwrap_or(self.due_from),
+        })
+    }
+
+    fn is_refusing(&self, limits: Limits, now: DateTime<Utc>) -> bool {
+        self.room(limits.endpoint_concurrency, now) == 0
+    }
+}
+
+/// How long it is until then; `None` = it is over.
+fn wait_until(at: Instant) -> Option<Duration> {
+    let wait = at.saturating_duration_since(Instant::now());
+    (!wait.is_zero()).then_some(wait)
+}
