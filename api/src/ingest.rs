@@ -32,6 +32,9 @@ const BATCH_MAX: usize = 500;
 /// statement costs the server as much as ten more events in it (measured).
 const FLUSHERS: usize = 1;
 
+/// How long a flusher waits for a transaction before it gives it up for lost; the server's own limit of a statement is 1 s.
+const STATEMENT_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Connections that the flushers need: one each, and those of keys that are asked for one by one.
 pub(crate) const CONNECTIONS: u32 = 2 * FLUSHERS as u32 + 4;
 

@@ -45,7 +45,7 @@ pub(crate) fn write(file: &Path, entries: &[Entry]) -> anyhow::Result<()> {
     fs::write(file, bytes).with_context(|| format!("writing {}", file.display()))
 }
 
-/// Reads what [`write`] wrote, and removes the file.
+/// Reads what [`write()`] wrote, and removes the file.
 pub(crate) fn take(file: &Path) -> anyhow::Result<Vec<Entry>> {
     let bytes = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
     fs::remove_file(file)?;

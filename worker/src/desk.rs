@@ -8,12 +8,16 @@ use trunkline_boot::Clock;
 use trunkline_domain::{EndpointId, EventId, LaneSet, TenantId};
 use trunkline_store::deliveries::{self, ActiveEndpoint, ClaimTerms, Claimed, Lease, Places, Wanted};
 use trunkline_store::events::IdRange;
+use trunkline_store::pool::within;
 use trunkline_store::{Pool, StoreError, endpoints};
 
 use crate::roster::{Callable, CallableFactory, GivenBack};
 
 /// How many endpoints one look takes in. With more, looks take turns.
 const LOOK_MAX: usize = 1_000;
+
+/// How long an answer is waited for; the server's own limit of a statement is 10 s.
+const PATIENCE: Duration = Duration::from_secs(12);
 
 /// Ids are made by the database's clock; events from beyond this would be a clock gone wrong.
 const AHEAD: chrono::Duration = chrono::Duration::hours(1);
@@ -68,12 +72,21 @@ impl Desk {
             let mut connection = self.pool.acquire().await?;
             deliveries::claim(&mut connection, &wanted, terms).await
         };
-        let claimed = claimed.await;
+        let claimed = within(PATIENCE, claimed).await;
         ClaimAnswer { wanted, claimed, leased_until }
     }
 
     /// Looks which endpoints of these lanes have open work. `from` = nothing older is open; `None` = find that out first.
     pub(crate) async fn look(
+        self,
+        lanes: LaneSet,
+        places: Places,
+        from: Option<EventId>,
+    ) -> Result<LookAnswer, StoreError> {
+        within(PATIENCE, self.look_now(lanes, places, from)).await
+    }
+
+    async fn look_now(
         self,
         lanes: LaneSet,
         places: Places,
@@ -116,8 +129,11 @@ impl Desk {
         asked: Vec<(TenantId, EndpointId)>,
         factory: std::sync::Arc<CallableFactory>,
     ) -> Result<LoadAnswer, StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        let found = endpoints::load(&mut connection, &asked, self.clock.now()).await?;
+        let found = async {
+            let mut connection = self.pool.acquire().await?;
+            endpoints::load(&mut connection, &asked, self.clock.now()).await
+        };
+        let found = within(PATIENCE, found).await?;
         let loaded = found.into_iter().map(|endpoint| factory.make(endpoint)).collect();
         Ok(LoadAnswer { asked, loaded })
     }
@@ -128,7 +144,7 @@ impl Desk {
             let mut connection = self.pool.acquire().await?;
             deliveries::give_back(&mut connection, &claims).await
         };
-        if let Err(error) = given.await {
+        if let Err(error) = within(PATIENCE, given).await {
             tracing::warn!(%error, count = claims.len(), "giving back failed; the leases will bring the deliveries back");
         }
     }

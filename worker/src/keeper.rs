@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use trunkline_boot::{Clock, Shutdown};
 use trunkline_domain::LaneSet;
 use trunkline_domain::lane::fair_share;
+use trunkline_store::pool::within;
 use trunkline_store::wake::{self, Wake};
 use trunkline_store::workers::{self, Peer};
 use trunkline_store::{PgConnection, Pool, StoreError, lanes};
@@ -25,6 +26,9 @@ const BEAT: Duration = Duration::from_millis(500);
 
 /// While lanes are wanted that their owner is giving up, or are given up.
 const BEAT_HURRIED: Duration = Duration::from_millis(50);
+
+/// How long a beat may take before it is begun anew.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A worker silent for so long does not count when lanes are shared.
 const SILENT_AFTER: Duration = Duration::from_secs(5);
@@ -86,7 +90,7 @@ impl Keeper {
         loop {
             let is_stopping = shutdown.is_requested();
             let is_done = engine_is_done.is_cancelled();
-            let wait = match self.beat(is_stopping, is_done).await {
+            let wait = match within(PATIENCE, self.beat(is_stopping, is_done)).await {
                 Ok(hurried) => {
                     told = false;
                     if hurried { BEAT_HURRIED } else { BEAT }

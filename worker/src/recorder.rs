@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use trunkline_boot::Clock;
 use trunkline_store::deliveries::{self, EndedAttempt, NextStep};
+use trunkline_store::pool::within;
 use trunkline_store::{Pool, StoreError};
 
 use crate::attempt::Ended;
@@ -27,6 +28,9 @@ const GAP: Duration = Duration::from_millis(8);
 
 /// Between two tries while the database is away.
 const RETRY_WAIT: Duration = Duration::from_millis(200);
+
+/// How long a statement is waited for; the server's own limit is 10 s.
+const PATIENCE: Duration = Duration::from_secs(12);
 
 /// How long a stop waits for rows that somebody else has locked.
 const LOCKED_PATIENCE: Duration = Duration::from_secs(1);
@@ -119,8 +123,11 @@ impl Recorder {
         let mut parts = vec![all];
         while let Some(part) = parts.pop() {
             let attempts: Vec<EndedAttempt> = part.iter().map(|one| one.attempt.clone()).collect();
-            let mut connection = self.pool.acquire().await?;
-            match deliveries::record(&mut connection, &attempts, &self.worker_name, self.clock.now()).await {
+            let recorded = async {
+                let mut connection = self.pool.acquire().await?;
+                deliveries::record(&mut connection, &attempts, &self.worker_name, self.clock.now()).await
+            };
+            match within(PATIENCE, recorded).await {
                 Ok(recorded) => self.note(&attempts, recorded),
                 Err(StoreError::Unavailable(error)) => return Err(StoreError::Unavailable(error)),
                 Err(StoreError::Locked(_)) if part.len() == 1 => locked.extend_from_slice(part),

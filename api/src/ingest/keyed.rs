@@ -11,9 +11,10 @@ use tokio::sync::{Mutex, mpsc};
 use trunkline_domain::{EventId, EventStatus};
 use trunkline_store::events::{self, Routing};
 use trunkline_store::idempotency::{self, KeyClaim};
+use trunkline_store::pool::within;
 use trunkline_store::{PgConnection, StoreError};
 
-use super::{BATCH_MAX, Flusher, Idempotency, NotStored, Stored, Waiting};
+use super::{BATCH_MAX, Flusher, Idempotency, NotStored, STATEMENT_PATIENCE, Stored, Waiting};
 
 /// How long a key is remembered.
 const REMEMBERED: Duration = Duration::hours(24);
@@ -82,7 +83,7 @@ fn answer(holder: &Result<Holder, NotStored>, waiting: &Keyed) -> Result<Stored,
 /// that somebody else holds keeps nobody else waiting.
 async fn holders(flusher: &Flusher, firsts: &[Keyed]) -> Vec<Result<Holder, NotStored>> {
     let is_alone = firsts.len() == 1;
-    match write(flusher, firsts, !is_alone).await {
+    match within(STATEMENT_PATIENCE, write(flusher, firsts, !is_alone)).await {
         Ok(holders) => holders,
         Err(error) if is_alone || matches!(error, StoreError::Unavailable(_)) => {
             vec![Err(reason(&error)); firsts.len()]
@@ -95,7 +96,7 @@ async fn holders(flusher: &Flusher, firsts: &[Keyed]) -> Vec<Result<Holder, NotS
 }
 
 async fn write_alone(flusher: &Flusher, one: &Keyed) -> Result<Holder, NotStored> {
-    let written = write(flusher, std::slice::from_ref(one), false).await;
+    let written = within(STATEMENT_PATIENCE, write(flusher, std::slice::from_ref(one), false)).await;
     written.map_or_else(|error| Err(reason(&error)), |mut one| one.remove(0))
 }
 

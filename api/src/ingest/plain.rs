@@ -6,8 +6,9 @@ use metrics::histogram;
 use tokio::sync::{Mutex, mpsc};
 use trunkline_store::StoreError;
 use trunkline_store::events::{self, Routing};
+use trunkline_store::pool::within;
 
-use super::{BATCH_MAX, Flusher, NotStored, Stored, Waiting};
+use super::{BATCH_MAX, Flusher, NotStored, STATEMENT_PATIENCE, Stored, Waiting};
 
 /// Takes turns with the other flushers at the queue; each takes what is there.
 pub(super) async fn run(queue: Arc<Mutex<mpsc::Receiver<Waiting<()>>>>, flusher: Flusher) {
@@ -57,6 +58,9 @@ async fn flush(flusher: &Flusher, batch: Vec<Waiting<()>>) {
 
 async fn write(flusher: &Flusher, part: &[Waiting<()>]) -> Result<Routing, StoreError> {
     let events: Vec<_> = part.iter().map(|waiting| waiting.event.clone()).collect();
-    let mut connection = flusher.pool.acquire().await?;
-    events::publish(&mut connection, &events).await
+    let published = async {
+        let mut connection = flusher.pool.acquire().await?;
+        events::publish(&mut connection, &events).await
+    };
+    within(STATEMENT_PATIENCE, published).await
 }

@@ -80,6 +80,19 @@ impl Purpose {
 #[error("database.url is not a PostgreSQL address; write postgres://user:password@host:5432/database")]
 pub struct InvalidUrl;
 
+/// Gives up on the database after `limit`. Its own time limits end a statement, but one that was cut off without a word
+/// would never say so, and whoever waits for it would wait for ever.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] when the time is over; whether the work was done is not known then.
+pub async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let late = || StoreError::Unavailable(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(late()))
+}
+
 /// Prepares a pool. Nothing is connected until the first use, so that a door can start before its database.
 ///
 /// # Errors

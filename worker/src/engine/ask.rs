@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use trunkline_domain::{EventId, LaneSet};
 use trunkline_store::StoreError;
-use trunkline_store::deliveries::Places;
+use trunkline_store::deliveries::{Places, Wanted};
 
 use super::Engine;
 use crate::desk::{ClaimAnswer, LoadAnswer, LookAnswer};
@@ -25,6 +25,8 @@ const OLDEST_GAP: Duration = Duration::from_secs(10);
 /// Questions to the database that are not answered yet, and when the next may be asked.
 pub(super) struct Asks {
     pub(super) claim: Option<JoinHandle<ClaimAnswer>>,
+    /// What the claim under way asks for.
+    pub(super) wanted: Vec<Wanted>,
     pub(super) claim_at: Instant,
     pub(super) look: Option<JoinHandle<Result<LookAnswer, StoreError>>>,
     pub(super) look_at: Instant,
@@ -42,6 +44,7 @@ impl Asks {
         let now = Instant::now();
         Self {
             claim: None,
+            wanted: Vec::new(),
             claim_at: now,
             look: None,
             look_at: now,
@@ -97,6 +100,7 @@ impl Engine {
         self.asks.claim_at = Instant::now() + CLAIM_GAP;
         // Where nothing was open at the last look, what has come since is new.
         let from = self.asks.oldest_open.unwrap_or_else(|| EventId::first_at(now - OLDEST_GAP * 2));
+        self.asks.wanted.clone_from(&wanted);
         let claim = self.desk.clone().claim(wanted, from, self.lanes.dead());
         self.asks.claim = Some(tokio::spawn(claim));
     }

@@ -50,8 +50,11 @@ impl Engine {
     }
 
     pub(super) fn hear_claim(&mut self, answer: Option<ClaimAnswer>) {
-        let Some(ClaimAnswer { wanted, claimed, leased_until }) = answer else { return };
         let now = self.clock.now();
+        let Some(ClaimAnswer { wanted, claimed, leased_until }) = answer else {
+            let wanted = std::mem::take(&mut self.asks.wanted);
+            return self.roster.note_claim_failed(&wanted, now);
+        };
         match claimed {
             Ok(claimed) => {
                 self.is_away = false;
