@@ -29,7 +29,8 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     house.start(Door::Worker, |role| skew(role, &library, "+1h")).await?;
     house.start(Door::Worker, |role| skew(role, &library, "-1h")).await?;
     let traffic = Traffic::to_sink(trial, &house, trial.load()).await?;
-    // A tenant's lane belongs to one worker; of so many lanes each worker has some.
+    traffic.until_enough().await?;
+    // A tenant's lane belongs to one worker; of so many lanes each worker has some by now.
     for number in 0..OTHERS {
         let name = format!("other-{number}");
         let tenant = house.tenant(&name, OTHER_PATH).await?;
@@ -37,7 +38,6 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
         let ledger = trial.ledger(&name)?;
         Publisher::start(house.apis_in_turn(), &tenant.api_key, ledger, load).finish().await?;
     }
-    traffic.until_enough().await?;
     traffic.settle(trial, &house, 0).await?;
     trial.report.exactly("attempts dated by a wrong clock", house.database.number(MISDATED).await?, 0);
     let signed = signed_times(&house)?;

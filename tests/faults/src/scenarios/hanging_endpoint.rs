@@ -26,8 +26,9 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     let now = neighbours.watch(house, window).await;
     let waiting = house.database.open().await?;
     trial.report.at_least("backlog of the hanging endpoint", waiting, BACKLOG);
-    let (open, most) = house.sink.open("/hanging");
-    trial.report.at_least("attempts hanging", open as u64, 1);
+    let (_, most) = house.sink.open("/hanging");
+    // Later its breaker is open, and none hangs.
+    trial.report.at_least("attempts that hung at one time", most as u64, 1);
     // Caps per endpoint are exact over any number of workers.
     trial.report.at_most("attempts hanging at one time", most as u64, ENDPOINT_CONCURRENCY);
     Neighbours::compare(trial, before, now);
