@@ -48,6 +48,8 @@ pub(super) struct Entry {
     pub(super) due_at: Option<DateTime<Utc>>,
     /// Told of new work since the last claim was sent: that claim may not have seen it.
     pub(super) is_hinted: bool,
+    /// How often a claim after a hint may still come back empty before the hint is taken for spent.
+    pub(super) hint_tries: u8,
     pub(super) expedited_from: Option<DateTime<Utc>>,
     /// Nothing that became due earlier waits.
     pub(super) due_from: DateTime<Utc>,
@@ -75,6 +77,7 @@ impl Entry {
             loaded_at: None,
             due_at: None,
             is_hinted: false,
+            hint_tries: 0,
             expedited_from: None,
             due_from: DateTime::UNIX_EPOCH,
             shelf: VecDeque::new(),
