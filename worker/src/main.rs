@@ -8,10 +8,6 @@ use clap::Parser;
 use trunkline_boot::{Admin, Settings, SettingsError, Shutdown, telemetry};
 use trunkline_worker::BuildError;
 
-/// A sixth of a busy process's time went to the system's allocator; this one takes a third of that (measured).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Claims due deliveries and brings them to their endpoints.
 #[derive(Parser)]
 #[command(version)]
