@@ -47,7 +47,8 @@ impl Roster {
                 continue;
             }
             budget -= 1;
-            if !dealt.contains(&id) {
+            // One claim is under way at a time, so that nothing is asked for yet but in this plan.
+            if entry.asked == 0 {
                 dealt.push(id);
             }
             self.edit(id, |entry| entry.asked += 1);
