@@ -28,6 +28,13 @@ const QUEUE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Events in one statement: beyond this a larger one is no cheaper per event.
 const BATCH_MAX: usize = 500;
 
+/// A flusher that had this many to write need not wait for more: a statement costs the server as much as ten events in it.
+const BATCH_ENOUGH: usize = 32;
+
+/// How long after the start of its last statement a flusher waits for as many events as that one had. Under load each statement
+/// takes more along; where few publish, all of them are there at once.
+const GAP: Duration = Duration::from_millis(3);
+
 /// Statements under way at one time. One, while which the next one gathers: two would share the same events, and a
 /// statement costs the server as much as ten more events in it (measured).
 const FLUSHERS: usize = 1;

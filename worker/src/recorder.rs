@@ -24,7 +24,7 @@ const BATCH_MAX: usize = 500;
 
 /// Between the starts of two statements: under load each takes more along, and costs hardly more than one that takes
 /// little. Nobody waits for an outcome to be written; a quiet worker writes at once.
-const GAP: Duration = Duration::from_millis(8);
+const GAP: Duration = Duration::from_millis(16);
 
 /// Between two tries while the database is away.
 const RETRY_WAIT: Duration = Duration::from_millis(200);

@@ -17,8 +17,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// Idle connections by what they lead to.
 pub(super) struct IdleConnections {
     state: Mutex<State>,
-    per_origin_max: usize,
-    total_max: usize,
+    count_max: usize,
 }
 
 #[derive(Default)]
@@ -35,8 +34,10 @@ struct Idle {
 
 impl IdleConnections {
     /// Room for that many, and a task that closes what is not used again, for as long as the room is there.
-    pub(super) fn new(per_origin_max: usize, total_max: usize) -> Arc<Self> {
-        let idle = Arc::new(Self { state: Mutex::default(), per_origin_max, total_max });
+    ///
+    /// The bound is over all origins, not for each: any number of endpoints may share an origin, such as a gateway.
+    pub(super) fn new(count_max: usize) -> Arc<Self> {
+        let idle = Arc::new(Self { state: Mutex::default(), count_max });
         tokio::spawn(sweep(Arc::downgrade(&idle)));
         idle
     }
@@ -55,7 +56,7 @@ impl IdleConnections {
     pub(super) fn keep(&self, origin: &Arc<Origin>, connection: Box<Connection>) {
         let idle = Idle { connection, since: Instant::now() };
         let mut state = self.lock();
-        if state.count >= self.total_max {
+        if state.count >= self.count_max {
             return;
         }
         // Cloning the key only where it is new would take a second look-up; this is the cheaper one.
@@ -63,10 +64,8 @@ impl IdleConnections {
             Some(kept) => kept,
             None => state.by_origin.entry(origin.clone()).or_default(),
         };
-        if kept.len() < self.per_origin_max {
-            kept.push(idle);
-            state.count += 1;
-        }
+        kept.push(idle);
+        state.count += 1;
     }
 
     fn pop(&self, origin: &Arc<Origin>) -> Option<Box<Connection>> {

@@ -54,7 +54,7 @@ impl Sender {
     pub(crate) fn trusting(settings: &Settings, roots: RootCertStore) -> Result<Self, SenderError> {
         let policy = Arc::new(EgressPolicy::new(settings.egress.allow.clone()));
         let connector = Connector::new(policy, roots, settings.delivery.connect_timeout)?;
-        let idle = IdleConnections::new(settings.worker.endpoint_concurrency, settings.worker.concurrency);
+        let idle = IdleConnections::new(settings.worker.concurrency);
         Ok(Self { connector: Arc::new(connector), idle })
     }
 

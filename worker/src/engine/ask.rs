@@ -14,7 +14,7 @@ use crate::desk::{ClaimAnswer, LoadAnswer, LookAnswer};
 
 /// Between the starts of two claims: under load each brings more, and costs hardly more than one that brings little. A
 /// quiet worker claims at once.
-const CLAIM_GAP: Duration = Duration::from_millis(4);
+const CLAIM_GAP: Duration = Duration::from_millis(8);
 
 /// Between two loads of endpoints in use.
 const LOAD_GAP: Duration = Duration::from_secs(1);
