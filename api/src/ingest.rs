@@ -1,8 +1,10 @@
-//! The way of an event into the database: a bounded queue, and a few flushers that write whatever is there in one
-//! statement. No timers: an idle service writes one event at once, a busy one writes many together.
+//! The way of an event into the database: a bounded queue, and a flusher that writes whatever is there in one statement; one
+//! statement is under way at a time, while which the next one gathers, since two would share the same events.
+//! An idle service writes one event at once, a busy one writes many together.
 //!
 //! Whoever waits is answered after the commit. Nothing is answered before it, and nothing waits longer than a second.
 
+mod bound;
 mod keyed;
 mod plain;
 
@@ -11,15 +13,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use metrics::gauge;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use trunkline_boot::Clock;
 use trunkline_domain::{EventId, NewEvent};
 use trunkline_store::Pool;
 
 use crate::problem::Problem;
 use crate::waker::Waker;
+use bound::QueueBound;
 
-/// Events that wait to be written. At the rate of one flusher that is well under a second's work.
+/// Events that wait to be written, at the very most; fewer where the database is slow ([`QueueBound`]).
 const QUEUE_MAX: usize = 4_096;
 
 /// Payload bytes that wait to be written, whatever their number: it bounds memory.
@@ -35,15 +38,11 @@ const BATCH_ENOUGH: usize = 32;
 /// takes more along; where few publish, all of them are there at once.
 const GAP: Duration = Duration::from_millis(3);
 
-/// Statements under way at one time. One, while which the next one gathers: two would share the same events, and a
-/// statement costs the server as much as ten more events in it (measured).
-const FLUSHERS: usize = 1;
-
 /// How long a flusher waits for a transaction before it gives it up for lost; the server's own limit of a statement is 1 s.
 const STATEMENT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Connections that the flushers need: one each, and those of keys that are asked for one by one.
-pub(crate) const CONNECTIONS: u32 = 2 * FLUSHERS as u32 + 4;
+pub(crate) const CONNECTIONS: u32 = 2 + keyed::ONE_BY_ONE_MAX as u32;
 
 /// How long a publisher waits for its answer in all: a little longer than one statement may take, so that its own end,
 /// which tells more, comes first.
@@ -95,15 +94,27 @@ struct Waiting<K> {
 
 /// Where handlers put events.
 pub(crate) struct Ingest {
-    plain: mpsc::Sender<Waiting<()>>,
-    keyed: mpsc::Sender<Waiting<Idempotency>>,
+    plain: Entrance<()>,
+    keyed: Entrance<Idempotency>,
     bytes: Arc<Semaphore>,
 }
 
-/// Writes what handlers put in, until every handler is gone.
+/// One end of a queue.
+struct Entrance<K> {
+    queue: mpsc::Sender<Waiting<K>>,
+    bound: Arc<QueueBound>,
+}
+
+/// The other end.
+struct Exit<K> {
+    queue: mpsc::Receiver<Waiting<K>>,
+    bound: Arc<QueueBound>,
+}
+
+/// Write what handlers put in, until every handler is gone.
 pub(crate) struct Flushers {
-    plain: Arc<Mutex<mpsc::Receiver<Waiting<()>>>>,
-    keyed: Arc<Mutex<mpsc::Receiver<Waiting<Idempotency>>>>,
+    plain: Exit<()>,
+    keyed: Exit<Idempotency>,
 }
 
 /// What a flusher works with.
@@ -114,12 +125,17 @@ pub(crate) struct Flusher {
     pub(crate) waker: Waker,
 }
 
-/// Makes the queue and what empties it.
+/// Makes the queues and what empties them.
 pub(crate) fn queue() -> (Ingest, Flushers) {
-    let (plain, plain_out) = mpsc::channel(QUEUE_MAX);
-    let (keyed, keyed_out) = mpsc::channel(QUEUE_MAX);
+    let ((plain, plain_out), (keyed, keyed_out)) = (one_queue(), one_queue());
     let ingest = Ingest { plain, keyed, bytes: Arc::new(Semaphore::new(QUEUE_BYTES_MAX)) };
-    (ingest, Flushers { plain: Arc::new(Mutex::new(plain_out)), keyed: Arc::new(Mutex::new(keyed_out)) })
+    (ingest, Flushers { plain: plain_out, keyed: keyed_out })
+}
+
+fn one_queue<K>() -> (Entrance<K>, Exit<K>) {
+    let (queue, out) = mpsc::channel(QUEUE_MAX);
+    let bound = Arc::new(QueueBound::new());
+    (Entrance { queue, bound: bound.clone() }, Exit { queue: out, bound })
 }
 
 impl Ingest {
@@ -135,10 +151,10 @@ impl Ingest {
         let permit = self.bytes.clone().try_acquire_many_owned(bytes).map_err(|_| NotStored::Overloaded)?;
         let (answer, answered) = oneshot::channel();
         match key {
-            None => put(&self.plain, Waiting { event, key: (), answer, _bytes: permit })?,
-            Some(key) => put(&self.keyed, Waiting { event, key, answer, _bytes: permit })?,
+            None => self.plain.put(Waiting { event, key: (), answer, _bytes: permit })?,
+            Some(key) => self.keyed.put(Waiting { event, key, answer, _bytes: permit })?,
         }
-        gauge!("trunkline_api_ingest_queue").set((QUEUE_MAX - self.plain.capacity()) as f64);
+        gauge!("trunkline_api_ingest_queue").set(self.plain.length() as f64);
         match tokio::time::timeout(PATIENCE, answered).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(NotStored::Unavailable),
@@ -146,19 +162,23 @@ impl Ingest {
     }
 }
 
-fn put<K>(queue: &mpsc::Sender<Waiting<K>>, waiting: Waiting<K>) -> Result<(), NotStored> {
-    queue.try_send(waiting).map_err(|_| NotStored::Overloaded)
+impl<K> Entrance<K> {
+    fn put(&self, waiting: Waiting<K>) -> Result<(), NotStored> {
+        if self.length() >= self.bound.room() {
+            return Err(NotStored::Overloaded);
+        }
+        self.queue.try_send(waiting).map_err(|_| NotStored::Overloaded)
+    }
+
+    fn length(&self) -> usize {
+        QUEUE_MAX - self.queue.capacity()
+    }
 }
 
 impl Flushers {
-    /// Works until the queue is closed and empty.
+    /// Works until the queues are closed and empty.
     pub(crate) async fn run(self, flusher: Flusher) {
-        let mut tasks = tokio::task::JoinSet::new();
-        for _ in 0..FLUSHERS {
-            tasks.spawn(plain::run(self.plain.clone(), flusher.clone()));
-            tasks.spawn(keyed::run(self.keyed.clone(), flusher.clone()));
-        }
-        while tasks.join_next().await.is_some() {}
+        tokio::join!(plain::run(self.plain, flusher.clone()), keyed::run(self.keyed, flusher));
     }
 }
 

@@ -2,25 +2,25 @@
 //! not there, and no event is made twice for one key.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use chrono::Duration;
 use futures_util::StreamExt;
 use futures_util::stream;
-use tokio::sync::{Mutex, mpsc};
+use tokio::time::Instant;
 use trunkline_domain::{EventId, EventStatus};
 use trunkline_store::events::{self, Routing};
 use trunkline_store::idempotency::{self, KeyClaim};
 use trunkline_store::pool::within;
 use trunkline_store::{PgConnection, StoreError};
 
-use super::{BATCH_MAX, Flusher, Idempotency, NotStored, STATEMENT_PATIENCE, Stored, Waiting};
+use super::bound::QueueBound;
+use super::{BATCH_MAX, Exit, Flusher, Idempotency, NotStored, STATEMENT_PATIENCE, Stored, Waiting};
 
 /// How long a key is remembered.
 const REMEMBERED: Duration = Duration::hours(24);
 
 /// Keys asked for one by one at a time, after somebody else held one of a batch.
-const ONE_BY_ONE_MAX: usize = 4;
+pub(super) const ONE_BY_ONE_MAX: usize = 4;
 
 /// How long a key that somebody else holds is waited for: the statement's own limit is a second.
 const WAIT: std::time::Duration = std::time::Duration::from_millis(900);
@@ -37,19 +37,21 @@ struct Holder {
     body_sha256: Vec<u8>,
 }
 
-/// Takes turns with the other flushers at the queue; each takes what is there.
-pub(super) async fn run(queue: Arc<Mutex<mpsc::Receiver<Keyed>>>, flusher: Flusher) {
-    let mut batch = Vec::with_capacity(BATCH_MAX);
-    while queue.lock().await.recv_many(&mut batch, BATCH_MAX).await > 0 {
-        let mut taken = std::mem::take(&mut batch);
-        taken.retain(|waiting| !waiting.is_abandoned());
-        flush(&flusher, taken).await;
+/// Works until the queue is closed and empty.
+pub(super) async fn run(Exit { mut queue, bound }: Exit<Idempotency>, flusher: Flusher) {
+    loop {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        if queue.recv_many(&mut batch, BATCH_MAX).await == 0 {
+            return;
+        }
+        batch.retain(|waiting| !waiting.is_abandoned());
+        flush(&flusher, &bound, batch).await;
     }
 }
 
 /// In order of tenant and key, so that two processes wait for each other in one direction only. Equal keys are folded
 /// first: one of them asks the database, and all are answered by what the key names then.
-async fn flush(flusher: &Flusher, mut batch: Vec<Keyed>) {
+async fn flush(flusher: &Flusher, bound: &QueueBound, mut batch: Vec<Keyed>) {
     let name = |one: &Keyed| (one.event.tenant_id.clone(), one.key.key.clone());
     batch.sort_by_cached_key(name);
     let mut firsts: Vec<Keyed> = Vec::new();
@@ -60,7 +62,7 @@ async fn flush(flusher: &Flusher, mut batch: Vec<Keyed>) {
             _ => firsts.push(waiting),
         }
     }
-    let holders = holders(flusher, &firsts).await;
+    let holders = holders(flusher, bound, &firsts).await;
     for (index, waiting) in repeats {
         let result = answer(&holders[index], &waiting);
         waiting.tell(result.map(|stored| Stored { is_replayed: true, ..stored }));
@@ -81,10 +83,14 @@ fn answer(holder: &Result<Holder, NotStored>, waiting: &Keyed) -> Result<Stored,
 
 /// What each key names afterwards. All at once; where that fails because of one of them, each by itself, so that a key
 /// that somebody else holds keeps nobody else waiting.
-async fn holders(flusher: &Flusher, firsts: &[Keyed]) -> Vec<Result<Holder, NotStored>> {
-    let is_alone = firsts.len() == 1;
+async fn holders(flusher: &Flusher, bound: &QueueBound, firsts: &[Keyed]) -> Vec<Result<Holder, NotStored>> {
+    let (is_alone, began) = (firsts.len() == 1, Instant::now());
     match within(STATEMENT_PATIENCE, write(flusher, firsts, !is_alone)).await {
-        Ok(holders) => holders,
+        Ok(holders) => {
+            // One that waited for a key in other hands would tell nothing of the database.
+            bound.note(firsts.len(), began.elapsed());
+            holders
+        }
         Err(error) if is_alone || matches!(error, StoreError::Unavailable(_)) => {
             vec![Err(reason(&error)); firsts.len()]
         }

@@ -1,35 +1,34 @@
 //! Events without a key.
 
-use std::sync::Arc;
-
 use metrics::histogram;
-use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, timeout_at};
 use trunkline_store::StoreError;
 use trunkline_store::events::{self, Routing};
 use trunkline_store::pool::within;
 
-use super::{BATCH_ENOUGH, BATCH_MAX, Flusher, GAP, NotStored, STATEMENT_PATIENCE, Stored, Waiting};
+use super::{BATCH_ENOUGH, BATCH_MAX, Exit, Flusher, GAP, NotStored, STATEMENT_PATIENCE, Stored, Waiting};
 
-/// Takes turns with the other flushers at the queue; each takes what is there.
-pub(super) async fn run(queue: Arc<Mutex<mpsc::Receiver<Waiting<()>>>>, flusher: Flusher) {
-    let mut batch = Vec::with_capacity(BATCH_MAX);
-    let (mut received, mut next) = (0, Instant::now());
+/// Works until the queue is closed and empty.
+pub(super) async fn run(Exit { mut queue, bound }: Exit<()>, flusher: Flusher) {
+    let (mut last, mut next) = (0, Instant::now());
     loop {
-        let mut queue = queue.lock().await;
+        let mut batch = Vec::with_capacity(BATCH_MAX);
         if queue.recv_many(&mut batch, BATCH_MAX).await == 0 {
             return;
         }
         // As many as last time are on their way, if they come in time.
-        while batch.len() < received.min(BATCH_ENOUGH)
+        while batch.len() < last.min(BATCH_ENOUGH)
             && let Ok(1..) = timeout_at(next, queue.recv_many(&mut batch, BATCH_MAX)).await
         {}
-        drop(queue);
-        (received, next) = (batch.len(), Instant::now() + GAP);
-        histogram!("trunkline_api_ingest_batch").record(received as f64);
-        let mut taken = std::mem::take(&mut batch);
-        taken.retain(|waiting| !waiting.is_abandoned());
-        flush(&flusher, taken).await;
+        let began = Instant::now();
+        (last, next) = (batch.len(), began + GAP);
+        histogram!("trunkline_api_ingest_batch").record(last as f64);
+        batch.retain(|waiting| !waiting.is_abandoned());
+        let written = batch.len();
+        flush(&flusher, batch).await;
+        if written > 0 {
+            bound.note(written, began.elapsed());
+        }
     }
 }
 

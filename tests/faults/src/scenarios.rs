@@ -71,5 +71,6 @@ pub(crate) const ALL: &[Scenario] = &[
     scenario!("hostile_answers", "R9", "endpoints whose answers are made to break the caller", hostile_answers::run),
     scenario!("pgbouncer", "R1 R2", "PgBouncer in transaction mode before PostgreSQL", pgbouncer::run),
     scenario!("graceful_stop", "R5", "SIGTERM under load, door by door", graceful_stop::run),
-    scenario!("overload", "R6", "five times what the api can take", overload::run),
+    scenario!("overload", "R6", "five times what the database can take", overload::of_database),
+    scenario!("overload_of_api", "R6", "five times what an api can take", overload::of_api),
 ];

@@ -105,8 +105,8 @@ impl Server {
         Ok(Pid::from_raw(text.lines().next().context("an empty pid file")?.trim().parse()?))
     }
 
-    /// The postmaster first, so that it starts nobody anew while the others are being killed.
-    fn processes(&self) -> anyhow::Result<Vec<Pid>> {
+    /// The postmaster first, so that it starts nobody anew while the others are being killed; then all that it has started.
+    pub(crate) fn processes(&self) -> anyhow::Result<Vec<Pid>> {
         let postmaster = self.postmaster()?;
         let mut everyone = vec![postmaster];
         everyone.extend(children(postmaster)?);
