@@ -11,6 +11,6 @@ pub mod retry_after;
 
 pub use delivery::{DeliveryStatus, EventStatus};
 pub use event::{EventType, NewEvent};
-pub use id::{EndpointId, EventId, TenantId};
+pub use id::{EndpointId, EventId, ReplayId, TenantId};
 pub use lane::{Lane, LaneSet};
 pub use outcome::{AttemptOutcome, Verdict};

@@ -4,7 +4,10 @@
 //! our own rather than a general parser, because those read numbers into floats (and refuse `1e999999`), keep the last
 //! of two equal keys in silence, or build a tree of what is only to be stored.
 
+mod castable;
 mod scan;
+
+pub use castable::{NotCastable, why_not_castable};
 
 use crate::event::{EventType, InvalidEventType};
 
