@@ -4,7 +4,7 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::actions::{dead_letters, events, tenants};
+use crate::actions::{dead_letters, events, matching, replays, tenants};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,9 +22,18 @@ use crate::actions::{dead_letters, events, tenants};
         events::retry::retry,
         events::retry::change,
         events::cancel::cancel,
+        events::retry_delivery::retry,
+        events::explain::explain,
+        matching::try_out,
         dead_letters::list::list,
         dead_letters::settle::requeue,
         dead_letters::settle::purge,
+        replays::start::start,
+        replays::list::list,
+        replays::show::show,
+        replays::steer::cancel,
+        replays::steer::pause,
+        replays::steer::resume,
         tenants::create::create,
         tenants::list::list,
         tenants::show::current,
@@ -38,6 +47,7 @@ use crate::actions::{dead_letters, events, tenants};
     tags(
         (name = "events", description = "Publishing, and history"),
         (name = "dead letters", description = "Deliveries that used up their attempt budget"),
+        (name = "replays", description = "Deliveries of the past made again, by predicate"),
         (name = "tenants", description = "Who publishes, and where events go"),
     ),
 )]

@@ -70,6 +70,7 @@ impl Ceiling {
             is_open: true,
             paused_until: None,
             is_failing: false,
+            breaker_open_until: None,
             timeout: None,
             retry_schedule: None,
             in_flight_max: None,

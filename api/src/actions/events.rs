@@ -2,9 +2,11 @@
 
 pub(crate) mod attempts;
 pub(crate) mod cancel;
+pub(crate) mod explain;
 pub(crate) mod list;
 pub(crate) mod publish;
 pub(crate) mod retry;
+pub(crate) mod retry_delivery;
 pub(crate) mod show;
 
 use trunkline_domain::EventId;

@@ -4,6 +4,7 @@
 mod bad_input;
 mod dead_letters;
 mod description;
+mod explain;
 mod history;
 mod house;
 mod idempotency;
@@ -11,5 +12,6 @@ mod isolation;
 mod keys;
 mod overload;
 mod publishing;
+mod replays;
 mod steering;
 mod tenants;

@@ -3,9 +3,11 @@
 mod candidates;
 mod find;
 mod publish;
+mod publish_operational;
 mod summarise;
 
 pub use candidates::{IdRange, with_any_status, with_status_failed, with_status_pending};
 pub use find::{DeliveryDetail, EventDetail, find, status};
 pub use publish::{Routing, publish};
+pub use publish_operational::{OperationalEvent, publish_operational};
 pub use summarise::{EventFilter, EventSummary, summarise};

@@ -24,6 +24,9 @@ pub struct Endpoint {
     pub paused_until: Option<DateTime<Utc>>,
     /// Whether its last attempt failed.
     pub is_failing: bool,
+    /// Until when its breaker lets nothing through, as whoever served it last wrote down; in the past = a probe is next;
+    /// `None` = it is closed.
+    pub breaker_open_until: Option<DateTime<Utc>>,
     /// Its own deadline of an attempt.
     pub timeout: Option<Duration>,
     /// Its own waits between attempts.
@@ -50,7 +53,7 @@ pub async fn load(
     let rows = sqlx::query!(
         r#"
         SELECT e.tenant_id, e.endpoint_id, e.url, e.enabled, t.status::text AS "status!", e.paused_until,
-               e.failing_since IS NOT NULL AS "is_failing!", e.timeout_ms, e.retry_schedule_ms, e.in_flight_max,
+               e.failing_since IS NOT NULL AS "is_failing!", e.breaker_open_until, e.timeout_ms, e.retry_schedule_ms, e.in_flight_max,
                e.rate_per_second,
                s.key_ids AS "key_ids!", s.sealed AS "sealed!"
         FROM unnest($1::text[], $2::uuid[]) AS wanted (tenant_id, endpoint_id)
@@ -82,6 +85,7 @@ pub async fn load(
                 is_open: found.enabled && active,
                 paused_until: found.paused_until,
                 is_failing: found.is_failing,
+                breaker_open_until: found.breaker_open_until,
                 timeout: found.timeout_ms.map(|ms| millis(ms.into())),
                 retry_schedule: found.retry_schedule_ms.map(|waits| waits.into_iter().map(millis).collect()),
                 in_flight_max: found.in_flight_max.map(crate::row::unsigned),
