@@ -84,6 +84,18 @@ impl Client {
         self.reply(sent)
     }
 
+    /// DELETE of a path.
+    ///
+    /// # Errors
+    /// [`Failure::Unavailable`] when nobody answers.
+    pub(crate) fn delete(&self, path: &str) -> anyhow::Result<Reply> {
+        let mut request = self.agent.delete(format!("{}{path}", self.base));
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        self.reply(request.call())
+    }
+
     fn reply(&self, answer: Result<Response<ureq::Body>, ureq::Error>) -> anyhow::Result<Reply> {
         let mut answer = answer.map_err(|error| match error {
             ureq::Error::Http(error) => Failure::Usage(format!("this cannot be sent: {error}")),

@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    completions, dev, doctor, endpoint, events, key, listen, migrate, probe, role, send, tenant,
+    completions, dead_letters, dev, doctor, endpoint, events, key, listen, migrate, probe, replay, role,
+    send, tenant,
 };
 use crate::failure::EXIT_CODES_HELP;
 use crate::output::Output;
@@ -42,8 +43,12 @@ pub(crate) enum Command {
     Listen(listen::Options),
     /// Publish a JSON object, or one per line, from a file or standard input
     Send(send::Options),
-    /// Look at events and retry them, over REST
+    /// Look at events, explain and retry them, over REST
     Events(events::Options),
+    /// List, requeue and purge deliveries that used up their budget, over REST
+    DeadLetters(dead_letters::Options),
+    /// Deliver events of the past again, over REST
+    Replay(replay::Options),
     /// Check settings and database, and say what to do
     Doctor(doctor::Options),
     /// Exit with 0 if a URL answers 200: a health check for containers
@@ -67,6 +72,8 @@ impl Command {
             Self::Listen(options) => listen::run(&options, output),
             Self::Send(options) => send::run(&options, output),
             Self::Events(options) => events::run(&options, output),
+            Self::DeadLetters(options) => dead_letters::run(&options, output),
+            Self::Replay(options) => replay::run(&options, output),
             Self::Doctor(options) => doctor::run(&options, output),
             Self::Probe(options) => probe::run(&options, output),
             Self::Completions(options) => completions::run(&options, output),

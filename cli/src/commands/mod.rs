@@ -1,6 +1,7 @@
 //! One file a command: its options, and what it does.
 
 pub(crate) mod completions;
+pub(crate) mod dead_letters;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod endpoint;
@@ -9,6 +10,7 @@ pub(crate) mod key;
 pub(crate) mod listen;
 pub(crate) mod migrate;
 pub(crate) mod probe;
+pub(crate) mod replay;
 pub(crate) mod role;
 pub(crate) mod send;
 pub(crate) mod tenant;
