@@ -82,6 +82,7 @@ impl Ceiling {
             due_at: chrono::DateTime::UNIX_EPOCH,
             attempt: 1,
             cycle_attempt: 1,
+            ordering_key: None,
             event_type: Some("ceiling.measured".parse()?),
             traceparent: None,
             payload: Some(payload(payload_bytes)),

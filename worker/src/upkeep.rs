@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use trunkline_boot::{Clock, Settings, Shutdown};
-use trunkline_store::{Pool, StoreError, idempotency, partitions};
+use trunkline_store::events::ordering;
+use trunkline_store::wake::{self, Wake};
+use trunkline_store::{PgConnection, Pool, StoreError, idempotency, partitions};
 
 /// Between two rounds.
 const ROUND: Duration = Duration::from_secs(60);
@@ -14,6 +16,9 @@ const ROUND_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// Batches swept in one go, so that a large backlog does not keep partitions from being made.
 const SWEEPS_MAX: usize = 50;
+
+/// Ordering keys seen to in one round.
+const STRANDED_MAX: i64 = 1_000;
 
 /// What a worker keeps up.
 pub(crate) struct Upkeep {
@@ -56,11 +61,26 @@ impl Upkeep {
         if made > 0 {
             tracing::info!(count = made, "made partitions for the days ahead");
         }
+        self.release_stranded(&mut connection).await?;
         for _ in 0..SWEEPS_MAX {
             if idempotency::sweep(&mut connection, self.clock.now()).await? < 1_000 {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Lets deliveries go that wait behind nothing any more.
+    async fn release_stranded(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        let mut names = ordering::stranded(connection, STRANDED_MAX).await?;
+        if names.is_empty() {
+            return Ok(());
+        }
+        names.sort();
+        let mut transaction = trunkline_store::begin(connection).await?;
+        ordering::lock(&mut transaction, &names).await?;
+        let released = ordering::release(&mut transaction, &names, self.clock.now()).await?;
+        transaction.commit().await?;
+        wake::notify(connection, &Wake::of(released)).await
     }
 }

@@ -8,6 +8,7 @@ mod egress;
 mod hostile;
 mod house;
 mod lanes;
+mod order;
 mod outcomes;
 mod raw_endpoint;
 mod retries;
