@@ -13,6 +13,7 @@ mod outcomes;
 mod raw_endpoint;
 mod retries;
 mod reuse;
+mod settings;
 mod stop;
 mod tls;
 mod upkeep;
