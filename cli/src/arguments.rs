@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    completions, dev, doctor, endpoint, events, key, listen, migrate, probe, role, send, tenant,
+    call, completions, dev, doctor, endpoint, endpoints, events, key, listen, migrate, probe, role, send,
+    tenant,
 };
 use crate::failure::EXIT_CODES_HELP;
 use crate::output::Output;
@@ -44,6 +45,10 @@ pub(crate) enum Command {
     Send(send::Options),
     /// Look at events and retry them, over REST
     Events(events::Options),
+    /// A tenant's endpoints: create, change, pause, test, over REST
+    Endpoints(endpoints::Options),
+    /// Call any route of the api
+    Call(call::Options),
     /// Check settings and database, and say what to do
     Doctor(doctor::Options),
     /// Exit with 0 if a URL answers 200: a health check for containers
@@ -67,6 +72,8 @@ impl Command {
             Self::Listen(options) => listen::run(&options, output),
             Self::Send(options) => send::run(&options, output),
             Self::Events(options) => events::run(&options, output),
+            Self::Endpoints(options) => endpoints::run(&options, output),
+            Self::Call(options) => call::run(&options, output),
             Self::Doctor(options) => doctor::run(&options, output),
             Self::Probe(options) => probe::run(&options, output),
             Self::Completions(options) => completions::run(&options, output),
