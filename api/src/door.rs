@@ -74,7 +74,6 @@ pub struct Door {
     port: u16,
     state: web::Data<State>,
     flushers: Flushers,
-    flusher_pool: Pool,
     wake_pool: Pool,
     client_connections_max: usize,
     shutdown: Shutdown,
@@ -96,7 +95,12 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
     clock.set(now, round_trip);
     let bind = settings.api.bind;
     let listener = listen::listen(bind, "api.bind")?;
-    let (ingest, flushers) = ingest::queue();
+    let waker = Waker::default();
+    let (ingest, flushers) = ingest::queue(Flusher {
+        pool: pool::open(url, Purpose::Ingest, ingest::CONNECTIONS)?,
+        clock: clock.clone(),
+        waker: waker.clone(),
+    });
     let state = State {
         pool,
         // Searches may take long; a few connections of their own keep them from those who publish.
@@ -109,7 +113,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
         keys: KeyCache::new(),
         rates: Rates::new(settings.ingest.rate_per_tenant, settings.ingest.burst_per_tenant),
         ingest,
-        waker: Waker::default(),
+        waker,
         payload_bytes_max: settings.ingest.max_payload_bytes,
     };
     Ok(Door {
@@ -117,7 +121,6 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
         listener,
         state: web::Data::new(state),
         flushers,
-        flusher_pool: pool::open(url, Purpose::Ingest, ingest::CONNECTIONS)?,
         // One notification at a time.
         wake_pool: pool::open(url, Purpose::Claim, 1)?,
         client_connections_max: client_connections_max(connections),
@@ -153,16 +156,7 @@ impl Door {
     /// # Errors
     /// When the listener fails.
     pub async fn run_until_stopped(self) -> io::Result<()> {
-        let Self {
-            listener,
-            port,
-            state,
-            flushers,
-            flusher_pool,
-            wake_pool,
-            client_connections_max,
-            shutdown,
-        } = self;
+        let Self { listener, port, state, flushers, wake_pool, client_connections_max, shutdown } = self;
         let clock = state.clock.clone();
         let follow = time::follow(state.pool.clone(), move |now, round_trip| {
             clock.set(now, round_trip);
@@ -173,8 +167,7 @@ impl Door {
             tokio::spawn(async move { touched.keys.touch(&touched.pool, &touched.clock).await }),
             tokio::spawn(state.waker.clone().run(wake_pool)),
         ];
-        let flusher = Flusher { pool: flusher_pool, clock: state.clock.clone(), waker: state.waker.clone() };
-        let flushers = tokio::spawn(flushers.run(flusher));
+        let flushers = tokio::spawn(flushers.run());
         let server = HttpServer::new(move || {
             App::new().app_data(state.clone()).wrap(from_fn(frame::around)).configure(routes::all)
         })

@@ -7,6 +7,7 @@
 mod bound;
 mod keyed;
 mod plain;
+mod together;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,9 @@ use trunkline_store::Pool;
 use crate::problem::Problem;
 use crate::waker::Waker;
 use bound::QueueBound;
+use plain::Filters;
+use together::Together;
+pub(crate) use together::{Item, ItemRefused};
 
 /// Events that wait to be written, at the very most; fewer where the database is slow ([`QueueBound`]).
 const QUEUE_MAX: usize = 4_096;
@@ -41,8 +45,8 @@ const GAP: Duration = Duration::from_millis(3);
 /// How long a flusher waits for a transaction before it gives it up for lost; the server's own limit of a statement is 1 s.
 const STATEMENT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Connections that the flushers need: one each, and those of keys that are asked for one by one.
-pub(crate) const CONNECTIONS: u32 = 2 + keyed::ONE_BY_ONE_MAX as u32;
+/// Connections that the flushers need: one each, those of keys that are asked for one by one, and those of batches.
+pub(crate) const CONNECTIONS: u32 = 3 + (keyed::ONE_BY_ONE_MAX + together::TURNS) as u32;
 
 /// How long a publisher waits for its answer in all: a little longer than one statement may take, so that its own end,
 /// which tells more, comes first.
@@ -95,8 +99,11 @@ struct Waiting<K> {
 /// Where handlers put events.
 pub(crate) struct Ingest {
     plain: Entrance<()>,
+    /// Of tenants with payload filters.
+    filtered: Entrance<()>,
     keyed: Entrance<Idempotency>,
     bytes: Arc<Semaphore>,
+    together: Together,
 }
 
 /// One end of a queue.
@@ -114,7 +121,9 @@ struct Exit<K> {
 /// Write what handlers put in, until every handler is gone.
 pub(crate) struct Flushers {
     plain: Exit<()>,
+    filtered: Exit<()>,
     keyed: Exit<Idempotency>,
+    flusher: Flusher,
 }
 
 /// What a flusher works with.
@@ -126,10 +135,12 @@ pub(crate) struct Flusher {
 }
 
 /// Makes the queues and what empties them.
-pub(crate) fn queue() -> (Ingest, Flushers) {
-    let ((plain, plain_out), (keyed, keyed_out)) = (one_queue(), one_queue());
-    let ingest = Ingest { plain, keyed, bytes: Arc::new(Semaphore::new(QUEUE_BYTES_MAX)) };
-    (ingest, Flushers { plain: plain_out, keyed: keyed_out })
+pub(crate) fn queue(flusher: Flusher) -> (Ingest, Flushers) {
+    let ((plain, plain_out), (filtered, filtered_out), (keyed, keyed_out)) =
+        (one_queue(), one_queue(), one_queue());
+    let bytes = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
+    let ingest = Ingest { plain, filtered, keyed, bytes, together: Together::new(flusher.clone()) };
+    (ingest, Flushers { plain: plain_out, filtered: filtered_out, keyed: keyed_out, flusher })
 }
 
 fn one_queue<K>() -> (Entrance<K>, Exit<K>) {
@@ -139,26 +150,44 @@ fn one_queue<K>() -> (Entrance<K>, Exit<K>) {
 }
 
 impl Ingest {
-    /// Queues an event and waits until it is committed.
+    /// Queues an event and waits until it is committed. `has_filters`: an endpoint of its tenant has a payload filter.
     ///
     /// A caller that stops waiting may find its event stored or not: what is being written is, what still waits is not.
     pub(crate) async fn publish(
         &self,
         event: NewEvent<Bytes>,
         key: Option<Idempotency>,
+        has_filters: bool,
     ) -> Result<Stored, NotStored> {
-        let bytes = u32::try_from(event.payload.len()).map_err(|_| NotStored::Overloaded)?;
-        let permit = self.bytes.clone().try_acquire_many_owned(bytes).map_err(|_| NotStored::Overloaded)?;
+        if event.ordering_key.is_some() || (key.is_some() && has_filters) {
+            let stored = self.publish_together(vec![Item { event, key }]).await;
+            return stored.map_err(|refused| refused.reason)?.pop().ok_or(NotStored::Refused);
+        }
+        let _bytes = self.bytes_for(event.payload.len())?;
         let (answer, answered) = oneshot::channel();
         match key {
-            None => self.plain.put(Waiting { event, key: (), answer, _bytes: permit })?,
-            Some(key) => self.keyed.put(Waiting { event, key, answer, _bytes: permit })?,
+            None if has_filters => self.filtered.put(Waiting { event, key: (), answer, _bytes })?,
+            None => self.plain.put(Waiting { event, key: (), answer, _bytes })?,
+            Some(key) => self.keyed.put(Waiting { event, key, answer, _bytes })?,
         }
         gauge!("trunkline_api_ingest_queue").set(self.plain.length() as f64);
         match tokio::time::timeout(PATIENCE, answered).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(NotStored::Unavailable),
         }
+    }
+
+    /// Stores events in one transaction, all or nothing, and waits until it is committed.
+    pub(crate) async fn publish_together(&self, items: Vec<Item>) -> Result<Vec<Stored>, ItemRefused> {
+        let bytes = items.iter().map(|item| item.event.payload.len()).sum();
+        let _bytes = self.bytes_for(bytes).map_err(ItemRefused::all)?;
+        self.together.publish(items).await
+    }
+
+    /// A share of [`QUEUE_BYTES_MAX`].
+    fn bytes_for(&self, count: usize) -> Result<OwnedSemaphorePermit, NotStored> {
+        let count = u32::try_from(count).map_err(|_| NotStored::Overloaded)?;
+        self.bytes.clone().try_acquire_many_owned(count).map_err(|_| NotStored::Overloaded)
     }
 }
 
@@ -177,8 +206,13 @@ impl<K> Entrance<K> {
 
 impl Flushers {
     /// Works until the queues are closed and empty.
-    pub(crate) async fn run(self, flusher: Flusher) {
-        tokio::join!(plain::run(self.plain, flusher.clone()), keyed::run(self.keyed, flusher));
+    pub(crate) async fn run(self) {
+        let Self { plain, filtered, keyed, flusher } = self;
+        tokio::join!(
+            plain::run(plain, flusher.clone(), Filters::None),
+            plain::run(filtered, flusher.clone(), Filters::Some),
+            keyed::run(keyed, flusher),
+        );
     }
 }
 

@@ -16,6 +16,7 @@ use crate::actions::{dead_letters, events, matching, replays, tenants};
     ),
     paths(
         events::publish::publish,
+        events::batch::publish,
         events::list::list,
         events::show::show,
         events::attempts::list,

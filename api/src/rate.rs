@@ -48,8 +48,10 @@ impl Rates {
         Self { per_second, burst, buckets }
     }
 
-    /// Takes one event of a tenant's allowance; `None` where it has no limit.
-    pub(crate) fn take(&self, owner: &KeyOwner) -> Option<Allowance> {
+    /// Takes that many events of a tenant's allowance, all or none; `None` where it has no limit.
+    ///
+    /// More than the burst would never be granted: a full bucket grants it then, and owes the rest.
+    pub(crate) fn take(&self, owner: &KeyOwner, events: u32) -> Option<Allowance> {
         let per_second = owner.rate_per_second.unwrap_or(self.per_second);
         let burst = owner.burst.unwrap_or(self.burst);
         if per_second == 0 || burst == 0 {
@@ -59,20 +61,23 @@ impl Rates {
         let full = || Arc::new(Mutex::new(Bucket { tokens: f64::from(burst), filled_at: now }));
         let bucket = self.buckets.get_with(owner.tenant_id.clone(), full);
         let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(bucket.take(f64::from(per_second), burst, now))
+        Some(bucket.take(f64::from(events), f64::from(per_second), burst, now))
     }
 }
 
 impl Bucket {
-    fn take(&mut self, per_second: f64, burst: u32, now: Instant) -> Allowance {
+    fn take(&mut self, events: f64, per_second: f64, burst: u32, now: Instant) -> Allowance {
         let elapsed = now.saturating_duration_since(self.filled_at).as_secs_f64();
         self.tokens = (self.tokens + elapsed * per_second).min(f64::from(burst));
         self.filled_at = now;
-        let is_granted = self.tokens >= 1.0;
+        let needed = events.min(f64::from(burst));
+        let is_granted = self.tokens >= needed;
         if is_granted {
-            self.tokens -= 1.0;
+            self.tokens -= events;
         }
-        let wait = if self.tokens >= 1.0 { 0.0 } else { (1.0 - self.tokens) / per_second };
+        // Granted: when there is room for one more. Refused: when there is room for these.
+        let next = if is_granted { 1.0 } else { needed };
+        let wait = if self.tokens >= next { 0.0 } else { (next - self.tokens) / per_second };
         Allowance {
             burst,
             window_seconds: (f64::from(burst) / per_second).ceil() as u64,
@@ -91,7 +96,7 @@ mod tests {
     fn a_bucket_gives_its_burst_and_fills_at_its_rate() {
         let start = Instant::now();
         let mut bucket = Bucket { tokens: 3.0, filled_at: start };
-        let mut take = |after: u64| bucket.take(2.0, 3, start + Duration::from_millis(after));
+        let mut take = |after: u64| bucket.take(1.0, 2.0, 3, start + Duration::from_millis(after));
         assert_eq!(
             [take(0), take(0), take(0)].map(|one| (one.is_granted, one.remaining)),
             [(true, 2), (true, 1), (true, 0)]
@@ -101,5 +106,19 @@ mod tests {
         assert!(!take(499).is_granted);
         assert!(take(500).is_granted);
         assert_eq!(take(60_000).remaining, 2, "it holds no more than its burst");
+    }
+
+    #[test]
+    fn many_at_once_are_all_granted_or_none_and_a_full_bucket_may_owe_some() {
+        let start = Instant::now();
+        let mut bucket = Bucket { tokens: 3.0, filled_at: start };
+        let mut take = |events: f64, after: u64| {
+            let taken = bucket.take(events, 2.0, 3, start + Duration::from_secs(after));
+            (taken.is_granted, taken.wait_seconds)
+        };
+        assert_eq!(take(2.0, 0), (true, 0));
+        assert_eq!(take(2.0, 0), (false, 1), "half a second, rounded up");
+        assert_eq!(take(7.0, 1), (true, 3), "more than the burst, of a bucket that is full: five are owed");
+        assert_eq!(take(1.0, 2), (false, 2));
     }
 }

@@ -14,6 +14,8 @@ pub(crate) fn all(app: &mut ServiceConfig) {
             .route(post().to(events::publish::publish))
             .route(read().to(events::list::list)),
     )
+    // Before the route with an id; no event is named so.
+    .service(resource("/v1/events/batch", "POST").route(post().to(events::batch::publish)))
     .service(
         resource("/v1/events/{event_id}", "DELETE, GET, HEAD, PATCH")
             .route(read().to(events::show::show))

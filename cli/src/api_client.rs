@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use ureq::Agent;
-use ureq::http::Response;
+use ureq::http::{self, Response};
 
 use crate::failure::Failure;
 
@@ -15,6 +15,16 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest page: 100 events of a few hundred bytes, or one payload of 1 MiB in a frame.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// What may be done with a path.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Method {
+    Get,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
 
 /// Calls one api with one key. Clones share connections.
 #[derive(Clone)]
@@ -84,16 +94,36 @@ impl Client {
         self.reply(sent)
     }
 
-    /// DELETE of a path.
+    /// Any method, with a JSON body if there is one.
     ///
     /// # Errors
-    /// [`Failure::Unavailable`] when nobody answers.
-    pub(crate) fn delete(&self, path: &str) -> anyhow::Result<Reply> {
-        let mut request = self.agent.delete(format!("{}{path}", self.base));
+    /// [`Failure::Unavailable`] when nobody answers, [`Failure::Usage`] when path or headers cannot be sent.
+    pub(crate) fn call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> anyhow::Result<Reply> {
+        let method = match method {
+            Method::Get => http::Method::GET,
+            Method::Post => http::Method::POST,
+            Method::Put => http::Method::PUT,
+            Method::Patch => http::Method::PATCH,
+            Method::Delete => http::Method::DELETE,
+        };
+        let mut request = http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization);
         }
-        self.reply(request.call())
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        let unusable = |error| Failure::Usage(format!("this cannot be sent: {error}"));
+        self.reply(self.agent.run(request.body(body).map_err(unusable)?))
     }
 
     fn reply(&self, answer: Result<Response<ureq::Body>, ureq::Error>) -> anyhow::Result<Reply> {
@@ -113,6 +143,11 @@ impl Client {
 }
 
 impl Reply {
+    /// Whether it succeeded without a word.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.body.is_empty() && (200..300).contains(&self.status)
+    }
+
     /// The answer's JSON, if it is a 2xx.
     ///
     /// # Errors

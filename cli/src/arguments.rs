@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    completions, dead_letters, dev, doctor, endpoint, events, key, listen, migrate, probe, replay, role,
-    send, tenant,
+    call, completions, dead_letters, dev, doctor, endpoint, endpoints, events, key, listen, migrate, probe,
+    replay, role, send, tenant,
 };
 use crate::failure::EXIT_CODES_HELP;
 use crate::output::Output;
@@ -49,6 +49,10 @@ pub(crate) enum Command {
     DeadLetters(dead_letters::Options),
     /// Deliver events of the past again, over REST
     Replay(replay::Options),
+    /// A tenant's endpoints: create, change, pause, test, over REST
+    Endpoints(endpoints::Options),
+    /// Call any route of the api
+    Call(call::Options),
     /// Check settings and database, and say what to do
     Doctor(doctor::Options),
     /// Exit with 0 if a URL answers 200: a health check for containers
@@ -74,6 +78,8 @@ impl Command {
             Self::Events(options) => events::run(&options, output),
             Self::DeadLetters(options) => dead_letters::run(&options, output),
             Self::Replay(options) => replay::run(&options, output),
+            Self::Endpoints(options) => endpoints::run(&options, output),
+            Self::Call(options) => call::run(&options, output),
             Self::Doctor(options) => doctor::run(&options, output),
             Self::Probe(options) => probe::run(&options, output),
             Self::Completions(options) => completions::run(&options, output),

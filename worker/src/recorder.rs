@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use trunkline_boot::Clock;
 use trunkline_store::deliveries::{self, EndedAttempt, NextStep};
 use trunkline_store::pool::within;
+use trunkline_store::wake::{self, Wake};
 use trunkline_store::{Pool, StoreError};
 
 use crate::attempt::Ended;
@@ -131,7 +132,14 @@ impl Recorder {
             let attempts: Vec<EndedAttempt> = part.iter().map(|one| one.attempt.clone()).collect();
             let recorded = async {
                 let mut connection = self.pool.acquire().await?;
-                deliveries::record(&mut connection, &attempts, &self.worker_name, self.clock.now()).await
+                let now = self.clock.now();
+                let (recorded, released) =
+                    deliveries::record_in_order(&mut connection, &attempts, &self.worker_name, now).await?;
+                if !released.is_empty() {
+                    // The delivery before is done; losing this costs a poll.
+                    let _ = wake::notify(&mut connection, &Wake::of(released)).await;
+                }
+                Ok(recorded)
             };
             match within(PATIENCE, recorded).await {
                 Ok(recorded) => self.note(&attempts, recorded),

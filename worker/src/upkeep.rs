@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use trunkline_boot::{Clock, Settings, Shutdown};
-use trunkline_store::{Pool, StoreError, endpoints, idempotency, partitions};
+use trunkline_store::events::ordering;
+use trunkline_store::wake::{self, Wake};
+use trunkline_store::{PgConnection, Pool, StoreError, endpoints, idempotency, partitions};
 
 use crate::operational::{Fact, Herald, News};
 
@@ -25,6 +27,9 @@ const FAILURES_MIN: u32 = 100;
 
 /// Endpoints disabled in one round at most.
 const DISABLED_MAX: i64 = 1_000;
+
+/// Ordering keys seen to in one round.
+const STRANDED_MAX: i64 = 1_000;
 
 /// What a worker keeps up.
 pub(crate) struct Upkeep {
@@ -69,6 +74,7 @@ impl Upkeep {
         if made > 0 {
             tracing::info!(count = made, "made partitions for the days ahead");
         }
+        self.release_stranded(&mut connection).await?;
         for _ in 0..SWEEPS_MAX {
             if idempotency::sweep(&mut connection, self.clock.now()).await? < 1_000 {
                 break;
@@ -83,5 +89,19 @@ impl Upkeep {
             self.herald.tell(News { tenant_id: one.tenant_id, about: one.endpoint_id, fact });
         }
         Ok(())
+    }
+
+    /// Lets deliveries go that wait behind nothing any more.
+    async fn release_stranded(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        let mut names = ordering::stranded(connection, STRANDED_MAX).await?;
+        if names.is_empty() {
+            return Ok(());
+        }
+        names.sort();
+        let mut transaction = trunkline_store::begin(connection).await?;
+        ordering::lock(&mut transaction, &names).await?;
+        let released = ordering::release(&mut transaction, &names, self.clock.now()).await?;
+        transaction.commit().await?;
+        wake::notify(connection, &Wake::of(released)).await
     }
 }

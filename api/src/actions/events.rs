@@ -1,6 +1,7 @@
 //! Publishing, and history.
 
 pub(crate) mod attempts;
+pub(crate) mod batch;
 pub(crate) mod cancel;
 pub(crate) mod explain;
 pub(crate) mod list;

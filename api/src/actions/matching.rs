@@ -5,8 +5,7 @@ mod verdict;
 use actix_web::{HttpRequest, web};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use trunkline_domain::EventType;
-use trunkline_domain::payload::{self, why_not_castable};
+use trunkline_domain::{EventType, payload};
 use trunkline_store::StoreError;
 use trunkline_store::endpoints::{self, Question};
 use utoipa::ToSchema;
@@ -75,6 +74,7 @@ pub(crate) async fn try_out(
         return Err(Problem::too_large(state.payload_bytes_max));
     }
     let facts = payload::inspect(text.as_bytes()).map_err(Problem::unusable_payload)?;
+    let unjudged = facts.not_judged.map(Unjudged::NotJudged);
     let event_type = match draft.r#type {
         Some(named) => Some(named),
         None => facts.event_type().map_err(|error| {
@@ -84,7 +84,6 @@ pub(crate) async fn try_out(
             )
         })?,
     };
-    let unjudged = why_not_castable(text).map(Unjudged::NotCastable);
     let question = Question {
         lane: owner.lane,
         tenant_id: &owner.tenant_id,

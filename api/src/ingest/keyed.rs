@@ -3,11 +3,12 @@
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use chrono::Duration;
 use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::time::Instant;
-use trunkline_domain::{EventId, EventStatus};
+use trunkline_domain::{EventId, EventStatus, NewEvent};
 use trunkline_store::events::{self, Routing};
 use trunkline_store::idempotency::{self, KeyClaim};
 use trunkline_store::pool::within;
@@ -17,7 +18,7 @@ use super::bound::QueueBound;
 use super::{BATCH_MAX, Exit, Flusher, Idempotency, NotStored, STATEMENT_PATIENCE, Stored, Waiting};
 
 /// How long a key is remembered.
-const REMEMBERED: Duration = Duration::hours(24);
+pub(super) const REMEMBERED: Duration = Duration::hours(24);
 
 /// Keys asked for one by one at a time, after somebody else held one of a batch.
 pub(super) const ONE_BY_ONE_MAX: usize = 4;
@@ -32,7 +33,7 @@ type Keyed = Waiting<Idempotency>;
 
 /// What a key names: the event, and the body that it is bound to.
 #[derive(Clone)]
-struct Holder {
+pub(super) struct Holder {
     stored: Stored,
     body_sha256: Vec<u8>,
 }
@@ -64,21 +65,19 @@ async fn flush(flusher: &Flusher, bound: &QueueBound, mut batch: Vec<Keyed>) {
     }
     let holders = holders(flusher, bound, &firsts).await;
     for (index, waiting) in repeats {
-        let result = answer(&holders[index], &waiting);
+        let result =
+            holders[index].as_ref().map_err(|reason| *reason).and_then(|holder| answer(holder, &waiting.key));
         waiting.tell(result.map(|stored| Stored { is_replayed: true, ..stored }));
     }
     for (waiting, holder) in firsts.into_iter().zip(holders) {
-        let result = answer(&holder, &waiting);
+        let result = holder.and_then(|holder| answer(&holder, &waiting.key));
         waiting.tell(result);
     }
 }
 
-fn answer(holder: &Result<Holder, NotStored>, waiting: &Keyed) -> Result<Stored, NotStored> {
-    match holder {
-        Ok(holder) if holder.body_sha256 == waiting.key.body_sha256 => Ok(holder.stored),
-        Ok(_) => Err(NotStored::KeyReused),
-        Err(reason) => Err(*reason),
-    }
+/// What whoever comes with this key and body is answered.
+pub(super) fn answer(holder: &Holder, key: &Idempotency) -> Result<Stored, NotStored> {
+    if holder.body_sha256 == key.body_sha256 { Ok(holder.stored) } else { Err(NotStored::KeyReused) }
 }
 
 /// What each key names afterwards. All at once; where that fails because of one of them, each by itself, so that a key
@@ -106,7 +105,7 @@ async fn write_alone(flusher: &Flusher, one: &Keyed) -> Result<Holder, NotStored
     written.map_or_else(|error| Err(reason(&error)), |mut one| one.remove(0))
 }
 
-fn reason(error: &StoreError) -> NotStored {
+pub(super) fn reason(error: &StoreError) -> NotStored {
     match error {
         StoreError::Locked(_) => NotStored::KeyBusy,
         error if error.retry_after().is_some() => NotStored::Unavailable,
@@ -121,7 +120,7 @@ async fn write(
     is_hasty: bool,
 ) -> Result<Vec<Result<Holder, NotStored>>, StoreError> {
     let now = flusher.clock.now();
-    let claims: Vec<KeyClaim> = firsts.iter().map(claim_of).collect();
+    let claims: Vec<KeyClaim> = firsts.iter().map(|one| claim_of(&one.event, &one.key)).collect();
     let mut connection = flusher.pool.acquire().await?;
     let mut transaction = trunkline_store::begin(&mut connection).await?;
     let wait = if is_hasty { HASTY_WAIT } else { WAIT };
@@ -140,7 +139,7 @@ async fn write(
                 Stored { event_id, is_routed: !routing.unrouted.contains(&event_id), is_replayed: false };
             Ok(Holder { stored, body_sha256: one.key.body_sha256.to_vec() })
         } else {
-            find(&mut transaction, one).await?
+            find(&mut transaction, &one.event, &one.key).await?
         });
     }
     transaction.commit().await.map_err(StoreError::from)?;
@@ -148,9 +147,12 @@ async fn write(
     Ok(holders)
 }
 
-async fn find(connection: &mut PgConnection, one: &Keyed) -> Result<Result<Holder, NotStored>, StoreError> {
-    let event = &one.event;
-    let Some(found) = idempotency::find(connection, event.lane, &event.tenant_id, &one.key.key).await? else {
+pub(super) async fn find(
+    connection: &mut PgConnection,
+    event: &NewEvent<Bytes>,
+    key: &Idempotency,
+) -> Result<Result<Holder, NotStored>, StoreError> {
+    let Some(found) = idempotency::find(connection, event.lane, &event.tenant_id, &key.key).await? else {
         // It expired and was swept in between: the next try gets it.
         return Ok(Err(NotStored::KeyBusy));
     };
@@ -160,12 +162,12 @@ async fn find(connection: &mut PgConnection, one: &Keyed) -> Result<Result<Holde
     Ok(Ok(Holder { stored, body_sha256: found.body_sha256 }))
 }
 
-fn claim_of(waiting: &Keyed) -> KeyClaim {
+pub(super) fn claim_of(event: &NewEvent<Bytes>, key: &Idempotency) -> KeyClaim {
     KeyClaim {
-        lane: waiting.event.lane,
-        tenant_id: waiting.event.tenant_id.clone(),
-        key: waiting.key.key.clone(),
-        body_sha256: waiting.key.body_sha256,
-        event_id: waiting.event.event_id,
+        lane: event.lane,
+        tenant_id: event.tenant_id.clone(),
+        key: key.key.clone(),
+        body_sha256: key.body_sha256,
+        event_id: event.event_id,
     }
 }

@@ -1,15 +1,27 @@
 //! Events without a key.
 
+use std::time::Duration;
+
 use metrics::histogram;
 use tokio::time::{Instant, timeout_at};
 use trunkline_store::StoreError;
 use trunkline_store::events::{self, Routing};
-use trunkline_store::pool::within;
+use trunkline_store::pool::{limit_statements, within};
 
 use super::{BATCH_ENOUGH, BATCH_MAX, Exit, Flusher, GAP, NotStored, STATEMENT_PATIENCE, Stored, Waiting};
 
+/// How long a statement may take that evaluates payload filters: what a filter costs is up to its author.
+const FILTER_LIMIT: Duration = Duration::from_millis(250);
+
+/// Whether endpoints that the events may go to have payload filters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Filters {
+    None,
+    Some,
+}
+
 /// Works until the queue is closed and empty.
-pub(super) async fn run(Exit { mut queue, bound }: Exit<()>, flusher: Flusher) {
+pub(super) async fn run(Exit { mut queue, bound }: Exit<()>, flusher: Flusher, filters: Filters) {
     let (mut last, mut next) = (0, Instant::now());
     loop {
         let mut batch = Vec::with_capacity(BATCH_MAX);
@@ -25,7 +37,7 @@ pub(super) async fn run(Exit { mut queue, bound }: Exit<()>, flusher: Flusher) {
         histogram!("trunkline_api_ingest_batch").record(last as f64);
         batch.retain(|waiting| !waiting.is_abandoned());
         let written = batch.len();
-        flush(&flusher, batch).await;
+        flush(&flusher, filters, batch).await;
         if written > 0 {
             bound.note(written, began.elapsed());
         }
@@ -34,13 +46,14 @@ pub(super) async fn run(Exit { mut queue, bound }: Exit<()>, flusher: Flusher) {
 
 /// One statement; if the database refuses it for what is in it, each half by itself, so that one poisoned event does not
 /// fail its neighbours.
-async fn flush(flusher: &Flusher, batch: Vec<Waiting<()>>) {
+async fn flush(flusher: &Flusher, filters: Filters, batch: Vec<Waiting<()>>) {
     let mut parts = vec![batch];
     while let Some(mut part) = parts.pop() {
         if part.is_empty() {
             continue;
         }
-        match write(flusher, &part).await {
+        let is_filters_fault = |error: &StoreError| filters == Filters::Some && error.is_too_slow();
+        match write(flusher, filters, &part).await {
             Ok(routing) => {
                 flusher.waker.wake_for(routing.endpoints);
                 for waiting in part {
@@ -49,7 +62,12 @@ async fn flush(flusher: &Flusher, batch: Vec<Waiting<()>>) {
                     waiting.tell(Ok(Stored { event_id, is_routed, is_replayed: false }));
                 }
             }
-            Err(error) if error.retry_after().is_none() && part.len() > 1 => {
+            // A filter took too long over this payload: it cannot judge it, and what it cannot judge does not match.
+            Err(error) if is_filters_fault(&error) && part.len() == 1 && part[0].event.is_judged => {
+                part[0].event.is_judged = false;
+                parts.push(part);
+            }
+            Err(error) if (error.retry_after().is_none() || is_filters_fault(&error)) && part.len() > 1 => {
                 let right = part.split_off(part.len() / 2);
                 parts.extend([part, right]);
             }
@@ -63,11 +81,18 @@ async fn flush(flusher: &Flusher, batch: Vec<Waiting<()>>) {
     }
 }
 
-async fn write(flusher: &Flusher, part: &[Waiting<()>]) -> Result<Routing, StoreError> {
+async fn write(flusher: &Flusher, filters: Filters, part: &[Waiting<()>]) -> Result<Routing, StoreError> {
     let events: Vec<_> = part.iter().map(|waiting| waiting.event.clone()).collect();
     let published = async {
         let mut connection = flusher.pool.acquire().await?;
-        events::publish(&mut connection, &events).await
+        if filters == Filters::None {
+            return events::publish(&mut connection, &events).await;
+        }
+        let mut transaction = trunkline_store::begin(&mut connection).await?;
+        limit_statements(&mut transaction, FILTER_LIMIT).await?;
+        let routing = events::publish(&mut transaction, &events).await?;
+        transaction.commit().await?;
+        Ok(routing)
     };
     within(STATEMENT_PATIENCE, published).await
 }

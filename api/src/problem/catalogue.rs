@@ -148,6 +148,18 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_field", "Invalid field", detail).on(Some(field))
     }
 
+    /// A problem of one item of a list.
+    pub(crate) fn of_item(mut self, index: usize) -> Self {
+        let field = self.0.field.take();
+        self.0.field =
+            Some(field.map_or(format!("events[{index}]"), |field| format!("events[{index}].{field}")));
+        self
+    }
+
+    pub(crate) fn on_field(self, field: &str) -> Self {
+        self.on(Some(field))
+    }
+
     /// A value refused by the rule of a query parameter, which stood in a body.
     pub(crate) fn of_body(self) -> Self {
         Self::bad_field(self.0.field.as_deref().unwrap_or_default(), &self.0.detail)

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail where it stands")]
 
 mod bad_input;
+mod batches;
 mod dead_letters;
 mod description;
 mod explain;
@@ -15,3 +16,4 @@ mod publishing;
 mod replays;
 mod steering;
 mod tenants;
+mod two_doors;

@@ -222,3 +222,35 @@ async fn replays_are_listed_in_pages_and_foreign_ones_do_not_exist() {
     problem(&globex.get(&format!("/v1/replays?next_token={token}")).await, 400, "invalid_query");
     problem(&house.client.get("/v1/replays/nothing").await, 404, "replay_not_found");
 }
+
+#[tokio::test]
+async fn an_event_for_later_is_not_replayed_before_its_time() {
+    let house = House::new().await;
+    let now = time::now(&mut *house.database.borrow().await).await.unwrap();
+    let later = now + chrono::Duration::days(3);
+    let later = later.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let headers = [("content-type", "application/json"), ("trunkline-deliver-at", later.as_str())];
+    let published = house.client.send(http::Method::POST, "/v1/events", "{}", &headers).await;
+    assert_eq!(published.status, 201, "{}", String::from_utf8_lossy(&published.body));
+    let id = published.json()["event_id"].as_str().unwrap().to_owned();
+    assert_eq!(house.client.delete(&format!("/v1/events/{id}")).await.status, 200);
+    start(&house, json!({ "status": "CANCELLED" })).await;
+    assert_eq!(step(&house).await.unwrap().replayed, 1);
+    let due = format!("SELECT (due_at = '{later}'::timestamptz)::text FROM trunkline.deliveries");
+    assert_eq!(house.database.text(&due).await, "true");
+}
+
+#[tokio::test]
+async fn replayed_deliveries_keep_no_order_but_dead_letters_behind_which_others_may_wait() {
+    let house = House::new().await;
+    for status in ["DELIVERED", "DEAD"] {
+        let id = house.publish("{}").await;
+        house.set(&id, status).await;
+    }
+    house.database.execute("UPDATE trunkline.deliveries SET ordering_key = 'key'").await;
+    start(&house, json!({})).await;
+    assert_eq!(step(&house).await.unwrap().replayed, 2);
+    let keys =
+        "SELECT string_agg(coalesce(ordering_key, 'none'), ' ' ORDER BY event_id) FROM trunkline.deliveries";
+    assert_eq!(house.database.text(keys).await, "none key");
+}

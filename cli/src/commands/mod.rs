@@ -1,10 +1,12 @@
 //! One file a command: its options, and what it does.
 
+pub(crate) mod call;
 pub(crate) mod completions;
 pub(crate) mod dead_letters;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod endpoint;
+pub(crate) mod endpoints;
 pub(crate) mod events;
 pub(crate) mod key;
 pub(crate) mod listen;

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value};
 use trunkline_domain::{EndpointId, ReplayId};
 
-use crate::api_client::Client;
+use crate::api_client::{Client, Method};
 use crate::api_options::ApiOptions;
 use crate::output::{Output, shown, table};
 
@@ -83,7 +83,9 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
         Action::Show(named) => tell(&client.get(&path(named, ""), &[])?.json()?, *output),
         Action::Pause(named) => tell(&client.post(&path(named, "/pause"), &[], b"")?.json()?, *output),
         Action::Resume(named) => tell(&client.post(&path(named, "/resume"), &[], b"")?.json()?, *output),
-        Action::Cancel(named) => tell(&client.delete(&path(named, ""))?.json()?, *output),
+        Action::Cancel(named) => {
+            tell(&client.call(Method::Delete, &path(named, ""), &[], b"")?.json()?, *output)
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::{EventId, Lane, TenantId};
@@ -61,6 +61,41 @@ impl fmt::Display for EventType {
     }
 }
 
+/// How far ahead an event may be published: unfinished work keeps its partition, which must not be kept for ever.
+pub const DELIVER_AFTER_MAX: TimeDelta = TimeDelta::days(30);
+
+/// The longest [`OrderingKey`].
+pub const ORDERING_KEY_LENGTH_MAX: usize = 256;
+
+/// What events have in common that must be delivered one after another: 1 to 256 visible ASCII characters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OrderingKey(String);
+
+/// Text that is no [`OrderingKey`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an ordering key is 1 to {ORDERING_KEY_LENGTH_MAX} visible ASCII characters without spaces")]
+pub struct InvalidOrderingKey;
+
+impl OrderingKey {
+    /// As the publisher wrote it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for OrderingKey {
+    type Err = InvalidOrderingKey;
+
+    fn from_str(text: &str) -> Result<Self, InvalidOrderingKey> {
+        let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if visible && (1..=ORDERING_KEY_LENGTH_MAX).contains(&text.len()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidOrderingKey)
+        }
+    }
+}
+
 /// An event that passed every check and is about to be stored. `P` holds the payload's exact bytes.
 #[derive(Clone)]
 pub struct NewEvent<P> {
@@ -74,8 +109,14 @@ pub struct NewEvent<P> {
     pub event_type: Option<EventType>,
     /// By the database's clock.
     pub created_at: DateTime<Utc>,
+    /// Not to be delivered before then; at most [`DELIVER_AFTER_MAX`] after `created_at`.
+    pub deliver_at: Option<DateTime<Utc>>,
+    /// Endpoints that deliver in order attempt it after earlier events with the same key.
+    pub ordering_key: Option<OrderingKey>,
     /// A W3C `traceparent` to send on with every attempt.
     pub traceparent: Option<String>,
+    /// Whether payload filters can judge the payload ([`crate::payload::NotJudged`]).
+    pub is_judged: bool,
     /// Received = stored = signed = sent.
     pub payload: P,
     /// SHA-256 of `payload`, which outlives it.

@@ -90,6 +90,12 @@ impl EventId {
         Self(uuid_v7::lowest_in_millisecond(instant.timestamp_millis()))
     }
 
+    /// This id if it is larger than `last`, else the next after `last`: where order is order of commit, a clock that is behind
+    /// must not put an event before what is there.
+    pub fn after(self, last: Self) -> Self {
+        if self > last { self } else { Self(uuid_v7::next(last.0)) }
+    }
+
     /// The id as the database keeps it.
     pub fn as_uuid(self) -> Uuid {
         self.0

@@ -10,7 +10,7 @@ pub mod retry;
 pub mod retry_after;
 
 pub use delivery::{DeliveryStatus, EventStatus};
-pub use event::{EventType, NewEvent};
+pub use event::{EventType, NewEvent, OrderingKey};
 pub use id::{EndpointId, EventId, ReplayId, TenantId};
 pub use lane::{Lane, LaneSet};
 pub use outcome::{AttemptOutcome, Verdict};

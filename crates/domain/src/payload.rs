@@ -4,21 +4,42 @@
 //! our own rather than a general parser, because those read numbers into floats (and refuse `1e999999`), keep the last
 //! of two equal keys in silence, or build a tree of what is only to be stored.
 
-mod castable;
+#[cfg(test)]
+mod judged;
 mod scan;
-
-pub use castable::{NotCastable, why_not_castable};
 
 use crate::event::{EventType, InvalidEventType};
 
 /// The deepest nesting of arrays and objects.
 pub const DEPTH_MAX: usize = 64;
 
+/// The largest payload that payload filters judge.
+pub const JUDGED_BYTES_MAX: usize = 64 * 1024;
+
+/// The largest exponent of a number, without its sign, in a payload that payload filters judge.
+pub const EXPONENT_MAX: u32 = 1_000;
+
 /// What the scan learned about an accepted payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PayloadFacts {
     /// The top-level string member `type`, else `event`, unescaped.
     pub declared_type: Option<String>,
+    /// Why PostgreSQL cannot judge it; `None` = it can.
+    pub not_judged: Option<NotJudged>,
+}
+
+/// Why a payload satisfies no payload filter: cast to `jsonb` it would fail its whole batch, or become something huge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotJudged {
+    /// Larger than [`JUDGED_BYTES_MAX`].
+    #[error("the payload is larger than 64 KiB")]
+    TooLarge,
+    /// `jsonb` has no U+0000.
+    #[error("a string of the payload holds the character U+0000")]
+    NulCharacter,
+    /// `jsonb` writes all digits out: `1e131071` takes 55 kB.
+    #[error("a number of the payload has an exponent beyond 1,000")]
+    HugeExponent,
 }
 
 impl PayloadFacts {

@@ -10,10 +10,10 @@ mod record;
 mod reopen;
 
 pub use active::{ActiveEndpoint, Places, active_endpoints, oldest_open};
-pub use cancel::cancel;
+pub use cancel::{cancel, cancel_in_order};
 pub use claim::{ClaimTerms, Claimed, Wanted, claim};
 pub use dead_letters::{Cursor, DeadLetter, DeadLetterFilter, dead_letters, purge, requeue};
 pub use give_back::give_back;
 pub use key::{DeliveryKey, Lease};
-pub use record::{EndedAttempt, NextStep, record};
+pub use record::{EndedAttempt, NextStep, record, record_in_order};
 pub use reopen::{Reopened, reopen, status};

@@ -35,6 +35,11 @@ impl StoreError {
         }
     }
 
+    /// Whether the statement took longer than it may.
+    pub fn is_too_slow(&self) -> bool {
+        matches!(self, Self::Unavailable(sqlx::Error::Database(error)) if error.code().as_deref() == Some(TOO_SLOW))
+    }
+
     /// Whether a UNIQUE constraint was broken: what was to be created exists.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Refused(sqlx::Error::Database(error)) if error.is_unique_violation())
@@ -58,6 +63,9 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+/// query_canceled (PostgreSQL, appendix A): past `statement_timeout`.
+const TOO_SLOW: &str = "57014";
+
 /// SQLSTATEs of lock waits (PostgreSQL, appendix A): lock_not_available, deadlock_detected, serialization_failure.
 fn is_locked(code: &str) -> bool {
     matches!(code, "55P03" | "40P01" | "40001")
@@ -67,5 +75,5 @@ fn is_locked(code: &str) -> bool {
 /// shutdown or start-up, 58 system errors, 57014 a statement past its timeout, 25006 a standby, 3D000 no such database.
 fn is_unavailable(code: &str) -> bool {
     ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class))
-        || matches!(code, "57014" | "25006" | "25P03" | "3D000")
+        || matches!(code, TOO_SLOW | "25006" | "25P03" | "3D000")
 }

@@ -2,6 +2,7 @@
 
 mod candidates;
 mod find;
+pub mod ordering;
 mod publish;
 mod publish_operational;
 mod summarise;

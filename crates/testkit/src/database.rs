@@ -88,6 +88,14 @@ impl TestDatabase {
         text(&mut *self.borrow().await, sql).await
     }
 
+    /// Like [`Self::text`] of a statement that may fail.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn try_text(&self, sql: &str) -> Result<String, String> {
+        try_text(&mut *self.borrow().await, sql).await
+    }
+
     /// Runs any SQL.
     ///
     /// # Panics
@@ -149,9 +157,17 @@ pub async fn run(connection: &mut PgConnection, sql: &str) {
 /// # Panics
 /// When it fails.
 pub async fn text(connection: &mut PgConnection, sql: &str) -> String {
-    let row = connection.fetch_optional(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))).await.unwrap();
+    try_text(connection, sql).await.unwrap()
+}
+
+/// Like [`text`], of a statement that may fail.
+///
+/// # Errors
+/// What the server says.
+pub async fn try_text(connection: &mut PgConnection, sql: &str) -> Result<String, String> {
+    let row = connection.fetch_optional(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))).await;
     let value = |row: sqlx::postgres::PgRow| {
         row.try_get_raw(0).map(|value| value.as_str().unwrap_or_default().to_owned()).unwrap()
     };
-    row.map_or_else(String::new, value)
+    row.map(|row| row.map_or_else(String::new, value)).map_err(|error| error.to_string())
 }

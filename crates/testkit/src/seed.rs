@@ -157,7 +157,10 @@ pub async fn publish(database: &TestDatabase, tenant: &SeededTenant, payload: &s
         event_id: EventId::mint(created_at, random()),
         event_type: Some("test.happened".parse().unwrap()),
         created_at,
+        deliver_at: None,
+        ordering_key: None,
         traceparent: None,
+        is_judged: true,
         payload: bytes::Bytes::copy_from_slice(payload.as_bytes()),
         payload_sha256: [0; 32],
     };

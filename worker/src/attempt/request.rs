@@ -4,12 +4,12 @@ use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use http_body_util::Full;
-use trunkline_signing::Secret;
 use trunkline_store::deliveries::Claimed;
 
 use super::Failure;
 use super::connection::Call;
 use super::target::Target;
+use crate::roster::Callable;
 
 /// What every delivery says of its sender.
 const OURSELVES: HeaderValue = HeaderValue::from_static(concat!("Trunkline/", env!("CARGO_PKG_VERSION")));
@@ -19,17 +19,19 @@ pub(super) fn make(
     claimed: &Claimed,
     target: &Target,
     payload: Bytes,
-    secrets: &[Secret],
+    callable: &Callable,
     timestamp: i64,
 ) -> Result<Call, Failure> {
-    let mut headers = HeaderMap::with_capacity(12);
+    // First, so that none of ours can be replaced.
+    let mut headers = callable.custom_headers.clone();
+    headers.reserve(12);
     headers.insert(HOST, target.host.clone());
     headers.insert(USER_AGENT, OURSELVES);
     headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let id = claimed.key.event_id.to_string();
-    let newest_first: Vec<&Secret> = secrets.iter().collect();
+    let newest_first: Vec<_> = callable.secrets.iter().collect();
     let signed = trunkline_signing::sign(&id, timestamp, &payload, &newest_first);
     for (name, value) in signed.pairs() {
         insert(&mut headers, name, value)?;

@@ -70,7 +70,7 @@ impl Sender {
             .as_ref()
             .map_err(|refused| Failure::new(AttemptOutcome::Blocked, refused.to_string()))?;
         let timestamp = trunkline_boot::clock::signing_now();
-        let call = request::make(claimed, target, payload, &callable.secrets, timestamp)?;
+        let call = request::make(claimed, target, payload, callable, timestamp)?;
         tokio::time::timeout(callable.timeout, self.call(&target.origin, call)).await.unwrap_or_else(|_| {
             let seconds = callable.timeout.as_secs_f64();
             Err(Failure::new(AttemptOutcome::Timeout, format!("no complete answer within {seconds} s")))

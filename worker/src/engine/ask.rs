@@ -12,9 +12,11 @@ use trunkline_store::deliveries::{Places, Wanted};
 use super::Engine;
 use crate::desk::{ClaimAnswer, LoadAnswer, LookAnswer};
 
-/// Between the starts of two claims: under load each brings more, and costs hardly more than one that brings little. A
-/// quiet worker claims at once.
+/// Between the starts of two claims of a busy worker: each brings more, and costs hardly more than one that brings little.
 const CLAIM_GAP: Duration = Duration::from_millis(8);
+
+/// A worker whose last claim brought fewer is not busy: it claims at once.
+pub(super) const BUSY_FROM: usize = 16;
 
 /// Between two loads of endpoints in use.
 const LOAD_GAP: Duration = Duration::from_secs(1);

@@ -8,6 +8,7 @@ use trunkline_domain::AttemptOutcome;
 use trunkline_store::StoreError;
 use trunkline_store::deliveries::NextStep;
 
+use super::ask::BUSY_FROM;
 use super::{Engine, Numbered};
 use crate::desk::{ClaimAnswer, LoadAnswer, LookAnswer};
 use crate::roster::Fared;
@@ -59,6 +60,9 @@ impl Engine {
             Ok(claimed) => {
                 self.is_away = false;
                 counter!("trunkline_worker_claimed_total").increment(claimed.len() as u64);
+                if claimed.len() < BUSY_FROM {
+                    self.asks.claim_at = Instant::now();
+                }
                 self.roster.note_claimed(&wanted, claimed, leased_until, now);
             }
             Err(error) => {

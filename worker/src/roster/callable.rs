@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use trunkline_boot::Settings;
 use trunkline_domain::retry::RetryPolicy;
 use trunkline_domain::{EndpointId, TenantId};
@@ -22,6 +23,8 @@ pub(crate) struct Callable {
     pub(crate) url: String,
     /// The URL checked and taken apart, or why it may not be called.
     pub(crate) target: Result<Target, TargetRefused>,
+    /// Sent with every attempt, unless we send one of that name.
+    pub(crate) custom_headers: HeaderMap,
     /// Newest first; empty if none can be opened, and then nothing is sent.
     pub(crate) secrets: Vec<Secret>,
     pub(crate) timeout: Duration,
@@ -67,6 +70,23 @@ impl Callable {
     }
 }
 
+/// A pause by hand ends by hand: endpoints in use are loaded again every second.
+const BY_HAND: DateTime<Utc> =
+    DateTime::from_timestamp(4_102_444_800, 0).expect("it is an instant of the year 2100");
+
+/// Headers as they are sent. They were checked when they were saved; what cannot be sent all the same is left out.
+fn custom_headers(pairs: &[(String, String)]) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(pairs.len());
+    for (name, value) in pairs {
+        if let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            // It may be a credential.
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+    }
+    headers
+}
+
 /// Makes [`Callable`]s of what the store has.
 pub(crate) struct CallableFactory {
     vault: Arc<Vault>,
@@ -91,12 +111,14 @@ impl CallableFactory {
     pub(crate) fn make(&self, endpoint: Endpoint) -> Callable {
         let secrets =
             endpoint.secrets.iter().filter_map(|sealed| self.open(&endpoint.tenant_id, sealed)).collect();
+        let paused_until = if endpoint.is_paused { Some(BY_HAND) } else { endpoint.paused_until };
         let schedule = endpoint.retry_schedule.unwrap_or_else(|| self.retry.schedule.clone());
         Callable {
             tenant_id: endpoint.tenant_id,
             endpoint_id: endpoint.endpoint_id,
             target: Target::new(&endpoint.url, &self.policy),
             url: endpoint.url,
+            custom_headers: custom_headers(&endpoint.custom_headers),
             is_open: AtomicBool::new(endpoint.is_open),
             secrets,
             // The setting was checked against the same bound when it was read.
@@ -106,7 +128,7 @@ impl CallableFactory {
             rate_per_second: endpoint.rate_per_second.map(|rate| usize::try_from(rate).unwrap_or(usize::MAX)),
             breaker_open_until: endpoint.breaker_open_until,
             is_failing: AtomicBool::new(endpoint.is_failing),
-            paused_until: AtomicI64::new(endpoint.paused_until.map_or(0, |until| until.timestamp_micros())),
+            paused_until: AtomicI64::new(paused_until.map_or(0, |until| until.timestamp_micros())),
         }
     }
 

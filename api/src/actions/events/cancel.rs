@@ -46,7 +46,9 @@ pub(crate) async fn cancel(
     let event_id = id(&path)?;
     let (lane, tenant) = (owner.lane, &owner.tenant_id);
     let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
-    let cancelled = deliveries::cancel(&mut connection, lane, tenant, event_id, state.clock.now()).await?;
+    let (cancelled, released) =
+        deliveries::cancel_in_order(&mut connection, lane, tenant, event_id, state.clock.now()).await?;
+    state.waker.wake_for(released);
     let status =
         events::status(&mut connection, lane, tenant, event_id).await?.ok_or_else(Problem::no_event)?;
     if cancelled == 0 {

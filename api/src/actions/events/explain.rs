@@ -1,8 +1,7 @@
 use actix_web::web;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use trunkline_domain::payload::why_not_castable;
-use trunkline_domain::{EventId, EventStatus, EventType};
+use trunkline_domain::{EventId, EventStatus, EventType, payload};
 use trunkline_store::endpoints::{self, Question};
 use trunkline_store::{StoreError, events};
 use utoipa::ToSchema;
@@ -55,10 +54,9 @@ pub(crate) async fn explain(
     let event = found.ok_or_else(Problem::no_event)?;
     let unjudged = match &event.payload {
         None => Some(Unjudged::Erased),
+        // What came in by another door and would be refused here is left to PostgreSQL, which judges safely.
         Some(payload) => {
-            let text = std::str::from_utf8(payload)
-                .map_err(|_| Problem::internal("a stored payload is not UTF-8"))?;
-            why_not_castable(text).map(Unjudged::NotCastable)
+            payload::inspect(payload).ok().and_then(|facts| facts.not_judged).map(Unjudged::NotJudged)
         }
     };
     let question = Question {

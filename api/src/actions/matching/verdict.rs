@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use trunkline_domain::payload::NotCastable;
+use trunkline_domain::payload::NotJudged;
 use trunkline_domain::{DeliveryStatus, EndpointId, EventType};
 use trunkline_store::endpoints::{Considered, FilterVerdict};
 use utoipa::ToSchema;
@@ -55,7 +55,7 @@ pub(crate) struct Case<'a> {
 /// Why a payload is not judged by filters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unjudged {
-    NotCastable(NotCastable),
+    NotJudged(NotJudged),
     Erased,
 }
 
@@ -128,10 +128,10 @@ fn reason(endpoint: &Considered, case: &Case<'_>, is_operational_event: bool) ->
     match (endpoint.filter, case.unjudged) {
         (FilterVerdict::NoFilter | FilterVerdict::Passes, _) => Reason::Matches,
         (FilterVerdict::NotAsked, Some(Unjudged::Erased)) => Reason::PayloadErased,
-        (FilterVerdict::NotAsked, Some(Unjudged::NotCastable(why))) => match why {
-            NotCastable::TooLarge => Reason::PayloadTooLarge,
-            NotCastable::HoldsNul => Reason::PayloadHoldsNul,
-            NotCastable::ExponentTooLarge => Reason::PayloadExponentTooLarge,
+        (FilterVerdict::NotAsked, Some(Unjudged::NotJudged(why))) => match why {
+            NotJudged::TooLarge => Reason::PayloadTooLarge,
+            NotJudged::NulCharacter => Reason::PayloadHoldsNul,
+            NotJudged::HugeExponent => Reason::PayloadExponentTooLarge,
         },
         (FilterVerdict::NoBoolean, _) => Reason::PayloadFilterNoBoolean,
         (FilterVerdict::Fails | FilterVerdict::NotAsked, _) => Reason::PayloadFilter,
@@ -140,7 +140,7 @@ fn reason(endpoint: &Considered, case: &Case<'_>, is_operational_event: bool) ->
 
 fn detail(reason: Reason, endpoint: &Considered, is_published: bool) -> String {
     let unjudged = |why: &str| {
-        format!("It has a payload filter, which cannot judge this payload: {why}. It does not match then.")
+        format!("It has a payload filter, which cannot judge this payload: {why}. So it does not match.")
     };
     match reason {
         Reason::Matches if is_published && endpoint.delivery.is_none() => {
@@ -167,9 +167,9 @@ fn detail(reason: Reason, endpoint: &Considered, is_published: bool) -> String {
         Reason::PayloadFilterNoBoolean => {
             "Its payload filter finds no boolean in this payload, which does not match then.".to_owned()
         }
-        Reason::PayloadTooLarge => unjudged(&NotCastable::TooLarge.to_string()),
-        Reason::PayloadHoldsNul => unjudged(&NotCastable::HoldsNul.to_string()),
-        Reason::PayloadExponentTooLarge => unjudged(&NotCastable::ExponentTooLarge.to_string()),
+        Reason::PayloadTooLarge => unjudged(&NotJudged::TooLarge.to_string()),
+        Reason::PayloadHoldsNul => unjudged(&NotJudged::NulCharacter.to_string()),
+        Reason::PayloadExponentTooLarge => unjudged(&NotJudged::HugeExponent.to_string()),
         Reason::PayloadErased => unjudged("it was erased"),
     }
 }

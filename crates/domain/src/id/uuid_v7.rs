@@ -26,6 +26,17 @@ pub(super) fn lowest_in_millisecond(unix_millis: i64) -> Uuid {
     Uuid::from_u128(millis << 80)
 }
 
+/// The next larger UUID of the kind that [`from_parts`] makes: of the same instant while it has random bits left.
+pub(super) fn next(id: Uuid) -> Uuid {
+    let bits = id.as_u128();
+    if bits & u128::from(RANDOM_BITS) < u128::from(RANDOM_BITS) {
+        return Uuid::from_u128(bits + 1);
+    }
+    // The version's four bits lie between the fraction and the milliseconds: with them set, a fraction that is full carries over.
+    let carried = (bits | (0xf << 76)) + (1 << 64);
+    Uuid::from_u128((carried & !(0xf << 76) & !u128::from(RANDOM_BITS)) | VERSION_7 | VARIANT_RFC)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,6 +55,17 @@ mod tests {
         fn order_of_ids_is_order_of_time(a in 0i64..4_000_000_000_000_000, step in 1i64..1_000_000, x: u64, y: u64) {
             // Twelve bits tell every microsecond of a millisecond from the next.
             prop_assert!(from_parts(a, x) < from_parts(a + step, y));
+        }
+
+        #[test]
+        fn the_next_is_larger_and_of_the_same_kind(micros in 0i64..4_000_000_000_000_000, random: u64, full: bool) {
+            let id = from_parts(micros, if full { u64::MAX } else { random });
+            let after = next(id);
+            prop_assert!(after > id);
+            prop_assert_eq!(after.get_version_num(), 7);
+            prop_assert_eq!(after.get_variant(), uuid::Variant::RFC4122);
+            // A microsecond later at most.
+            prop_assert!(after <= from_parts(micros + 1, u64::MAX));
         }
 
         #[test]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::{DEPTH_MAX, PayloadError, PayloadFacts};
+use super::{DEPTH_MAX, EXPONENT_MAX, JUDGED_BYTES_MAX, NotJudged, PayloadError, PayloadFacts};
 
 /// Up to this many keys are compared one by one, which costs no allocation for a hash table.
 const KEYS_COMPARED_ONE_BY_ONE: usize = 16;
@@ -13,11 +13,13 @@ pub(super) struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
     depth: usize,
+    not_judged: Option<NotJudged>,
 }
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, bytes: text.as_bytes(), at: 0, depth: 0 }
+        let not_judged = (text.len() > JUDGED_BYTES_MAX).then_some(NotJudged::TooLarge);
+        Self { text, bytes: text.as_bytes(), at: 0, depth: 0, not_judged }
     }
 
     /// The whole body: one object, white space around it, nothing else.
@@ -38,7 +40,7 @@ impl<'a> Scanner<'a> {
         if self.at < self.bytes.len() {
             return Err(PayloadError::Trailing(self.at));
         }
-        Ok(PayloadFacts { declared_type: named_type.or(named_event) })
+        Ok(PayloadFacts { declared_type: named_type.or(named_event), not_judged: self.not_judged })
     }
 
     fn value(&mut self) -> Result<(), PayloadError> {
@@ -161,6 +163,9 @@ impl<'a> Scanner<'a> {
         self.at += 1;
         let first = self.four_digits()?;
         if let Some(character) = char::from_u32(first) {
+            if character == '\0' {
+                self.not_judged.get_or_insert(NotJudged::NulCharacter);
+            }
             return Ok(character);
         }
         if first < 0xdc00 && self.bytes[self.at..].starts_with(b"\\u") {
@@ -196,7 +201,12 @@ impl<'a> Scanner<'a> {
             if !self.skip_if(b'+') {
                 self.skip_if(b'-');
             }
+            let from = self.at;
             self.digits()?;
+            // Digits too many for a number are an exponent too large.
+            if self.text[from..self.at].parse::<u32>().map_or(true, |exponent| exponent > EXPONENT_MAX) {
+                self.not_judged.get_or_insert(NotJudged::HugeExponent);
+            }
         }
         Ok(())
     }

@@ -110,14 +110,25 @@ pub async fn active_endpoints(
 pub async fn oldest_open(connection: &mut PgConnection) -> Result<Option<Uuid>, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"
-        SELECT trunkline.uuid_v7_floor(h.from_day::timestamp AT TIME ZONE 'UTC') AS "from!"
-        FROM trunkline.history_partitions AS h
-        WHERE EXISTS (
-            SELECT FROM trunkline.deliveries AS d
-            WHERE d.due_at IS NOT NULL
-              AND d.event_id >= trunkline.uuid_v7_floor(h.from_day::timestamp AT TIME ZONE 'UTC')
-              AND d.event_id < trunkline.uuid_v7_floor(h.until_day::timestamp AT TIME ZONE 'UTC')
-        )
+        SELECT h.from_id AS "from!"
+        FROM (
+            SELECT from_day,
+                   trunkline.uuid_v7_floor(from_day::timestamp AT TIME ZONE 'UTC') AS from_id,
+                   trunkline.uuid_v7_floor(until_day::timestamp AT TIME ZONE 'UTC') AS until_id
+            FROM trunkline.history_partitions
+            -- Computes the bounds once a partition, not once a row.
+            OFFSET 0
+        ) AS h
+        -- LATERAL with LIMIT looks into one partition at a time and stops at its first row. EXISTS would become a join of every due
+        -- row with every partition (4 s for 60 partitions, measured).
+        CROSS JOIN LATERAL (
+            SELECT
+            FROM trunkline.deliveries AS d
+            WHERE d.due_at IS NOT NULL AND d.event_id >= h.from_id AND d.event_id < h.until_id
+            -- Any row will do; the order is that of the index of due work, where only such rows are.
+            ORDER BY d.lane, d.endpoint_id, d.due_at
+            LIMIT 1
+        ) AS open
         ORDER BY h.from_day
         LIMIT 1
         "#

@@ -1,8 +1,34 @@
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use trunkline_domain::{EventId, Lane, TenantId};
 
 use crate::StoreError;
+use crate::events::ordering;
+use crate::wake::Hint;
+
+/// Like [`cancel`], and lets those go that waited behind the event by its ordering key, in the same transaction. Returns how many
+/// deliveries were cancelled, and whom to tell.
+///
+/// # Errors
+/// When the database is not available, or somebody publishes with the key for longer than `lock_timeout`.
+pub async fn cancel_in_order(
+    connection: &mut PgConnection,
+    lane: Lane,
+    tenant_id: &TenantId,
+    event_id: EventId,
+    now: DateTime<Utc>,
+) -> Result<(u64, Vec<Hint>), StoreError> {
+    let Some(name) = ordering::key_of(connection, lane, tenant_id, event_id).await? else {
+        return Ok((cancel(connection, lane, tenant_id, event_id, now).await?, Vec::new()));
+    };
+    let names = [name];
+    let mut transaction = connection.begin().await?;
+    ordering::lock(&mut transaction, &names).await?;
+    let cancelled = cancel(&mut transaction, lane, tenant_id, event_id, now).await?;
+    let released = ordering::release(&mut transaction, &names, now).await?;
+    transaction.commit().await?;
+    Ok((cancelled, released))
+}
 
 /// Cancels every delivery of an event that would still be attempted, and returns how many. Dead letters stay as they
 /// are. An attempt under way loses its lease and ends as `superseded`: the endpoint may have seen it.

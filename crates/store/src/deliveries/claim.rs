@@ -51,6 +51,8 @@ pub struct Claimed {
     pub attempt: u32,
     /// This attempt's number in its cycle, which the attempt budget bounds.
     pub cycle_attempt: u32,
+    /// The key that its endpoint delivers in order by, if it does.
+    pub ordering_key: Option<String>,
     /// What happened.
     pub event_type: Option<EventType>,
     /// To be sent on.
@@ -113,7 +115,7 @@ pub async fn claim(
             WHERE d.lane = due.lane AND d.tenant_id = due.tenant_id
               AND d.event_id = due.event_id AND d.endpoint_id = due.endpoint_id
               AND d.event_id >= $9 AND d.event_id < $10
-            RETURNING d.lane, d.tenant_id, d.event_id, d.endpoint_id, d.attempts, d.cycle_attempts,
+            RETURNING d.lane, d.tenant_id, d.event_id, d.endpoint_id, d.attempts, d.cycle_attempts, d.ordering_key,
                       due.due_at, due.leased_until AS ran_out_at
         ), abandoned AS (
             INSERT INTO trunkline.attempts (lane, tenant_id, event_id, endpoint_id, attempt, started_at, outcome, error)
@@ -123,7 +125,7 @@ pub async fn claim(
             WHERE ran_out_at IS NOT NULL
         )
         SELECT c.lane, c.tenant_id, c.event_id, c.endpoint_id, c.due_at AS "due_at!", c.attempts, c.cycle_attempts,
-               e.type AS "type?", e.traceparent AS "traceparent?", p.payload AS "payload?"
+               c.ordering_key AS "ordering_key?", e.type AS "type?", e.traceparent AS "traceparent?", p.payload AS "payload?"
         FROM claimed AS c
         -- LATERAL with LIMIT keeps these look-ups by key, whatever the planner thinks of a partition's size.
         CROSS JOIN LATERAL (
@@ -169,6 +171,7 @@ pub async fn claim(
                 due_at: found.due_at,
                 attempt: row::unsigned(found.attempts),
                 cycle_attempt: row::unsigned(found.cycle_attempts),
+                ordering_key: found.ordering_key,
                 event_type: row::event_type(found.r#type, event_id)?,
                 traceparent: found.traceparent,
                 payload: found.payload.map(Bytes::from),

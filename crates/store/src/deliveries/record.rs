@@ -1,10 +1,12 @@
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use trunkline_domain::AttemptOutcome;
 
 use super::key::KeyColumns;
 use super::{DeliveryKey, Lease};
 use crate::StoreError;
+use crate::events::ordering::{self, KeyName};
+use crate::wake::Hint;
 
 /// What becomes of a delivery after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +44,42 @@ pub struct EndedAttempt {
     pub url: String,
     /// What becomes of the delivery.
     pub next: NextStep,
+    /// The key that its endpoint delivers in order by, if it does.
+    pub ordering_key: Option<String>,
+}
+
+impl EndedAttempt {
+    /// The key that somebody may wait behind, if this brings the delivery to its end.
+    fn ends(&self) -> Option<KeyName> {
+        let key = self.ordering_key.as_ref().filter(|_| !matches!(self.next, NextStep::RetryAt(_)))?;
+        Some(KeyName { lane: self.key.lane, tenant_id: self.key.tenant_id.clone(), key: key.clone() })
+    }
+}
+
+/// Like [`record`], and lets those go that waited behind deliveries that came to their end, in the same transaction. Without
+/// such deliveries it is the same statement and no more. Returns how many outcomes were written, and whom to tell.
+///
+/// # Errors
+/// [`StoreError::Locked`] when somebody publishes with one of the keys for longer than `lock_timeout`; when the database is not
+/// available.
+pub async fn record_in_order(
+    connection: &mut PgConnection,
+    ended: &[EndedAttempt],
+    worker: &str,
+    now: DateTime<Utc>,
+) -> Result<(usize, Vec<Hint>), StoreError> {
+    let mut names: Vec<KeyName> = ended.iter().filter_map(EndedAttempt::ends).collect();
+    if names.is_empty() {
+        return Ok((record(connection, ended, worker, now).await?, Vec::new()));
+    }
+    names.sort();
+    names.dedup();
+    let mut transaction = connection.begin().await?;
+    ordering::lock(&mut transaction, &names).await?;
+    let recorded = record(&mut transaction, ended, worker, now).await?;
+    let released = ordering::release(&mut transaction, &names, now).await?;
+    transaction.commit().await?;
+    Ok((recorded, released))
 }
 
 /// Writes many outcomes in one statement: the status row and the attempt's row together, and only where the lease

@@ -20,6 +20,8 @@ pub struct Endpoint {
     pub url: String,
     /// Whether its deliveries are attempted at all: it is enabled and its tenant is active.
     pub is_open: bool,
+    /// Its deliveries wait until it is resumed by hand.
+    pub is_paused: bool,
     /// Until when its deliveries wait; in the past or `None` = they do not.
     pub paused_until: Option<DateTime<Utc>>,
     /// Whether its last attempt failed.
@@ -35,6 +37,8 @@ pub struct Endpoint {
     pub in_flight_max: Option<u32>,
     /// Its own bound on attempts a second.
     pub rate_per_second: Option<u32>,
+    /// Sent with every attempt: names and values.
+    pub custom_headers: Vec<(String, String)>,
     /// The secrets to sign with, newest first.
     pub secrets: Vec<SealedSecret>,
 }
@@ -52,10 +56,12 @@ pub async fn load(
     let ids: Vec<Uuid> = endpoints.iter().map(|(_, endpoint)| endpoint.as_uuid()).collect();
     let rows = sqlx::query!(
         r#"
-        SELECT e.tenant_id, e.endpoint_id, e.url, e.enabled, t.status::text AS "status!", e.paused_until,
-               e.failing_since IS NOT NULL AS "is_failing!", e.breaker_open_until, e.timeout_ms, e.retry_schedule_ms, e.in_flight_max,
+        SELECT e.tenant_id, e.endpoint_id, e.url, e.enabled, t.status::text AS "status!", e.paused, e.paused_until,
+               e.failing_since IS NOT NULL AS "is_failing!", e.breaker_open_until, e.timeout_ms,
+               e.retry_schedule_ms, e.in_flight_max,
                e.rate_per_second,
-               s.key_ids AS "key_ids!", s.sealed AS "sealed!"
+               s.key_ids AS "key_ids!", s.sealed AS "sealed!",
+               h.names AS "header_names!", h.contents AS "header_values!"
         FROM unnest($1::text[], $2::uuid[]) AS wanted (tenant_id, endpoint_id)
         JOIN trunkline.endpoints AS e USING (tenant_id, endpoint_id)
         JOIN trunkline.tenants AS t USING (tenant_id)
@@ -66,6 +72,10 @@ pub async fn load(
             WHERE tenant_id = e.tenant_id AND endpoint_id = e.endpoint_id
               AND (valid_until IS NULL OR valid_until > $3)
         ) AS s
+        CROSS JOIN LATERAL (
+            SELECT coalesce(array_agg(key), '{}') AS names, coalesce(array_agg(value), '{}') AS contents
+            FROM jsonb_each_text(e.custom_headers)
+        ) AS h
         WHERE e.deleted_at IS NULL
         "#,
         &tenants,
@@ -83,7 +93,9 @@ pub async fn load(
                 endpoint_id,
                 url: found.url,
                 is_open: found.enabled && active,
+                is_paused: found.paused,
                 paused_until: found.paused_until,
+                custom_headers: found.header_names.into_iter().zip(found.header_values).collect(),
                 is_failing: found.is_failing,
                 breaker_open_until: found.breaker_open_until,
                 timeout: found.timeout_ms.map(|ms| millis(ms.into())),

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use trunkline_domain::{EndpointId, EventId, EventType, NewEvent};
+use trunkline_domain::{EndpointId, EventId, EventType, NewEvent, OrderingKey};
 use uuid::Uuid;
 
 use crate::wake::Hint;
@@ -19,7 +19,7 @@ pub struct Routing {
 }
 
 /// Stores events, their payloads, and a delivery for every endpoint that matches, in one statement: all or nothing.
-/// The caller answers its publishers after the commit.
+/// The caller answers its publishers after the commit. Where events have ordering keys, [`super::ordering`] goes around it.
 ///
 /// # Errors
 /// When the database is not available. An id that exists already is refused by the primary key.
@@ -33,6 +33,10 @@ pub async fn publish(
     let types: Vec<Option<&str>> =
         events.iter().map(|event| event.event_type.as_ref().map(EventType::as_str)).collect();
     let times: Vec<DateTime<Utc>> = events.iter().map(|event| event.created_at).collect();
+    let deliver_at: Vec<Option<DateTime<Utc>>> = events.iter().map(|event| event.deliver_at).collect();
+    let ordering_keys: Vec<Option<&str>> =
+        events.iter().map(|event| event.ordering_key.as_ref().map(OrderingKey::as_str)).collect();
+    let judged: Vec<bool> = events.iter().map(|event| event.is_judged).collect();
     let traces: Vec<Option<&str>> = events.iter().map(|event| event.traceparent.as_deref()).collect();
     let hashes: Vec<&[u8]> = events.iter().map(|event| event.payload_sha256.as_slice()).collect();
     let payloads: Vec<&[u8]> = events.iter().map(|event| event.payload.as_ref()).collect();
@@ -41,19 +45,28 @@ pub async fn publish(
         WITH incoming AS (
             SELECT *
             FROM unnest($1::smallint[], $2::text[], $3::uuid[], $4::text[],
-                        $5::timestamptz[], $6::text[], $7::bytea[], $8::bytea[])
-                 AS i (lane, tenant_id, event_id, type, created_at, traceparent, payload_sha256, payload)
+                        $5::timestamptz[], $6::text[], $7::bytea[], $8::bytea[], $9::timestamptz[], $10::text[],
+                        $11::boolean[])
+                 AS i (lane, tenant_id, event_id, type, created_at, traceparent, payload_sha256, payload, deliver_at,
+                       ordering_key, is_judged)
         ), matched AS (
-            SELECT i.lane, i.tenant_id, i.event_id, i.created_at, e.endpoint_id
+            SELECT i.lane, i.tenant_id, i.event_id, i.created_at, greatest(i.deliver_at, i.created_at) AS due_at,
+                   CASE WHEN e.ordered THEN i.ordering_key END AS ordering_key, e.endpoint_id
             FROM incoming AS i
-            JOIN trunkline.endpoints AS e ON e.tenant_id = i.tenant_id AND e.enabled AND e.deleted_at IS NULL
-            WHERE e.event_types IS NULL OR EXISTS (
-                SELECT FROM unnest(e.event_types) AS wanted
-                WHERE i.type = wanted OR (right(wanted, 2) = '.*' AND starts_with(i.type, left(wanted, -1)))
+            JOIN trunkline.endpoints AS e
+                ON e.tenant_id = i.tenant_id AND e.enabled AND NOT e.operational AND e.deleted_at IS NULL
+            -- trunkline.publish in SQL matches by the same words; one corpus tests both.
+            WHERE (
+                e.event_types IS NULL OR EXISTS (
+                    SELECT FROM unnest(e.event_types) AS wanted
+                    WHERE i.type = wanted OR (right(wanted, 2) = '.*' AND starts_with(i.type, left(wanted, -1)))
+                )
             )
+            AND (e.payload_filter IS NULL OR (i.is_judged AND trunkline.payload_matches(i.payload, e.payload_filter)))
         ), fanned_out AS (
-            INSERT INTO trunkline.deliveries (lane, tenant_id, event_id, endpoint_id, status, due_at, created_at)
-            SELECT lane, tenant_id, event_id, endpoint_id, 'PENDING', created_at, created_at
+            INSERT INTO trunkline.deliveries
+                (lane, tenant_id, event_id, endpoint_id, status, due_at, created_at, ordering_key)
+            SELECT lane, tenant_id, event_id, endpoint_id, 'PENDING', due_at, created_at, ordering_key
             FROM matched
         ), kept AS (
             INSERT INTO trunkline.payloads (lane, tenant_id, event_id, payload)
@@ -61,9 +74,10 @@ pub async fn publish(
             FROM incoming
         ), stored AS (
             INSERT INTO trunkline.events
-                (lane, tenant_id, event_id, type, payload_sha256, payload_bytes, created_at, traceparent, routed)
-            SELECT lane, tenant_id, event_id, type, payload_sha256, octet_length(payload), created_at, traceparent,
-                   event_id IN (SELECT event_id FROM matched)
+                (lane, tenant_id, event_id, type, payload_sha256, payload_bytes, created_at, deliver_at,
+                 ordering_key, traceparent, routed)
+            SELECT lane, tenant_id, event_id, type, payload_sha256, octet_length(payload), created_at, deliver_at,
+                   ordering_key, traceparent, event_id IN (SELECT event_id FROM matched)
             FROM incoming
         )
         SELECT DISTINCT lane AS "lane?", tenant_id AS "tenant_id?", endpoint_id AS "endpoint_id?", NULL::uuid AS unrouted
@@ -81,6 +95,9 @@ pub async fn publish(
         &traces as _,
         &hashes as _,
         &payloads as _,
+        &deliver_at as _,
+        &ordering_keys as _,
+        &judged,
     )
     .fetch_all(connection)
     .await?;

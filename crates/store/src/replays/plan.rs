@@ -3,8 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use trunkline_domain::payload::why_not_castable;
+use trunkline_domain::payload;
 use trunkline_domain::{EndpointId, EventId, EventStatus, EventType};
 use uuid::Uuid;
 
@@ -35,6 +36,8 @@ pub struct PlannedEvent {
     pub is_unrouted: bool,
     /// Its payload was erased: nothing can be sent.
     pub is_payload_gone: bool,
+    /// Not before then.
+    pub deliver_at: Option<DateTime<Utc>>,
     /// The endpoints; empty where the event does not meet the replay's conditions.
     pub targets: Vec<EndpointId>,
 }
@@ -75,6 +78,7 @@ pub async fn plan(connection: &mut PgConnection, spec: &ReplaySpec, from: Uuid) 
         event_id: EventId::from(event.event_id),
         is_unrouted: !event.routed,
         is_payload_gone: !event.has_payload,
+        deliver_at: event.deliver_at,
         targets: targets.remove(&event.event_id).unwrap_or_default(),
     });
     Ok(Plan { events: events.collect(), is_last })
@@ -83,6 +87,7 @@ pub async fn plan(connection: &mut PgConnection, spec: &ReplaySpec, from: Uuid) 
 struct Found {
     event_id: Uuid,
     event_type: Option<String>,
+    deliver_at: Option<DateTime<Utc>>,
     routed: bool,
     passes: bool,
     has_payload: bool,
@@ -100,11 +105,11 @@ async fn events(
     Ok(sqlx::query_as!(
         Found,
         r#"
-        SELECT e.event_id, e.type AS event_type, e.routed,
+        SELECT e.event_id, e.type AS event_type, e.deliver_at, e.routed,
                (($5::text IS NULL OR e.type IS NOT DISTINCT FROM $5) AND e.created_at > $6 AND e.created_at < $7) AS "passes!",
                p.is_there IS TRUE AS "has_payload!"
         FROM (
-            SELECT event_id, type, routed, created_at
+            SELECT event_id, type, deliver_at, routed, created_at
             FROM trunkline.events
             WHERE lane = $1 AND tenant_id = $2 AND event_id >= $3 AND event_id < $4
             ORDER BY event_id
@@ -185,8 +190,8 @@ async fn matching(
     let mut pairs = Vec::new();
     for some in events.chunks(PAYLOADS_MAX) {
         let ids: Vec<Uuid> = some.iter().map(|event| event.event_id).collect();
-        let castable = if filters { castable(connection, spec, &ids).await? } else { HashSet::new() };
-        pairs.extend(match_some(connection, spec, some, &ids, &castable).await?);
+        let judged = if filters { judged(connection, spec, &ids).await? } else { HashSet::new() };
+        pairs.extend(match_some(connection, spec, some, &ids, &judged).await?);
     }
     Ok(pairs)
 }
@@ -206,7 +211,7 @@ async fn has_filters(connection: &mut PgConnection, spec: &ReplaySpec) -> Result
 }
 
 /// Which of these events have a payload that filters may judge.
-async fn castable(
+async fn judged(
     connection: &mut PgConnection,
     spec: &ReplaySpec,
     events: &[Uuid],
@@ -228,9 +233,8 @@ async fn castable(
     )
     .fetch_all(connection)
     .await?;
-    let is_castable =
-        |payload: &[u8]| std::str::from_utf8(payload).is_ok_and(|text| why_not_castable(text).is_none());
-    Ok(rows.into_iter().filter(|one| is_castable(&one.payload)).map(|one| one.event_id).collect())
+    let is_judged = |payload: &[u8]| payload::inspect(payload).is_ok_and(|facts| facts.not_judged.is_none());
+    Ok(rows.into_iter().filter(|one| is_judged(&one.payload)).map(|one| one.event_id).collect())
 }
 
 async fn match_some(
@@ -238,14 +242,14 @@ async fn match_some(
     spec: &ReplaySpec,
     events: &[&Found],
     ids: &[Uuid],
-    castable: &HashSet<Uuid>,
+    judged: &HashSet<Uuid>,
 ) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
     let types: Vec<Option<&str>> = events.iter().map(|event| event.event_type.as_deref()).collect();
-    let castable: Vec<bool> = ids.iter().map(|id| castable.contains(id)).collect();
+    let judged: Vec<bool> = ids.iter().map(|id| judged.contains(id)).collect();
     let rows = sqlx::query!(
         r#"
         SELECT k.event_id AS "event_id!", e.endpoint_id
-        FROM unnest($3::uuid[], $4::text[], $5::boolean[]) AS k (event_id, type, castable)
+        FROM unnest($3::uuid[], $4::text[], $5::boolean[]) AS k (event_id, type, judged)
         JOIN trunkline.endpoints AS e
           ON e.tenant_id = $2 AND e.enabled AND e.deleted_at IS NULL AND NOT e.operational
         WHERE (e.event_types IS NULL OR EXISTS (
@@ -254,7 +258,7 @@ async fn match_some(
               ))
           AND CASE
                   WHEN e.payload_filter IS NULL THEN true
-                  WHEN NOT k.castable THEN false
+                  WHEN NOT k.judged THEN false
                   ELSE trunkline.payload_matches((
                       SELECT payload
                       FROM trunkline.payloads
@@ -266,7 +270,7 @@ async fn match_some(
         spec.tenant_id.as_str(),
         ids,
         &types as _,
-        &castable,
+        &judged,
     )
     .fetch_all(connection)
     .await?;

@@ -1,6 +1,6 @@
 use chrono::{DateTime, Duration, Utc};
 use sqlx::{Connection, PgConnection};
-use trunkline_domain::{EndpointId, EventId, ReplayId, TenantId};
+use trunkline_domain::{EventId, ReplayId, TenantId};
 use uuid::Uuid;
 
 use super::manage::Row;
@@ -142,33 +142,36 @@ async fn take(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<Optio
 }
 
 /// Makes these deliveries due: those that came to their end are opened again with a fresh budget, missing ones are made; what
-/// is open already stays as it is. They keep no order among themselves. Returns how many.
+/// is open already stays as it is. They keep no order, dead letters apart, behind which others may wait. Returns how many.
 async fn make_due(
     connection: &mut PgConnection,
     spec: &ReplaySpec,
     events: &[&PlannedEvent],
     now: DateTime<Utc>,
 ) -> Result<u64, StoreError> {
-    let pairs = events.iter().flat_map(|event| event.targets.iter().map(|target| (event.event_id, *target)));
-    let (event_ids, endpoint_ids): (Vec<Uuid>, Vec<Uuid>) =
-        pairs.map(|(event, endpoint): (EventId, EndpointId)| (event.as_uuid(), endpoint.as_uuid())).unzip();
+    let pairs = || events.iter().flat_map(|event| event.targets.iter().map(move |target| (event, target)));
+    let event_ids: Vec<Uuid> = pairs().map(|(event, _)| event.event_id.as_uuid()).collect();
+    let endpoint_ids: Vec<Uuid> = pairs().map(|(_, endpoint_id)| endpoint_id.as_uuid()).collect();
+    let due: Vec<DateTime<Utc>> =
+        pairs().map(|(event, _)| event.deliver_at.map_or(now, |at| at.max(now))).collect();
     if event_ids.is_empty() {
         return Ok(0);
     }
     let made = sqlx::query!(
         r#"
         INSERT INTO trunkline.deliveries AS d (lane, tenant_id, event_id, endpoint_id, status, due_at, created_at)
-        SELECT $1, $2, event_id, endpoint_id, 'PENDING', $5, $5
-        FROM unnest($3::uuid[], $4::uuid[]) AS k (event_id, endpoint_id)
+        SELECT $1, $2, event_id, endpoint_id, 'PENDING', due_at, $6
+        FROM unnest($3::uuid[], $4::uuid[], $5::timestamptz[]) AS k (event_id, endpoint_id, due_at)
         ON CONFLICT (lane, tenant_id, event_id, endpoint_id) DO UPDATE
-        SET status = 'PENDING', due_at = $5, cycle_attempts = 0, finished_at = NULL, expedited = false, held = false,
-            ordering_key = NULL
+        SET status = 'PENDING', due_at = excluded.due_at, cycle_attempts = 0, finished_at = NULL, expedited = false,
+            held = false, ordering_key = CASE WHEN d.status = 'FAILED' THEN d.ordering_key END
         WHERE d.finished_at IS NOT NULL
         "#,
         spec.lane.number(),
         spec.tenant_id.as_str(),
         &event_ids,
         &endpoint_ids,
+        &due,
         now,
     )
     .execute(connection)
@@ -259,6 +262,8 @@ async fn put_off(
 
 #[cfg(test)]
 mod tests {
+    use trunkline_domain::EndpointId;
+
     use super::*;
 
     fn events(targets: &[usize]) -> Vec<PlannedEvent> {
@@ -266,6 +271,7 @@ mod tests {
             event_id: EventId::from(Uuid::from_u128(1)),
             is_unrouted: false,
             is_payload_gone: false,
+            deliver_at: None,
             targets: vec![EndpointId::from(Uuid::nil()); *count],
         };
         targets.iter().map(event).collect()

@@ -61,6 +61,7 @@ impl Scene {
             response_excerpt: b"\xff\0".to_vec(),
             url: "http://127.0.0.1:9/".to_owned(),
             next,
+            ordering_key: None,
         };
         record(&mut self.connection, &[ended], "test:1", self.now).await.unwrap()
     }

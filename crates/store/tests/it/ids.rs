@@ -52,3 +52,22 @@ async fn the_database_mints_ids_of_its_own_clock() {
     ) AS pairs";
     assert_eq!(database.text(in_order).await, "t");
 }
+
+#[tokio::test]
+async fn sql_and_rust_agree_on_the_next_id() {
+    let database = TestDatabase::new().await;
+    for (id, next) in [
+        ("017f22e2-79b0-7cc0-98c4-dc0c0c07398f", "017f22e2-79b0-7cc0-98c4-dc0c0c073990"),
+        ("017f22e2-79b0-7cc0-8fff-ffffffffffff", "017f22e2-79b0-7cc0-9000-000000000000"),
+        ("017f22e2-79b0-7cc0-bfff-ffffffffffff", "017f22e2-79b0-7cc1-8000-000000000000"),
+        ("017f22e2-79b0-7fff-bfff-ffffffffffff", "017f22e2-79b1-7000-8000-000000000000"),
+    ] {
+        let last = EventId::from(id.parse::<uuid::Uuid>().unwrap());
+        assert_eq!(last.after(last).as_uuid().to_string(), next, "Rust after {id}");
+        assert_eq!(
+            database.text(&format!("SELECT trunkline.uuid_v7_next('{id}')")).await,
+            next,
+            "SQL after {id}"
+        );
+    }
+}

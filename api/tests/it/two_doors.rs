@@ -1,0 +1,336 @@
+//! REST and SQL publish by one rule: one corpus, both doors.
+
+use http::Method;
+use serde_json::json;
+
+use crate::house::{House, uuid};
+
+/// Payloads, whether they are accepted, and what both doors must agree on.
+const PAYLOADS: &[(&str, bool)] = &[
+    ("{}", true),
+    (" { \"a\" :\t1 }\n", true),
+    (r#"{"type":"order.created","total":250}"#, true),
+    (r#"{"event":"order.paid","total":1e3}"#, true),
+    (r#"{"type":7,"event":"order.paid"}"#, true),
+    (r#"{"t\u0079pe":"order.\u0063reated"}"#, true),
+    (r#"{"a":1e999999,"total":500}"#, true),
+    (r#"{"a":"1e999999","total":500}"#, true),
+    (r#"{"a":1e1000,"total":500}"#, true),
+    (r#"{"a":1E-1001,"total":500}"#, true),
+    (r#"{"a":"\u0000","total":500}"#, true),
+    (r#"{"a":"\\u0000","total":500}"#, true),
+    (r#"{"a":"\ud83d\ude00","total":500}"#, true),
+    (r#"{"a":{"a":{"a":[[],[{}]]}},"total":-1}"#, true),
+    (r#"{"total":"500"}"#, true),
+    (r#"{"total":[500]}"#, true),
+    (r#"{"type":"two words"}"#, false),
+    (r#"{"type":""}"#, false),
+    ("", false),
+    ("[]", false),
+    ("1", false),
+    ("null", false),
+    ("{", false),
+    ("{} {}", false),
+    (r#"{"a":01}"#, false),
+    (r#"{"a":NaN}"#, false),
+    (r#"{'a':1}"#, false),
+    (r#"{"a":1,}"#, false),
+    (r#"{"a":1,"a":2}"#, false),
+    (r#"{"a":1,"\u0061":2}"#, false),
+    (r#"{"x":[{"b":1,"b":1}]}"#, false),
+    (r#"{"a":"\ud800"}"#, false),
+    (r#"{"\udc00":1}"#, false),
+    ("{\"a\":\"\n\"}", false),
+    ("\u{feff}{}", false),
+];
+
+/// What an event became: type, hash and size of the payload, whether it matched, and by which endpoints.
+fn facts(event_id: &str) -> String {
+    format!(
+        "SELECT concat_ws(' ', e.type, encode(e.payload_sha256, 'hex'), e.payload_bytes, e.routed, p.payload,
+                (SELECT string_agg(n.name, ',' ORDER BY n.name)
+                 FROM trunkline.deliveries AS d JOIN trunkline.endpoints AS n USING (tenant_id, endpoint_id)
+                 WHERE d.event_id = e.event_id))
+         FROM trunkline.events AS e JOIN trunkline.payloads AS p USING (lane, tenant_id, event_id)
+         WHERE e.event_id = '{}'",
+        uuid(event_id)
+    )
+}
+
+async fn furnished() -> House {
+    let house = House::new().await;
+    // Three more endpoints beside the one that takes everything.
+    for (name, types, filter) in [
+        ("orders", "'{order.*}'", "NULL"),
+        ("large", "NULL", "'$.total > 100'"),
+        ("paid", "'{order.paid}'", "'exists($.total)'"),
+    ] {
+        house
+            .database
+            .execute(&format!(
+                "INSERT INTO trunkline.endpoints (tenant_id, endpoint_id, lane, name, url, event_types, payload_filter, created_at, updated_at)
+                 SELECT tenant_id, gen_random_uuid(), lane, '{name}', url, {types}, {filter}, now(), now()
+                 FROM trunkline.endpoints WHERE name = 'default'"
+            ))
+            .await;
+    }
+    house
+}
+
+#[tokio::test]
+async fn rest_and_sql_accept_store_and_match_by_one_rule() {
+    let house = furnished().await;
+    let deepest = format!("{{\"a\":{}{}}}", "[".repeat(63), "]".repeat(63));
+    let too_deep = format!("{{\"a\":{}{}}}", "[".repeat(64), "]".repeat(64));
+    let judged = format!("{{\"total\":500,\"a\":\"{}\"}}", "x".repeat(65_000));
+    let not_judged = format!("{{\"total\":500,\"a\":\"{}\"}}", "x".repeat(65_600));
+    let largest = format!("{{\"a\":\"{}\"}}", "x".repeat(262_144 - 8));
+    let too_large = format!("{{\"a\":\"{}\"}}", "x".repeat(262_144 - 7));
+    let more = [
+        (deepest.as_str(), true),
+        (&too_deep, false),
+        (&judged, true),
+        (&not_judged, true),
+        (&largest, true),
+        (&too_large, false),
+    ];
+    for (payload, accepted) in PAYLOADS.iter().copied().chain(more) {
+        let rest = house.post_event(payload).await;
+        assert_eq!(
+            rest.status == 201,
+            accepted,
+            "REST: {payload:.60} {}",
+            String::from_utf8_lossy(&rest.body)
+        );
+        let quoted = payload.replace('\'', "''");
+        let sql = format!("SELECT trunkline.publish('acme', NULL, '{quoted}')");
+        let outcome = house.database.try_text(&sql).await;
+        assert_eq!(outcome.is_ok(), accepted, "SQL: {payload:.60} {outcome:?}");
+        if let Ok(event_id) = outcome {
+            let by_rest = house.database.text(&facts(rest.json()["event_id"].as_str().unwrap())).await;
+            assert_eq!(house.database.text(&facts(&event_id)).await, by_rest, "{payload:.60}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_payload_filter_lets_through_what_satisfies_it() {
+    let house = furnished().await;
+    let matched = async |payload: &str| {
+        let id = house.publish(payload).await;
+        let sql = format!(
+            "SELECT string_agg(name, ' ' ORDER BY name) FROM trunkline.deliveries JOIN trunkline.endpoints USING (tenant_id, endpoint_id)
+             WHERE event_id = '{}'",
+            uuid(&id)
+        );
+        house.database.text(&sql).await
+    };
+    assert_eq!(matched(r#"{"total":250}"#).await, "default large");
+    assert_eq!(matched(r#"{"total":100}"#).await, "default");
+    assert_eq!(matched(r#"{"type":"order.paid","total":0}"#).await, "default orders paid");
+    assert_eq!(matched(r#"{"type":"order.paid"}"#).await, "default orders");
+    assert_eq!(
+        matched(r#"{"total":250,"n":1e5000}"#).await,
+        "default",
+        "what cannot be judged does not match"
+    );
+    assert_eq!(
+        matched(r#"{"total":250,"n":"\u0000"}"#).await,
+        "default",
+        "what cannot be judged does not match"
+    );
+}
+
+#[tokio::test]
+async fn a_filter_that_takes_too_long_delays_nobody_else_and_does_not_match() {
+    let house = furnished().await;
+    let (_, other) = house.tenant("globex").await;
+    // Every element against every other: 10^8 comparisons.
+    house
+        .database
+        .execute("UPDATE trunkline.endpoints SET payload_filter = '$.a[*] ? (@ == $.b[*]) == 1' WHERE name = 'large'")
+        .await;
+    let list = |number: &'static str| vec![number; 15_000].join(",");
+    let slow = format!("{{\"a\":[{}],\"b\":[{}]}}", list("0"), list("1"));
+    assert!(slow.len() < 65_536, "{}", slow.len());
+    // The key is known to have filters, so that its events go apart.
+    let publishing = house.client.post("/v1/events", slow);
+    let (hanging, ()) = tokio::join!(publishing, async {
+        for _ in 0..5 {
+            assert_eq!(other.post("/v1/events", "{}").await.status, 201);
+        }
+    });
+    assert_eq!(hanging.status, 201, "{}", String::from_utf8_lossy(&hanging.body));
+    let answer = hanging.json();
+    let id = uuid(answer["event_id"].as_str().unwrap());
+    let sql = format!("SELECT count(*) FROM trunkline.deliveries WHERE event_id = '{id}'");
+    assert_eq!(house.database.text(&sql).await, "1", "default alone");
+}
+
+#[tokio::test]
+async fn sql_publishes_with_the_callers_transaction() {
+    let house = House::new().await;
+    let mut connection = house.database.connect().await;
+    let publish = "SELECT trunkline.publish('acme', 'order.created', '{\"n\":1}')";
+    trunkline_testkit::run(&mut connection, "BEGIN").await;
+    let rolled_back = trunkline_testkit::text(&mut connection, publish).await;
+    trunkline_testkit::run(&mut connection, "ROLLBACK").await;
+    trunkline_testkit::run(&mut connection, "BEGIN").await;
+    let committed = trunkline_testkit::text(&mut connection, publish).await;
+    assert_eq!(
+        house.client.get(&format!("/v1/events/{committed}")).await.status,
+        404,
+        "not before the commit"
+    );
+    trunkline_testkit::run(&mut connection, "COMMIT").await;
+    assert_eq!(house.client.get(&format!("/v1/events/{rolled_back}")).await.status, 404);
+    let shown = house.client.get(&format!("/v1/events/{committed}")).await;
+    assert_eq!((shown.status, &shown.json()["event"]["type"]), (200, &json!("order.created")));
+}
+
+#[tokio::test]
+async fn literals_json_and_jsonb_find_their_overload_and_keep_their_bytes() {
+    let house = House::new().await;
+    for (argument, kept) in [
+        (r#"'{"b": 1,  "a": 1.0}'"#, r#"{"b": 1,  "a": 1.0}"#),
+        (r#"'{"b": 1,  "a": 1.0}'::text"#, r#"{"b": 1,  "a": 1.0}"#),
+        (r#"'{"b": 1,  "a": 1.0}'::json"#, r#"{"b": 1,  "a": 1.0}"#),
+        (r#"'{"b": 1,  "a": 1.0}'::jsonb"#, r#"{"a": 1.0, "b": 1}"#),
+        ("jsonb_build_object('n', 1)", r#"{"n": 1}"#),
+    ] {
+        let id = house
+            .database
+            .text(&format!(
+                "SELECT trunkline.publish(tenant_id => 'acme', type => 'a', payload => {argument})"
+            ))
+            .await;
+        let sql = format!(
+            "SELECT convert_from(payload, 'UTF8') FROM trunkline.payloads WHERE event_id = '{}'",
+            uuid(&id)
+        );
+        assert_eq!(house.database.text(&sql).await, kept, "{argument}");
+    }
+}
+
+#[tokio::test]
+async fn idempotency_keys_are_one_space_for_both_doors() {
+    let house = House::new().await;
+    let headers =
+        [("content-type", "application/json"), ("idempotency-key", "k"), ("trunkline-event-type", "a")];
+    let by_rest = house.client.send(Method::POST, "/v1/events", r#"{"n":1}"#, &headers).await;
+    let by_rest = by_rest.json()["event_id"].as_str().unwrap().to_owned();
+    let publish = |key: &str, n: u32| {
+        format!("SELECT trunkline.publish('acme', 'a', '{{\"n\":{n}}}', idempotency_key => '{key}')")
+    };
+    assert_eq!(house.database.text(&publish("k", 1)).await, by_rest);
+    let error = house.database.try_text(&publish("k", 2)).await.unwrap_err();
+    assert!(error.contains("another body"), "{error}");
+    let by_sql = house.database.text(&publish("j", 1)).await;
+    let headers =
+        [("content-type", "application/json"), ("idempotency-key", "j"), ("trunkline-event-type", "a")];
+    let again = house.client.send(Method::POST, "/v1/events", r#"{"n":1}"#, &headers).await;
+    assert_eq!(again.json()["event_id"].as_str().unwrap(), by_sql);
+    assert_eq!(again.header("idempotency-replayed"), "true");
+}
+
+#[tokio::test]
+async fn sql_tells_what_is_wrong() {
+    let house = House::new().await;
+    house.database.execute("UPDATE trunkline.tenants SET status = 'ACTIVE'").await;
+    for (arguments, words) in [
+        ("'nobody', 'a', '{}'", "there is no tenant 'nobody'"),
+        ("NULL, 'a', '{}'", "there is no tenant NULL"),
+        ("'acme', 'two words', '{}'", "an event type is"),
+        ("'acme', 'a', '[]'", "JSON object"),
+        ("'acme', 'a', NULL::text", "a payload is"),
+        ("'acme', 'a', '{}', idempotency_key => ''", "idempotency_key is"),
+        ("'acme', 'a', '{}', ordering_key => repeat('k', 257)", "ordering_key is"),
+        ("'acme', 'a', '{}', deliver_at => now() + interval '31 days'", "30 days ahead"),
+    ] {
+        let error =
+            house.database.try_text(&format!("SELECT trunkline.publish({arguments})")).await.unwrap_err();
+        assert!(error.contains(words), "{arguments}: {error}");
+    }
+    house.database.execute("UPDATE trunkline.tenants SET status = 'SUSPENDED'").await;
+    let error = house.database.try_text("SELECT trunkline.publish('acme', 'a', '{}')").await.unwrap_err();
+    assert!(error.contains("suspended"), "{error}");
+}
+
+#[tokio::test]
+async fn a_publisher_may_publish_and_nothing_else() {
+    let house = House::new().await;
+    let mut connection = house.database.connect().await;
+    trunkline_testkit::run(&mut connection, "SET ROLE trunkline_publisher").await;
+    let id =
+        trunkline_testkit::text(&mut connection, "SELECT trunkline.publish('acme', 'a', '{}'::jsonb)").await;
+    assert!(id.starts_with("evt_"), "{id}");
+    for sql in [
+        "SELECT count(*) FROM trunkline.events",
+        "SELECT count(*) FROM trunkline.api_keys",
+        "SELECT trunkline.create_partitions(1, 1)",
+        "INSERT INTO trunkline.lanes (lane) VALUES (1)",
+    ] {
+        let error = trunkline_testkit::try_text(&mut connection, sql).await;
+        if sql.contains("create_partitions") {
+            assert!(error.is_err(), "{sql}");
+        } else {
+            assert!(error.unwrap_err().contains("permission denied"), "{sql}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_watched_table_publishes_its_changes_with_the_transaction_that_makes_them() {
+    let house = House::new().await;
+    let database = &house.database;
+    database.execute("CREATE TABLE public.orders (id int PRIMARY KEY, note text)").await;
+    database.execute("SELECT trunkline.watch_table('public.orders', 'acme', 'order')").await;
+    database.execute("INSERT INTO public.orders VALUES (1, 'new')").await;
+    database.execute("UPDATE public.orders SET note = 'changed'").await;
+    database.execute("DO $$ BEGIN DELETE FROM public.orders; RAISE EXCEPTION 'no' USING ERRCODE = 'P0001'; EXCEPTION WHEN raise_exception THEN NULL; END $$").await;
+    database.execute("DELETE FROM public.orders").await;
+    let payloads = "SELECT string_agg(type || ' ' || convert_from(payload, 'UTF8'), E'\\n' ORDER BY event_id)
+                    FROM trunkline.events JOIN trunkline.payloads USING (lane, tenant_id, event_id)";
+    let lines: Vec<(String, serde_json::Value)> = database
+        .text(payloads)
+        .await
+        .lines()
+        .map(|line| {
+            line.split_once(' ')
+                .map(|(name, json)| (name.to_owned(), serde_json::from_str(json).unwrap()))
+                .unwrap()
+        })
+        .collect();
+    let types: Vec<&str> = lines.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(types, ["order.inserted", "order.updated", "order.deleted"]);
+    assert_eq!(lines[0].1["new"], json!({"id": 1, "note": "new"}));
+    assert_eq!((&lines[1].1["old"]["note"], &lines[1].1["new"]["note"]), (&json!("new"), &json!("changed")));
+    assert_eq!(lines[2].1["key"], json!({"id": 1}));
+    assert_eq!(lines[2].1["table"], "public.orders");
+
+    database.execute("INSERT INTO public.orders VALUES (2, repeat('x', 300000))").await;
+    let last = "SELECT convert_from(payload, 'UTF8')::jsonb - 'type' FROM trunkline.payloads ORDER BY event_id DESC LIMIT 1";
+    let truncated: serde_json::Value = serde_json::from_str(&database.text(last).await).unwrap();
+    assert_eq!((&truncated["truncated"], &truncated["key"]), (&json!(true), &json!({"id": 2})));
+    assert!(truncated.get("new").is_none());
+}
+
+#[tokio::test]
+async fn a_watched_table_takes_writes_though_they_cannot_be_published_unless_asked_to_be_strict() {
+    let house = House::new().await;
+    let database = &house.database;
+    database.execute("CREATE TABLE public.orders (id int PRIMARY KEY)").await;
+    database.execute("SELECT trunkline.watch_table('public.orders', 'acme')").await;
+    database.execute("UPDATE trunkline.tenants SET status = 'SUSPENDED'").await;
+    database.execute("INSERT INTO public.orders VALUES (1)").await;
+    assert_eq!(database.text("SELECT count(*) FROM trunkline.events").await, "0");
+    database.execute("SELECT trunkline.watch_table('public.orders', 'acme', strict => true)").await;
+    let error = database.try_text("INSERT INTO public.orders VALUES (2) RETURNING id").await.unwrap_err();
+    assert!(error.contains("suspended"), "{error}");
+    database.execute("SELECT trunkline.unwatch_table('public.orders')").await;
+    database.execute("INSERT INTO public.orders VALUES (3)").await;
+    assert_eq!(database.text("SELECT count(*) FROM public.orders").await, "2");
+    let error =
+        database.try_text("SELECT trunkline.watch_table('trunkline.tenants', 'acme')").await.unwrap_err();
+    assert!(error.contains("cannot be watched") || error.contains("no table that can be watched"), "{error}");
+}
