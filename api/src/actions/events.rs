@@ -3,6 +3,8 @@
 pub(crate) mod attempts;
 pub(crate) mod batch;
 pub(crate) mod cancel;
+mod draft;
+mod headers;
 pub(crate) mod list;
 pub(crate) mod publish;
 pub(crate) mod retry;
