@@ -2,5 +2,6 @@
 
 pub(crate) mod dead_letters;
 pub(crate) mod docs;
+pub(crate) mod endpoints;
 pub(crate) mod events;
 pub(crate) mod tenants;

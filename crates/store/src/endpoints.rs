@@ -1,11 +1,23 @@
 //! Endpoints, their secrets, and how they fare.
 
 mod create;
+mod delete;
+mod filter;
+mod find;
 mod health;
 mod load;
+mod save;
 mod secrets;
+mod stats;
+mod switch;
 
-pub use create::{NewEndpoint, create};
+pub use create::{Added, ENDPOINTS_MAX, NewEndpoint, add, create};
+pub use delete::delete;
+pub use filter::check_filter;
+pub use find::{EndpointDetail, find, find_operational, list};
 pub use health::{disable_gone, note_health, pause};
 pub use load::{Endpoint, load};
+pub use save::{Saved, lock, save};
 pub use secrets::{NewSecret, SealedSecret, add_secret, retire_secrets, secrets_of_tenant};
+pub use stats::{AttemptCounts, DeliveryCounts, LOOKED_AT_MAX, count_attempts, count_deliveries};
+pub use switch::{disable, enable, set_paused};
