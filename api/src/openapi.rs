@@ -4,7 +4,7 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::actions::{dead_letters, endpoints, events, tenants};
+use crate::actions::{dead_letters, endpoints, events, matching, replays, tenants};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,6 +23,9 @@ use crate::actions::{dead_letters, endpoints, events, tenants};
         events::retry::retry,
         events::retry::change,
         events::cancel::cancel,
+        events::retry_delivery::retry,
+        events::explain::explain,
+        matching::try_out,
         dead_letters::list::list,
         dead_letters::settle::requeue,
         dead_letters::settle::purge,
@@ -41,6 +44,12 @@ use crate::actions::{dead_letters, endpoints, events, tenants};
         tenants::operational::set,
         tenants::operational::show,
         tenants::operational::remove,
+        replays::start::start,
+        replays::list::list,
+        replays::show::show,
+        replays::steer::cancel,
+        replays::steer::pause,
+        replays::steer::resume,
         tenants::create::create,
         tenants::list::list,
         tenants::show::current,
@@ -55,6 +64,7 @@ use crate::actions::{dead_letters, endpoints, events, tenants};
         (name = "events", description = "Publishing, and history"),
         (name = "dead letters", description = "Deliveries that used up their attempt budget"),
         (name = "endpoints", description = "Where events go, and how"),
+        (name = "replays", description = "Deliveries of the past made again, by predicate"),
         (name = "tenants", description = "Who publishes, and where events go"),
     ),
 )]

@@ -5,7 +5,7 @@ use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig, delete, patch, post, put};
 use actix_web::{HttpResponse, Resource, Route};
 
-use crate::actions::{dead_letters, docs, endpoints, events, tenants};
+use crate::actions::{dead_letters, docs, endpoints, events, matching, replays, tenants};
 use crate::problem::Problem;
 
 pub(crate) fn all(app: &mut ServiceConfig) {
@@ -24,6 +24,14 @@ pub(crate) fn all(app: &mut ServiceConfig) {
     )
     .service(resource("/v1/events/{event_id}/attempts", "GET, HEAD").route(read().to(events::attempts::list)))
     .service(resource("/v1/events/{event_id}/retry", "POST").route(post().to(events::retry::retry)))
+    .service(
+        resource("/v1/events/{event_id}/deliveries/{endpoint_id}/retry", "POST")
+            .route(post().to(events::retry_delivery::retry)),
+    )
+    .service(
+        resource("/v1/events/{event_id}/explain", "GET, HEAD").route(read().to(events::explain::explain)),
+    )
+    .service(resource("/v1/match", "POST").route(post().to(matching::try_out)))
     .service(resource("/v1/dead-letters", "GET, HEAD").route(read().to(dead_letters::list::list)))
     .service(resource("/v1/dead-letters/requeue", "POST").route(post().to(dead_letters::settle::requeue)))
     .service(resource("/v1/dead-letters/purge", "POST").route(post().to(dead_letters::settle::purge)))
@@ -57,6 +65,18 @@ pub(crate) fn all(app: &mut ServiceConfig) {
         resource("/v1/endpoints/{endpoint_id}/stats", "GET, HEAD").route(read().to(endpoints::stats::stats)),
     )
     .service(
+        resource("/v1/replays", "GET, HEAD, POST")
+            .route(post().to(replays::start::start))
+            .route(read().to(replays::list::list)),
+    )
+    .service(
+        resource("/v1/replays/{replay_id}", "DELETE, GET, HEAD")
+            .route(read().to(replays::show::show))
+            .route(delete().to(replays::steer::cancel)),
+    )
+    .service(resource("/v1/replays/{replay_id}/pause", "POST").route(post().to(replays::steer::pause)))
+    .service(resource("/v1/replays/{replay_id}/resume", "POST").route(post().to(replays::steer::resume)))
+    .service(
         resource("/v1/tenants", "GET, HEAD, POST")
             .route(post().to(tenants::create::create))
             .route(read().to(tenants::list::list)),
@@ -89,7 +109,8 @@ pub(crate) fn all(app: &mut ServiceConfig) {
 
 /// Whether a route has query parameters; it checks them itself then. Every other route refuses any.
 pub(crate) fn takes_query(method: &Method, path: &str) -> bool {
-    let is_list = ["/v1/events", "/v1/dead-letters", "/v1/endpoints", "/v1/tenants"].contains(&path)
+    let is_list = ["/v1/events", "/v1/dead-letters", "/v1/endpoints", "/v1/replays", "/v1/tenants"]
+        .contains(&path)
         || (path.starts_with("/v1/endpoints/") && path.ends_with("/stats"));
     let is_page = path.starts_with("/v1/docs") || path.starts_with("/v1/redoc");
     (*method == Method::GET || *method == Method::HEAD) && (is_list || is_page)

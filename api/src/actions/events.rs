@@ -4,10 +4,12 @@ pub(crate) mod attempts;
 pub(crate) mod batch;
 pub(crate) mod cancel;
 mod draft;
+pub(crate) mod explain;
 mod headers;
 pub(crate) mod list;
 pub(crate) mod publish;
 pub(crate) mod retry;
+pub(crate) mod retry_delivery;
 pub(crate) mod show;
 
 use trunkline_domain::EventId;

@@ -21,6 +21,9 @@ pub enum InvalidId {
     /// An endpoint id that is not `ep_` and 32 lower-case hexadecimal digits.
     #[error("an endpoint id is 'ep_' followed by 32 lower-case hexadecimal digits")]
     Endpoint,
+    /// A replay id that is not `rpl_` and 32 lower-case hexadecimal digits.
+    #[error("a replay id is 'rpl_' followed by 32 lower-case hexadecimal digits")]
+    Replay,
 }
 
 /// A tenant's name, chosen by the operator: `^[a-z0-9-]{3,50}$`. It is never given a second time.
@@ -118,6 +121,25 @@ impl EndpointId {
     }
 }
 
+/// A replay's id: a UUID version 7 shown as `rpl_` and its 32 hexadecimal digits, so that the newest sorts last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ReplayId(Uuid);
+
+impl ReplayId {
+    const PREFIX: &'static str = "rpl_";
+
+    /// Makes the id of a replay asked for at `created_at`.
+    pub fn mint(created_at: DateTime<Utc>, random: u64) -> Self {
+        Self(uuid_v7::from_parts(created_at.timestamp_micros(), random))
+    }
+
+    /// The id as the database keeps it.
+    pub fn as_uuid(self) -> Uuid {
+        self.0
+    }
+}
+
 /// Text, string and database forms shared by the ids that are UUIDs.
 macro_rules! uuid_id {
     ($id:ident, $error:expr) => {
@@ -165,6 +187,7 @@ macro_rules! uuid_id {
 
 uuid_id!(EventId, InvalidId::Event);
 uuid_id!(EndpointId, InvalidId::Endpoint);
+uuid_id!(ReplayId, InvalidId::Replay);
 
 #[cfg(test)]
 mod tests {
