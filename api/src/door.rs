@@ -114,6 +114,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
         rates: Rates::new(settings.ingest.rate_per_tenant, settings.ingest.burst_per_tenant),
         ingest,
         waker,
+        attempt_timeout_max: settings.worker.attempt_timeout_max(),
         payload_bytes_max: settings.ingest.max_payload_bytes,
     };
     Ok(Door {

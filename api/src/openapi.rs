@@ -4,7 +4,7 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::actions::{dead_letters, events, matching, replays, tenants};
+use crate::actions::{dead_letters, endpoints, events, matching, replays, tenants};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -29,6 +29,21 @@ use crate::actions::{dead_letters, events, matching, replays, tenants};
         dead_letters::list::list,
         dead_letters::settle::requeue,
         dead_letters::settle::purge,
+        endpoints::create::create,
+        endpoints::list::list,
+        endpoints::show::show,
+        endpoints::change::change,
+        endpoints::delete::delete,
+        endpoints::switch::enable,
+        endpoints::switch::disable,
+        endpoints::switch::pause,
+        endpoints::switch::resume,
+        endpoints::rotate_secret::rotate,
+        endpoints::test::test,
+        endpoints::stats::stats,
+        tenants::operational::set,
+        tenants::operational::show,
+        tenants::operational::remove,
         replays::start::start,
         replays::list::list,
         replays::show::show,
@@ -48,6 +63,7 @@ use crate::actions::{dead_letters, events, matching, replays, tenants};
     tags(
         (name = "events", description = "Publishing, and history"),
         (name = "dead letters", description = "Deliveries that used up their attempt budget"),
+        (name = "endpoints", description = "Where events go, and how"),
         (name = "replays", description = "Deliveries of the past made again, by predicate"),
         (name = "tenants", description = "Who publishes, and where events go"),
     ),

@@ -2,10 +2,10 @@
 
 use actix_web::guard::{Any, Get, Head};
 use actix_web::http::Method;
-use actix_web::web::{self, ServiceConfig, delete, patch, post};
+use actix_web::web::{self, ServiceConfig, delete, patch, post, put};
 use actix_web::{HttpResponse, Resource, Route};
 
-use crate::actions::{dead_letters, docs, events, matching, replays, tenants};
+use crate::actions::{dead_letters, docs, endpoints, events, matching, replays, tenants};
 use crate::problem::Problem;
 
 pub(crate) fn all(app: &mut ServiceConfig) {
@@ -36,6 +36,35 @@ pub(crate) fn all(app: &mut ServiceConfig) {
     .service(resource("/v1/dead-letters/requeue", "POST").route(post().to(dead_letters::settle::requeue)))
     .service(resource("/v1/dead-letters/purge", "POST").route(post().to(dead_letters::settle::purge)))
     .service(
+        resource("/v1/endpoints", "GET, HEAD, POST")
+            .route(post().to(endpoints::create::create))
+            .route(read().to(endpoints::list::list)),
+    )
+    .service(
+        resource("/v1/endpoints/{endpoint_id}", "DELETE, GET, HEAD, PATCH")
+            .route(read().to(endpoints::show::show))
+            .route(patch().to(endpoints::change::change))
+            .route(delete().to(endpoints::delete::delete)),
+    )
+    .service(
+        resource("/v1/endpoints/{endpoint_id}/enable", "POST").route(post().to(endpoints::switch::enable)),
+    )
+    .service(
+        resource("/v1/endpoints/{endpoint_id}/disable", "POST").route(post().to(endpoints::switch::disable)),
+    )
+    .service(resource("/v1/endpoints/{endpoint_id}/pause", "POST").route(post().to(endpoints::switch::pause)))
+    .service(
+        resource("/v1/endpoints/{endpoint_id}/resume", "POST").route(post().to(endpoints::switch::resume)),
+    )
+    .service(
+        resource("/v1/endpoints/{endpoint_id}/rotate-secret", "POST")
+            .route(post().to(endpoints::rotate_secret::rotate)),
+    )
+    .service(resource("/v1/endpoints/{endpoint_id}/test", "POST").route(post().to(endpoints::test::test)))
+    .service(
+        resource("/v1/endpoints/{endpoint_id}/stats", "GET, HEAD").route(read().to(endpoints::stats::stats)),
+    )
+    .service(
         resource("/v1/replays", "GET, HEAD, POST")
             .route(post().to(replays::start::start))
             .route(read().to(replays::list::list)),
@@ -59,6 +88,12 @@ pub(crate) fn all(app: &mut ServiceConfig) {
             .route(patch().to(tenants::change::current)),
     )
     .service(
+        resource("/v1/tenants/current/operational-endpoint", "DELETE, GET, HEAD, PUT")
+            .route(put().to(tenants::operational::set))
+            .route(read().to(tenants::operational::show))
+            .route(delete().to(tenants::operational::remove)),
+    )
+    .service(
         resource("/v1/tenants/{tenant_id}", "GET, HEAD, PATCH")
             .route(read().to(tenants::show::show))
             .route(patch().to(tenants::change::change)),
@@ -74,7 +109,9 @@ pub(crate) fn all(app: &mut ServiceConfig) {
 
 /// Whether a route has query parameters; it checks them itself then. Every other route refuses any.
 pub(crate) fn takes_query(method: &Method, path: &str) -> bool {
-    let is_list = ["/v1/events", "/v1/dead-letters", "/v1/replays", "/v1/tenants"].contains(&path);
+    let is_list = ["/v1/events", "/v1/dead-letters", "/v1/endpoints", "/v1/replays", "/v1/tenants"]
+        .contains(&path)
+        || (path.starts_with("/v1/endpoints/") && path.ends_with("/stats"));
     let is_page = path.starts_with("/v1/docs") || path.starts_with("/v1/redoc");
     (*method == Method::GET || *method == Method::HEAD) && (is_list || is_page)
 }

@@ -1,5 +1,7 @@
 //! What every request works with.
 
+use std::time::Duration;
+
 use trunkline_boot::Clock;
 use trunkline_boot::settings::Signup;
 use trunkline_egress::EgressPolicy;
@@ -35,6 +37,8 @@ pub(crate) struct State {
     pub(crate) ingest: Ingest,
     /// Wakes the workers.
     pub(crate) waker: Waker,
+    /// The longest deadline of an attempt that an endpoint may have of its own.
+    pub(crate) attempt_timeout_max: Duration,
     /// The largest payload, in bytes.
     pub(crate) payload_bytes_max: usize,
 }

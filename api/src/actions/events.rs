@@ -3,7 +3,9 @@
 pub(crate) mod attempts;
 pub(crate) mod batch;
 pub(crate) mod cancel;
+mod draft;
 pub(crate) mod explain;
+mod headers;
 pub(crate) mod list;
 pub(crate) mod publish;
 pub(crate) mod retry;

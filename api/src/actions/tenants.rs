@@ -3,6 +3,7 @@
 pub(crate) mod change;
 pub(crate) mod create;
 pub(crate) mod list;
+pub(crate) mod operational;
 pub(crate) mod show;
 pub(crate) mod suspend;
 
@@ -54,12 +55,14 @@ fn target_url(state: &State, text: &str) -> Result<TargetUrl, Problem> {
         .map_err(|refused| Problem::bad_field("target_url", &format!("target_url: {refused}.")))
 }
 
-fn secret(text: &str) -> Result<Secret, Problem> {
+/// A webhook secret that the tenant chose.
+pub(super) fn secret(text: &str) -> Result<Secret, Problem> {
     Secret::parse(text)
         .map_err(|refused| Problem::bad_field("webhook_secret", &format!("webhook_secret: {refused}.")))
 }
 
-fn seal(
+/// Encrypts a secret for its endpoint.
+pub(super) fn seal(
     state: &State,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,

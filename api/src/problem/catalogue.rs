@@ -56,6 +56,16 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "event_not_found", "Event not found", detail)
     }
 
+    pub(crate) fn no_endpoint() -> Self {
+        let detail = "There is no endpoint with this id.";
+        Self::new(StatusCode::NOT_FOUND, "endpoint_not_found", "Endpoint not found", detail)
+    }
+
+    pub(crate) fn no_operational_endpoint() -> Self {
+        let detail = "There is no operational endpoint; PUT one here.";
+        Self::new(StatusCode::NOT_FOUND, "endpoint_not_found", "Endpoint not found", detail)
+    }
+
     pub(crate) fn no_delivery() -> Self {
         let detail = "This event has no delivery to an endpoint with this id.";
         Self::new(StatusCode::NOT_FOUND, "delivery_not_found", "Delivery not found", detail)
@@ -86,6 +96,23 @@ impl Problem {
         let detail =
             format!("The tenant_id {tenant_id} was given before and is never given again; choose another.");
         Self::new(StatusCode::CONFLICT, "tenant_exists", "Tenant exists", detail).on(Some("tenant_id"))
+    }
+
+    pub(crate) fn endpoint_exists() -> Self {
+        let detail = "Another endpoint has this name; choose another name, or delete that endpoint.";
+        Self::new(StatusCode::CONFLICT, "endpoint_exists", "Endpoint exists", detail).on(Some("name"))
+    }
+
+    pub(crate) fn too_many_endpoints(most: i64) -> Self {
+        let detail = format!(
+            "A tenant has {most} endpoints at most, because every event is held against each; delete one that is not needed."
+        );
+        Self::new(StatusCode::CONFLICT, "too_many_endpoints", "Too many endpoints", detail)
+    }
+
+    pub(crate) fn endpoint_disabled() -> Self {
+        let detail = "The endpoint is disabled, so that nothing is sent to it; enable it first.";
+        Self::new(StatusCode::CONFLICT, "endpoint_disabled", "Endpoint disabled", detail)
     }
 
     pub(crate) fn nothing_to_cancel(status: EventStatus) -> Self {

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod delivery;
+pub mod endpoint;
 pub mod event;
 pub mod id;
 pub mod lane;
@@ -10,6 +11,7 @@ pub mod retry;
 pub mod retry_after;
 
 pub use delivery::{DeliveryStatus, EventStatus};
+pub use endpoint::EndpointSettings;
 pub use event::{EventType, NewEvent, OrderingKey};
 pub use id::{EndpointId, EventId, ReplayId, TenantId};
 pub use lane::{Lane, LaneSet};

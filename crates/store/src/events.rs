@@ -5,10 +5,12 @@ mod find;
 pub mod ordering;
 mod publish;
 mod publish_operational;
+mod publish_to;
 mod summarise;
 
 pub use candidates::{IdRange, with_any_status, with_status_failed, with_status_pending};
 pub use find::{DeliveryDetail, EventDetail, find, status};
 pub use publish::{Routing, publish};
 pub use publish_operational::{OperationalEvent, publish_operational};
+pub use publish_to::publish_to;
 pub use summarise::{EventFilter, EventSummary, summarise};

@@ -78,6 +78,11 @@ impl Client {
         self.send(Method::PATCH, path, body, &[("content-type", "application/json")]).await
     }
 
+    /// PUTs JSON.
+    pub async fn put(&self, path: &str, body: impl Into<Bytes>) -> Reply {
+        self.send(Method::PUT, path, body, &[("content-type", "application/json")]).await
+    }
+
     /// Sends anything.
     ///
     /// # Panics

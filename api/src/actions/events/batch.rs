@@ -9,7 +9,9 @@ use trunkline_domain::{EventId, EventStatus, EventType, OrderingKey};
 use trunkline_store::api_keys::KeyOwner;
 use utoipa::ToSchema;
 
-use super::publish::{Draft, allow, body_sha256, event_type, is_idempotency_key, rate_headers};
+use super::draft::{Draft, body_sha256, event_type};
+use super::headers::is_idempotency_key;
+use super::publish::{allow, rate_headers};
 use crate::auth::Writer;
 use crate::body;
 use crate::ingest::{Idempotency, Item, ItemRefused, NotStored, Stored};

@@ -38,6 +38,11 @@ impl Default for WorkerSettings {
 }
 
 impl WorkerSettings {
+    /// The longest deadline that an endpoint may have of its own: what lease and drain leave for an attempt.
+    pub fn attempt_timeout_max(&self) -> Duration {
+        self.lease.saturating_sub(LEASE_MARGIN).min(self.drain.saturating_sub(DRAIN_MARGIN))
+    }
+
     pub(super) fn read(reader: &mut Reader) -> Self {
         let default = Self::default();
         let attempts = "a number of attempts";

@@ -1,0 +1,50 @@
+use actix_web::web;
+use serde::Serialize;
+use trunkline_domain::EndpointId;
+use trunkline_store::{StoreError, endpoints};
+use utoipa::ToSchema;
+
+use super::id;
+use crate::auth::Writer;
+use crate::problem::{Problem, ProblemBody};
+use crate::state::State;
+
+/// What a deletion left.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DeletedEndpoint {
+    #[schema(value_type = String)]
+    pub(crate) endpoint_id: EndpointId,
+    /// Deliveries that will not be attempted any more.
+    pub(crate) cancelled: u64,
+}
+
+/// Delete an endpoint
+///
+/// Its open deliveries are cancelled; its history stays, and its name is free again. After a 503 ask again: it goes on where it
+/// stopped.
+#[utoipa::path(
+    operation_id = "deleteEndpoint",
+    delete, path = "/v1/endpoints/{endpoint_id}", tag = "endpoints", security(("key" = [])),
+    params(("endpoint_id" = String, Path, description = "ep_...")),
+    responses(
+        (status = 200, description = "Deleted.", body = DeletedEndpoint),
+        (status = 401, description = "No valid key.", body = ProblemBody),
+        (status = 403, description = "The key lacks the scope write.", body = ProblemBody),
+        (status = 404, description = "There is none, or it is another tenant's.", body = ProblemBody),
+        (status = 503, description = "The database is away.", body = ProblemBody),
+    )
+)]
+pub(crate) async fn delete(
+    state: web::Data<State>,
+    path: web::Path<String>,
+    Writer(owner): Writer,
+) -> Result<web::Json<DeletedEndpoint>, Problem> {
+    let endpoint_id = id(&path)?;
+    // A thousand deliveries take longer than a point read may.
+    let mut connection = state.search_pool.acquire().await.map_err(StoreError::from)?;
+    let now = state.clock.now();
+    let cancelled =
+        endpoints::delete(&mut connection, owner.lane, &owner.tenant_id, endpoint_id, now).await?;
+    let cancelled = cancelled.ok_or_else(Problem::no_endpoint)?;
+    Ok(web::Json(DeletedEndpoint { endpoint_id, cancelled }))
+}

@@ -1,0 +1,82 @@
+//! What a publisher says of an event in headers.
+
+use actix_web::http::header::HeaderMap;
+use chrono::{DateTime, Utc};
+use trunkline_domain::{EventType, OrderingKey};
+
+use crate::problem::Problem;
+
+const EVENT_TYPE: &str = "trunkline-event-type";
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const DELIVER_AT: &str = "trunkline-deliver-at";
+const ORDERING_KEY: &str = "trunkline-ordering-key";
+const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 255;
+/// `00-<32 digits>-<16 digits>-<2 digits>` (W3C Trace Context, section 3.2.2).
+const TRACEPARENT_LENGTH: usize = 55;
+
+pub(super) fn named_type(headers: &HeaderMap) -> Result<Option<EventType>, Problem> {
+    let Some(value) = headers.get(EVENT_TYPE) else {
+        return Ok(None);
+    };
+    let parsed = value.to_str().ok().and_then(|text| text.parse().ok());
+    parsed.map(Some).ok_or_else(|| {
+        Problem::bad_header(
+            "Trunkline-Event-Type",
+            "Trunkline-Event-Type accepts 1 to 128 visible ASCII characters without spaces.",
+        )
+    })
+}
+
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
+    let key = value.to_str().ok().filter(|text| is_idempotency_key(text));
+    key.map(|key| Some(key.to_owned())).ok_or_else(|| {
+        Problem::bad_header(
+            "Idempotency-Key",
+            "Idempotency-Key accepts 1 to 255 visible ASCII characters without spaces.",
+        )
+    })
+}
+
+/// Whether it may be an Idempotency-Key, in a header or a batch.
+pub(super) fn is_idempotency_key(text: &str) -> bool {
+    let is_visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+    is_visible && (1..=IDEMPOTENCY_KEY_LENGTH_MAX).contains(&text.len())
+}
+
+pub(super) fn deliver_at(headers: &HeaderMap) -> Result<Option<DateTime<Utc>>, Problem> {
+    let Some(value) = headers.get(DELIVER_AT) else {
+        return Ok(None);
+    };
+    let parsed = value.to_str().ok().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    parsed.map(|at| Some(at.to_utc())).ok_or_else(|| {
+        Problem::bad_header(
+            "Trunkline-Deliver-At",
+            "Trunkline-Deliver-At accepts a time as 2030-01-31T12:00:00Z.",
+        )
+    })
+}
+
+pub(super) fn ordering_key(headers: &HeaderMap) -> Result<Option<OrderingKey>, Problem> {
+    let Some(value) = headers.get(ORDERING_KEY) else {
+        return Ok(None);
+    };
+    let parsed = value.to_str().ok().and_then(|text| text.parse().ok());
+    parsed.map(Some).ok_or_else(|| {
+        let detail = "Trunkline-Ordering-Key accepts 1 to 256 visible ASCII characters without spaces.";
+        Problem::bad_header("Trunkline-Ordering-Key", detail)
+    })
+}
+
+/// Kept if it is well-formed; the standard asks to pass over anything else.
+pub(super) fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("traceparent")?.to_str().ok()?;
+    let parts: Vec<&str> = value.split('-').collect();
+    let is_hex =
+        |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+    let is_well_formed = lengths == [2, 32, 16, 2] && parts.iter().all(is_hex) && parts[0] != "ff";
+    (value.len() == TRACEPARENT_LENGTH && is_well_formed).then(|| value.to_owned())
+}
