@@ -4,9 +4,12 @@ pub(crate) mod attempts;
 pub(crate) mod batch;
 pub(crate) mod cancel;
 mod draft;
+pub(crate) mod erase;
+pub(crate) mod export;
 mod headers;
 pub(crate) mod list;
 pub(crate) mod publish;
+mod request;
 pub(crate) mod retry;
 pub(crate) mod show;
 

@@ -3,12 +3,14 @@
 mod candidates;
 mod find;
 pub mod ordering;
+mod payloads;
 mod publish;
 mod publish_to;
 mod summarise;
 
 pub use candidates::{IdRange, with_any_status, with_status_failed, with_status_pending};
 pub use find::{DeliveryDetail, EventDetail, find, status};
+pub use payloads::payloads;
 pub use publish::{Routing, publish};
 pub use publish_to::publish_to;
 pub use summarise::{EventFilter, EventSummary, summarise};
