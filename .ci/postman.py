@@ -210,11 +210,8 @@ THE_END = [
 
 FOLDERS = [
     ("Description", DESCRIPTION), ("Tenants", TENANTS), ("API keys", KEYS), ("Event types", TYPES), ("Events", EVENTS),
-    ("Reading", READING), ("Dead letters", DEAD_LETTERS), ("Endpoints", ENDPOINTS), ("Erasures", ERASURES), ("The end of a tenant", THE_END),
+    ("Reading", READING), ("Dead letters", DEAD_LETTERS), ("Matching", MATCHING), ("Replays", REPLAYS), ("Endpoints", ENDPOINTS), ("Erasures", ERASURES), ("The end of a tenant", THE_END),
 ]
-
-# Written by the contract; each goes into FOLDERS, after "Dead letters", with its routes.
-COMING = [("Matching", MATCHING), ("Replays", REPLAYS)]
 
 
 def collection():

@@ -7,5 +7,7 @@ pub(crate) mod endpoints;
 pub(crate) mod erasures;
 pub(crate) mod event_types;
 pub(crate) mod events;
+pub(crate) mod matching;
+pub(crate) mod replays;
 pub(crate) mod stats;
 pub(crate) mod tenants;

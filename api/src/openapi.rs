@@ -4,7 +4,9 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::actions::{api_keys, dead_letters, endpoints, erasures, event_types, events, stats, tenants};
+use crate::actions::{
+    api_keys, dead_letters, endpoints, erasures, event_types, events, matching, replays, stats, tenants,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,6 +25,9 @@ use crate::actions::{api_keys, dead_letters, endpoints, erasures, event_types, e
         events::retry::retry,
         events::retry::change,
         events::cancel::cancel,
+        events::retry_delivery::retry,
+        events::explain::explain,
+        matching::try_out,
         events::export::export,
         events::erase::erase,
         erasures::create::create,
@@ -53,6 +58,12 @@ use crate::actions::{api_keys, dead_letters, endpoints, erasures, event_types, e
         tenants::operational::set,
         tenants::operational::show,
         tenants::operational::remove,
+        replays::start::start,
+        replays::list::list,
+        replays::show::show,
+        replays::steer::cancel,
+        replays::steer::pause,
+        replays::steer::resume,
         tenants::create::create,
         tenants::list::list,
         tenants::show::current,
@@ -68,6 +79,7 @@ use crate::actions::{api_keys, dead_letters, endpoints, erasures, event_types, e
         (name = "events", description = "Publishing, and history"),
         (name = "dead letters", description = "Deliveries that used up their attempt budget"),
         (name = "endpoints", description = "Where events go, and how"),
+        (name = "replays", description = "Deliveries of the past made again, by predicate"),
         (name = "erasures", description = "Payloads erased by request, with receipts"),
         (name = "stats", description = "Counts, success rate and latency over time"),
         (name = "event types", description = "What types mean, and the schema of their payloads"),

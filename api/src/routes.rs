@@ -6,7 +6,7 @@ use actix_web::web::{self, ServiceConfig, delete, patch, post, put};
 use actix_web::{HttpResponse, Resource, Route};
 
 use crate::actions::{
-    api_keys, dead_letters, docs, endpoints, erasures, event_types, events, stats, tenants,
+    api_keys, dead_letters, docs, endpoints, erasures, event_types, events, matching, replays, stats, tenants,
 };
 use crate::problem::Problem;
 
@@ -29,6 +29,14 @@ pub(crate) fn all(app: &mut ServiceConfig) {
     .service(resource("/v1/events/{event_id}/attempts", "GET, HEAD").route(read().to(events::attempts::list)))
     .service(resource("/v1/events/{event_id}/content", "DELETE").route(delete().to(events::erase::erase)))
     .service(resource("/v1/events/{event_id}/retry", "POST").route(post().to(events::retry::retry)))
+    .service(
+        resource("/v1/events/{event_id}/deliveries/{endpoint_id}/retry", "POST")
+            .route(post().to(events::retry_delivery::retry)),
+    )
+    .service(
+        resource("/v1/events/{event_id}/explain", "GET, HEAD").route(read().to(events::explain::explain)),
+    )
+    .service(resource("/v1/match", "POST").route(post().to(matching::try_out)))
     .service(resource("/v1/erasures", "POST").route(post().to(erasures::create::create)))
     .service(resource("/v1/erasures/{erasure_id}", "GET, HEAD").route(read().to(erasures::show::show)))
     .service(resource("/v1/stats", "GET, HEAD").route(read().to(stats::stats)))
@@ -78,6 +86,18 @@ pub(crate) fn all(app: &mut ServiceConfig) {
         resource("/v1/endpoints/{endpoint_id}/stats", "GET, HEAD").route(read().to(endpoints::stats::stats)),
     )
     .service(
+        resource("/v1/replays", "GET, HEAD, POST")
+            .route(post().to(replays::start::start))
+            .route(read().to(replays::list::list)),
+    )
+    .service(
+        resource("/v1/replays/{replay_id}", "DELETE, GET, HEAD")
+            .route(read().to(replays::show::show))
+            .route(delete().to(replays::steer::cancel)),
+    )
+    .service(resource("/v1/replays/{replay_id}/pause", "POST").route(post().to(replays::steer::pause)))
+    .service(resource("/v1/replays/{replay_id}/resume", "POST").route(post().to(replays::steer::resume)))
+    .service(
         resource("/v1/tenants", "GET, HEAD, POST")
             .route(post().to(tenants::create::create))
             .route(read().to(tenants::list::list)),
@@ -117,6 +137,7 @@ pub(crate) fn takes_query(method: &Method, path: &str) -> bool {
         "/v1/event-types",
         "/v1/events",
         "/v1/events/export",
+        "/v1/replays",
         "/v1/stats",
         "/v1/tenants",
     ]

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    call, completions, dev, doctor, endpoint, endpoints, event_type, events, key, listen, migrate, probe,
-    role, send, stats, tenant,
+    call, completions, dead_letters, dev, doctor, endpoint, endpoints, event_type, events, key, listen,
+    migrate, probe, replay, role, send, stats, tenant,
 };
 use crate::failure::EXIT_CODES_HELP;
 use crate::output::Output;
@@ -43,12 +43,16 @@ pub(crate) enum Command {
     Listen(listen::Options),
     /// Publish a JSON object, or one per line, from a file or standard input
     Send(send::Options),
-    /// Look at events, export and retry them, over REST
+    /// Look at events, explain, export and retry them, over REST
     Events(events::Options),
     /// Describe event types and the schemas of their payloads, over REST
     EventType(event_type::Options),
     /// Show counts, success rate and latency over time, over REST
     Stats(stats::Options),
+    /// List, requeue and purge deliveries that used up their budget, over REST
+    DeadLetters(dead_letters::Options),
+    /// Deliver events of the past again, over REST
+    Replay(replay::Options),
     /// A tenant's endpoints: create, change, pause, test, over REST
     Endpoints(endpoints::Options),
     /// Call any route of the api
@@ -78,6 +82,8 @@ impl Command {
             Self::Events(options) => events::run(&options, output),
             Self::EventType(options) => event_type::run(&options, output),
             Self::Stats(options) => stats::run(&options, output),
+            Self::DeadLetters(options) => dead_letters::run(&options, output),
+            Self::Replay(options) => replay::run(&options, output),
             Self::Endpoints(options) => endpoints::run(&options, output),
             Self::Call(options) => call::run(&options, output),
             Self::Doctor(options) => doctor::run(&options, output),

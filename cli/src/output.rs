@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::failure::message;
 
@@ -85,6 +86,15 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> St
         })
         .collect();
     lines.join("\n")
+}
+
+/// A field of an answer for a person: text without quotes, nothing as a dash.
+pub(crate) fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => printable(text),
+        other => other.to_string(),
+    }
 }
 
 /// Text from elsewhere, safe for a terminal: control characters are shown as escapes.

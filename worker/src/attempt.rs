@@ -18,7 +18,7 @@ use trunkline_domain::AttemptOutcome;
 use trunkline_domain::outcome::{Answer, Consequence, classify};
 use trunkline_store::deliveries::{Claimed, EndedAttempt, NextStep};
 
-use crate::roster::Callable;
+use crate::roster::{BreakerNews, Callable};
 
 pub(crate) use failure::Failure;
 pub(crate) use send::{Sender, SenderError};
@@ -29,6 +29,8 @@ pub(crate) struct Ended {
     pub(crate) attempt: EndedAttempt,
     pub(crate) callable: Arc<Callable>,
     pub(crate) consequence: Consequence,
+    /// What it did to the endpoint's breaker, which the engine knows once it has heard of it.
+    pub(crate) breaker: Option<BreakerNews>,
     /// When the claim runs out: writing after that is pointless.
     pub(crate) leased_until: DateTime<Utc>,
 }
@@ -99,6 +101,7 @@ pub(crate) async fn make(
         },
         callable: callable.clone(),
         consequence: verdict.consequence,
+        breaker: None,
         leased_until,
     }
 }
@@ -133,6 +136,7 @@ pub(crate) fn after_panic(
         },
         callable: callable.clone(),
         consequence: Consequence::None,
+        breaker: None,
         leased_until,
     }
 }

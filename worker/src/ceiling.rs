@@ -72,6 +72,7 @@ impl Ceiling {
             paused_until: None,
             custom_headers: Vec::new(),
             is_failing: false,
+            breaker_open_until: None,
             timeout: None,
             retry_schedule: None,
             in_flight_max: None,

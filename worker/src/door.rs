@@ -17,7 +17,9 @@ use crate::desk::Desk;
 use crate::engine::{Engine, Parts};
 use crate::keeper::{Identity, Keeper, lane_lease};
 use crate::lanes::Lanes;
+use crate::operational::Crier;
 use crate::recorder::{Recorder, Stuck};
+use crate::replays::Replayer;
 use crate::roster::CallableFactory;
 use crate::session::SessionKeeper;
 use crate::upkeep::Upkeep;
@@ -60,6 +62,8 @@ pub struct Door {
     keeper: Keeper,
     session: SessionKeeper,
     upkeep: Upkeep,
+    replayer: Replayer,
+    crier: Crier,
     clock: Clock,
     pool: Pool,
     shutdown: Shutdown,
@@ -86,6 +90,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
     let (lanes, mailbox, keeper_bell) = (Lanes::new(lease), Mailbox::default(), Bell::default());
     let (since, session) = watch::channel(None);
     let stuck = Stuck::default();
+    let (herald, crier) = Crier::new(pool.clone(), clock.clone());
     // Twice what can be claimed: the engine claims no more than finds room here when it has ended.
     let (sender, ended) = mpsc::channel(settings.worker.concurrency * 2);
     let parts = Parts {
@@ -110,6 +115,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
             clock: clock.clone(),
             worker_name: identity.name.clone(),
             stuck,
+            herald: herald.clone(),
         },
         ended,
         session: SessionKeeper {
@@ -128,9 +134,11 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
             lanes,
             session,
             bell: keeper_bell,
-            engine: mailbox,
+            engine: mailbox.clone(),
         },
-        upkeep: Upkeep::new(settings, pool.clone(), clock.clone()),
+        upkeep: Upkeep::new(settings, pool.clone(), clock.clone(), herald),
+        replayer: Replayer { pool: pool.clone(), clock: clock.clone(), engine: mailbox },
+        crier,
         clock,
         pool,
         shutdown,
@@ -162,7 +170,8 @@ impl Door {
     /// Works until a stop is requested; then claims nothing more, lets what was sent come to its end within
     /// `worker.drain`, and gives the rest back.
     pub async fn run_until_stopped(self) {
-        let Self { engine, recorder, ended, keeper, session, upkeep, clock, pool, shutdown } = self;
+        let Self { engine, recorder, ended, keeper, session, upkeep, replayer, crier, clock, pool, shutdown } =
+            self;
         let clock_task = tokio::spawn(time::follow(pool.clone(), move |now, round_trip| {
             clock.set(now, round_trip);
         }));
@@ -170,6 +179,8 @@ impl Door {
         let session = tokio::spawn(session.run(shutdown.clone()));
         let keeper = tokio::spawn(keeper.run(shutdown.clone(), engine_is_done.clone()));
         let upkeep = tokio::spawn(upkeep.run(shutdown.clone()));
+        let replayer = tokio::spawn(replayer.run(shutdown.clone()));
+        let crier = tokio::spawn(crier.run());
         let recorder = tokio::spawn(recorder.run(ended));
         tracing::info!("worker started");
         // Dropping the engine drops the last sender, which ends the recorder once it has written everything.
@@ -180,6 +191,9 @@ impl Door {
         // Last, because its lock tells the others that this worker lives.
         session.abort();
         join(upkeep).await;
+        join(replayer).await;
+        // Ends when nobody is left who could tell it something.
+        join(crier).await;
         clock_task.abort();
         pool.close().await;
         tracing::info!("worker stopped");

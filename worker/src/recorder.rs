@@ -19,6 +19,8 @@ use trunkline_store::wake::{self, Wake};
 use trunkline_store::{Pool, StoreError};
 
 use crate::attempt::Ended;
+use crate::operational::Herald;
+use consequences::Consequences;
 
 /// The most outcomes in one statement: beyond this a larger one is no cheaper per row.
 const BATCH_MAX: usize = 500;
@@ -43,6 +45,8 @@ pub(crate) struct Recorder {
     pub(crate) clock: Clock,
     pub(crate) worker_name: String,
     pub(crate) stuck: Stuck,
+    /// Told what tenants should hear of.
+    pub(crate) herald: Herald,
 }
 
 /// Whether outcomes cannot be written at the moment. While that is so nothing more is sent: it would be sent again.
@@ -62,6 +66,7 @@ impl Stuck {
 impl Recorder {
     pub(crate) async fn run(self, mut ended: mpsc::Receiver<Ended>) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
+        let mut consequences = Consequences::new(self.pool.clone(), self.clock.clone(), self.herald.clone());
         let mut next = Instant::now();
         // Outcomes of rows that somebody else has locked: tried one at a time, beside the others.
         let (mut locked, turn) = (JoinSet::new(), Arc::new(Semaphore::new(1)));
@@ -77,10 +82,11 @@ impl Recorder {
             for one in self.write(&batch).await {
                 locked.spawn(self.clone().write_locked(one, turn.clone()));
             }
-            consequences::apply(&self.pool, &self.clock, &batch).await;
+            consequences.apply(&batch).await;
             batch.clear();
             while locked.try_join_next().is_some() {}
         }
+        consequences.finish().await;
         // A stop does not wait for strangers: what they hold comes back when its lease ends.
         let _ = tokio::time::timeout(LOCKED_PATIENCE, locked.join_all()).await;
     }

@@ -41,6 +41,14 @@ pub(crate) enum Fared {
     Unknown,
 }
 
+/// What an attempt did to its endpoint's breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BreakerNews {
+    /// It opened, perhaps again after a probe.
+    OpenUntil(DateTime<Utc>),
+    Closed,
+}
+
 /// An attempt to be started.
 pub(crate) struct Start {
     pub(crate) claimed: Claimed,

@@ -1,12 +1,14 @@
-//! What must be done now and then by some worker: partitions ahead, sweeping what expired. All of it can be done by several
-//! at once without harm.
+//! What must be done now and then by some worker: partitions ahead, sweeping what expired, disabling endpoints that failed for
+//! days. All of it can be done by several at once without harm.
 
 use std::time::Duration;
 
 use trunkline_boot::{Clock, Settings, Shutdown};
 use trunkline_store::events::ordering;
 use trunkline_store::wake::{self, Wake};
-use trunkline_store::{PgConnection, Pool, StoreError, idempotency, partitions};
+use trunkline_store::{PgConnection, Pool, StoreError, endpoints, idempotency, partitions};
+
+use crate::operational::{Fact, Herald, News};
 
 /// Between two rounds.
 const ROUND: Duration = Duration::from_secs(60);
@@ -17,6 +19,15 @@ const ROUND_AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// Batches swept in one go, so that a large backlog does not keep partitions from being made.
 const SWEEPS_MAX: usize = 50;
 
+/// An endpoint that failed for so long without one success is disabled,
+const FAILING_FOR: chrono::Duration = chrono::Duration::days(5);
+
+/// if it failed so often: a quiet one may just have been unlucky.
+const FAILURES_MIN: u32 = 100;
+
+/// Endpoints disabled in one round at most.
+const DISABLED_MAX: i64 = 1_000;
+
 /// Ordering keys seen to in one round.
 const STRANDED_MAX: i64 = 1_000;
 
@@ -24,16 +35,18 @@ const STRANDED_MAX: i64 = 1_000;
 pub(crate) struct Upkeep {
     pub(crate) pool: Pool,
     pub(crate) clock: Clock,
+    herald: Herald,
     partitions_ahead: i32,
     partition_width: i32,
 }
 
 impl Upkeep {
-    pub(crate) fn new(settings: &Settings, pool: Pool, clock: Clock) -> Self {
+    pub(crate) fn new(settings: &Settings, pool: Pool, clock: Clock, herald: Herald) -> Self {
         let days = |days: u32| i32::try_from(days).unwrap_or(i32::MAX);
         Self {
             pool,
             clock,
+            herald,
             partitions_ahead: days(settings.partitions.ahead),
             partition_width: days(settings.partitions.width_days),
         }
@@ -66,6 +79,14 @@ impl Upkeep {
             if idempotency::sweep(&mut connection, self.clock.now()).await? < 1_000 {
                 break;
             }
+        }
+        let failing_before = self.clock.now() - FAILING_FOR;
+        let disabled =
+            endpoints::disable_failing(&mut connection, failing_before, FAILURES_MIN, DISABLED_MAX).await?;
+        for one in disabled {
+            tracing::info!(tenant.id = %one.tenant_id, endpoint.id = %one.endpoint_id, failures = one.failures, "endpoint disabled: it failed for days");
+            let fact = Fact::FailedForDays { failing_since: one.failing_since, failures: one.failures };
+            self.herald.tell(News { tenant_id: one.tenant_id, about: one.endpoint_id, fact });
         }
         Ok(())
     }

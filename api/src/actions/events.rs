@@ -5,12 +5,14 @@ pub(crate) mod batch;
 pub(crate) mod cancel;
 mod draft;
 pub(crate) mod erase;
+pub(crate) mod explain;
 pub(crate) mod export;
 mod headers;
 pub(crate) mod list;
 pub(crate) mod publish;
 mod request;
 pub(crate) mod retry;
+pub(crate) mod retry_delivery;
 pub(crate) mod show;
 
 use trunkline_domain::EventId;

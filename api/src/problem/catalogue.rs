@@ -5,8 +5,9 @@ use std::fmt;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use trunkline_domain::payload::PayloadError;
-use trunkline_domain::{EventStatus, EventType, TenantId};
+use trunkline_domain::{DeliveryStatus, EventStatus, EventType, TenantId};
 use trunkline_store::StoreError;
+use trunkline_store::replays::ReplayState;
 
 use super::{FieldProblem, Problem};
 
@@ -21,6 +22,11 @@ impl Problem {
 
     pub(crate) fn not_retryable(status: EventStatus) -> Self {
         let detail = format!("Only FAILED events can be retried; this one is {}.", status.as_str());
+        Self::new(StatusCode::BAD_REQUEST, "not_retryable", "Not retryable", detail)
+    }
+
+    pub(crate) fn delivery_not_retryable(status: DeliveryStatus) -> Self {
+        let detail = format!("Only FAILED deliveries can be retried; this one is {}.", status.as_str());
         Self::new(StatusCode::BAD_REQUEST, "not_retryable", "Not retryable", detail)
     }
 
@@ -58,6 +64,16 @@ impl Problem {
     pub(crate) fn no_operational_endpoint() -> Self {
         let detail = "There is no operational endpoint; PUT one here.";
         Self::new(StatusCode::NOT_FOUND, "endpoint_not_found", "Endpoint not found", detail)
+    }
+
+    pub(crate) fn no_delivery() -> Self {
+        let detail = "This event has no delivery to an endpoint with this id.";
+        Self::new(StatusCode::NOT_FOUND, "delivery_not_found", "Delivery not found", detail)
+    }
+
+    pub(crate) fn no_replay() -> Self {
+        let detail = "There is no replay with this id.";
+        Self::new(StatusCode::NOT_FOUND, "replay_not_found", "Replay not found", detail)
     }
 
     pub(crate) fn no_tenant() -> Self {
@@ -127,6 +143,17 @@ impl Problem {
     pub(crate) fn nothing_to_cancel(status: EventStatus) -> Self {
         let detail = format!("Nothing of this event would still be attempted: it is {}.", status.as_str());
         Self::new(StatusCode::CONFLICT, "nothing_to_cancel", "Nothing to cancel", detail)
+    }
+
+    pub(crate) fn replay_is_over(state: ReplayState) -> Self {
+        let detail = format!("This replay is {} and cannot be steered any more.", state.as_str());
+        Self::new(StatusCode::CONFLICT, "replay_is_over", "Replay is over", detail)
+    }
+
+    pub(crate) fn too_many_replays(most: u64) -> Self {
+        let detail =
+            format!("{most} replays of this tenant have not come to their end; wait for one, or cancel one.");
+        Self::new(StatusCode::CONFLICT, "too_many_replays", "Too many replays", detail)
     }
 
     pub(crate) fn key_busy() -> Self {

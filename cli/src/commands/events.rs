@@ -1,5 +1,6 @@
 //! `trunkline events`: a tenant's history over REST.
 
+mod explain;
 mod export;
 mod list;
 mod show;
@@ -7,11 +8,11 @@ mod show;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::Value;
-use trunkline_domain::EventId;
+use trunkline_domain::{EndpointId, EventId};
 
 use crate::api_client::Client;
 use crate::api_options::ApiOptions;
-use crate::output::{Output, printable};
+use crate::output::{Output, shown};
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -43,6 +44,14 @@ enum Action {
         /// One or more
         #[arg(required = true)]
         event_ids: Vec<EventId>,
+        /// Only their deliveries to this endpoint
+        #[arg(long = "endpoint", value_name = "ENDPOINT_ID")]
+        endpoint_id: Option<EndpointId>,
+    },
+    /// Say for each endpoint whether an event matches it, and why or why not
+    Explain {
+        /// Such as evt_0190163d8694739b8a3c0123456789ab
+        event_id: EventId,
     },
 }
 
@@ -52,25 +61,23 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
         Action::List { filter, limit } => list::run(&client, filter, *limit, *output),
         Action::Export(filter) => export::run(&client, filter),
         Action::Show { event_id } => show::run(&client, *event_id, *output),
-        Action::Retry { event_ids } => {
-            event_ids.iter().try_for_each(|event_id| retry(&client, *event_id, *output))
+        Action::Retry { event_ids, endpoint_id } => {
+            event_ids.iter().try_for_each(|event_id| retry(&client, *event_id, *endpoint_id, *output))
         }
+        Action::Explain { event_id } => explain::run(&client, *event_id, *output),
     }
 }
 
-fn retry(client: &Client, event_id: EventId, output: Output) -> anyhow::Result<()> {
+fn retry(
+    client: &Client,
+    event_id: EventId,
+    endpoint_id: Option<EndpointId>,
+    output: Output,
+) -> anyhow::Result<()> {
+    let delivery = endpoint_id.map_or_else(String::new, |id| format!("/deliveries/{id}"));
     let answer: Value = client
-        .post(&format!("/v1/events/{event_id}/retry"), &[], b"")
+        .post(&format!("/v1/events/{event_id}{delivery}/retry"), &[], b"")
         .and_then(|reply| reply.json())
         .with_context(|| format!("{event_id} was not retried"))?;
     output.result(&answer, || format!("{event_id} {}", shown(&answer["status"])))
-}
-
-/// A field for a person: text without quotes, nothing as a dash.
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => printable(text),
-        other => other.to_string(),
-    }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod call;
 pub(crate) mod completions;
+pub(crate) mod dead_letters;
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod endpoint;
@@ -12,6 +13,7 @@ pub(crate) mod key;
 pub(crate) mod listen;
 pub(crate) mod migrate;
 pub(crate) mod probe;
+pub(crate) mod replay;
 pub(crate) mod role;
 pub(crate) mod send;
 pub(crate) mod stats;

@@ -11,3 +11,4 @@ mod process;
 mod publishing;
 mod refusals;
 mod signals;
+mod steering;

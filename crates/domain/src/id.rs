@@ -27,6 +27,9 @@ pub enum InvalidId {
     /// An erasure's id that is not `ers_` and 32 lower-case hexadecimal digits.
     #[error("an erasure's id is 'ers_' followed by 32 lower-case hexadecimal digits")]
     Erasure,
+    /// A replay id that is not `rpl_` and 32 lower-case hexadecimal digits.
+    #[error("a replay id is 'rpl_' followed by 32 lower-case hexadecimal digits")]
+    Replay,
 }
 
 /// A tenant's name, chosen by the operator: `^[a-z0-9-]{3,50}$`. It is never given a second time.
@@ -124,6 +127,25 @@ impl EndpointId {
     }
 }
 
+/// A replay's id: a UUID version 7 shown as `rpl_` and its 32 hexadecimal digits, so that the newest sorts last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ReplayId(Uuid);
+
+impl ReplayId {
+    const PREFIX: &'static str = "rpl_";
+
+    /// Makes the id of a replay asked for at `created_at`.
+    pub fn mint(created_at: DateTime<Utc>, random: u64) -> Self {
+        Self(uuid_v7::from_parts(created_at.timestamp_micros(), random))
+    }
+
+    /// The id as the database keeps it.
+    pub fn as_uuid(self) -> Uuid {
+        self.0
+    }
+}
+
 /// The id of an API key, which names it without being it: a UUID shown as `key_` and its 32 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -211,6 +233,7 @@ uuid_id!(EventId, InvalidId::Event);
 uuid_id!(EndpointId, InvalidId::Endpoint);
 uuid_id!(KeyId, InvalidId::Key);
 uuid_id!(ErasureId, InvalidId::Erasure);
+uuid_id!(ReplayId, InvalidId::Replay);
 
 #[cfg(test)]
 mod tests {

@@ -49,6 +49,17 @@ impl AttemptOutcome {
             Self::Superseded => "superseded",
         }
     }
+
+    /// Whether the endpoint is to blame: only such failures count towards disabling it by itself. A blocked address is
+    /// our own refusal, and of an attempt that was abandoned or superseded nobody knows what the endpoint would have said.
+    pub fn is_fault_of_endpoint(self) -> bool {
+        match self {
+            Self::Rejected | Self::Timeout | Self::DnsError | Self::TlsError | Self::ConnectionError => true,
+            Self::Succeeded | Self::Blocked | Self::InternalError | Self::Abandoned | Self::Superseded => {
+                false
+            }
+        }
+    }
 }
 
 /// What an attempt brought back: the head of an answer, or the reason why there is none.
@@ -120,6 +131,17 @@ mod tests {
         for code in 100..=599 {
             let expected = if code / 100 == 2 { AttemptOutcome::Succeeded } else { AttemptOutcome::Rejected };
             assert_eq!(status(code, None).outcome, expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn our_own_faults_are_not_the_endpoints() {
+        use AttemptOutcome::*;
+        for outcome in [Rejected, Timeout, DnsError, TlsError, ConnectionError] {
+            assert!(outcome.is_fault_of_endpoint(), "{}", outcome.as_str());
+        }
+        for outcome in [Succeeded, Blocked, InternalError, Abandoned, Superseded] {
+            assert!(!outcome.is_fault_of_endpoint(), "{}", outcome.as_str());
         }
     }
 

@@ -4,6 +4,8 @@
 //! our own rather than a general parser, because those read numbers into floats (and refuse `1e999999`), keep the last
 //! of two equal keys in silence, or build a tree of what is only to be stored.
 
+#[cfg(test)]
+mod judged;
 mod scan;
 
 use crate::event::{EventType, InvalidEventType};

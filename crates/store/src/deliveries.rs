@@ -16,4 +16,4 @@ pub use dead_letters::{Cursor, DeadLetter, DeadLetterFilter, dead_letters, purge
 pub use give_back::give_back;
 pub use key::{DeliveryKey, Lease};
 pub use record::{EndedAttempt, NextStep, record, record_in_order};
-pub use reopen::{Reopened, reopen};
+pub use reopen::{Reopened, reopen, status};

@@ -1,5 +1,7 @@
 //! Endpoints, their secrets, and how they fare.
 
+mod breaker;
+mod consider;
 mod create;
 mod delete;
 mod filter;
@@ -11,11 +13,13 @@ mod secrets;
 mod stats;
 mod switch;
 
+pub use breaker::{Breaker, BreakerTurn, note_breakers};
+pub use consider::{Considered, ConsideredDelivery, FilterVerdict, Question, consider, takes_events};
 pub use create::{Added, ENDPOINTS_MAX, NewEndpoint, add, create};
 pub use delete::delete;
 pub use filter::check_filter;
 pub use find::{EndpointDetail, find, find_operational, list};
-pub use health::{disable_gone, note_health, pause};
+pub use health::{DisabledFailing, Health, disable_failing, disable_gone, note_health, pause};
 pub use load::{Endpoint, load};
 pub use save::{Saved, lock, save};
 pub use secrets::{NewSecret, SealedSecret, add_secret, retire_secrets, secrets_of_tenant};

@@ -5,6 +5,7 @@ mod find;
 pub mod ordering;
 mod payloads;
 mod publish;
+mod publish_operational;
 mod publish_to;
 mod summarise;
 
@@ -12,5 +13,6 @@ pub use candidates::{IdRange, with_any_status, with_status_failed, with_status_p
 pub use find::{DeliveryDetail, EventDetail, find, status};
 pub use payloads::payloads;
 pub use publish::{Routing, publish};
+pub use publish_operational::{OperationalEvent, publish_operational};
 pub use publish_to::publish_to;
 pub use summarise::{EventFilter, EventSummary, summarise};

@@ -14,6 +14,7 @@ pub mod lanes;
 pub mod partitions;
 pub mod pool;
 pub mod receiver;
+pub mod replays;
 mod row;
 pub mod schema;
 pub mod stats;

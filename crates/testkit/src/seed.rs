@@ -7,7 +7,7 @@ use trunkline_boot::settings::SecretsKey;
 use trunkline_domain::{EndpointId, EventId, KeyId, Lane, NewEvent, TenantId};
 use trunkline_signing::Secret;
 use trunkline_store::api_keys::NewKey;
-use trunkline_store::endpoints::NewSecret;
+use trunkline_store::endpoints::{self, NewEndpoint, NewSecret};
 use trunkline_store::tenants::{self, NewTenant};
 use trunkline_store::wake::{self, Wake};
 use trunkline_store::{events, time};
@@ -105,6 +105,43 @@ pub async fn seed_tenant(
         webhook_secret: secret.expose().to_owned(),
         endpoint_id,
     }
+}
+
+/// Adds an endpoint to a tenant, with a secret of its own.
+///
+/// # Panics
+/// When the tenant has an endpoint of that name.
+pub async fn seed_endpoint(
+    database: &TestDatabase,
+    settings: &Settings,
+    tenant: &SeededTenant,
+    name: &str,
+    url: &str,
+) -> EndpointId {
+    use secrecy::ExposeSecret as _;
+
+    let mut connection = database.borrow().await;
+    let now = time::now(&mut connection).await.unwrap();
+    let endpoint_id = EndpointId::mint(now, random());
+    let keys = settings.secrets.keys.iter().map(|key| (key.id.clone(), *key.key.expose_secret())).collect();
+    let secret = Secret::generate(random_bytes());
+    let (owner, endpoint) = (tenant.tenant_id.as_str(), endpoint_id.to_string());
+    let vault = Vault::new(keys).unwrap();
+    let sealed = vault.seal_secret(owner, &endpoint, secret.expose().as_bytes(), random_bytes()).unwrap();
+    let new = NewEndpoint {
+        tenant_id: &tenant.tenant_id,
+        endpoint_id,
+        name,
+        url,
+        secret: NewSecret {
+            secret_id: EndpointId::mint(now, random()).as_uuid(),
+            key_id: &sealed.key_id,
+            sealed: &sealed.bytes,
+        },
+        created_at: now,
+    };
+    assert!(endpoints::create(&mut connection, &new).await.unwrap(), "{name} exists already");
+    endpoint_id
 }
 
 /// Stores an event straight in the database, as the api would after its checks, and wakes the workers.

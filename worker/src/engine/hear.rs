@@ -25,7 +25,7 @@ impl Engine {
     pub(super) fn hear_ends(&mut self, batch: &mut Vec<Numbered>) {
         let now = self.clock.now();
         let any = !batch.is_empty();
-        for (number, ended) in batch.drain(..) {
+        for (number, mut ended) in batch.drain(..) {
             let fared = match ended.attempt.outcome {
                 AttemptOutcome::Succeeded => Fared::Well,
                 AttemptOutcome::InternalError => Fared::Unknown,
@@ -37,7 +37,7 @@ impl Engine {
             };
             let endpoint_id = ended.attempt.key.endpoint_id;
             let payload_bytes = self.under_way.remove(&number).map_or(0, |one| one.payload_bytes);
-            self.roster.note_ended(endpoint_id, fared, retry_at, payload_bytes, now);
+            ended.breaker = self.roster.note_ended(endpoint_id, fared, retry_at, payload_bytes, now);
             // There is room: no more is claimed than fits. Were there none, the lease would bring the delivery back.
             if self.recorder.try_send(ended).is_err() {
                 tracing::error!("an outcome found no room; the delivery comes back when its lease ends");

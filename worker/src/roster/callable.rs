@@ -31,6 +31,8 @@ pub(crate) struct Callable {
     pub(crate) retry: RetryPolicy,
     pub(crate) in_flight_max: Option<usize>,
     pub(crate) rate_per_second: Option<usize>,
+    /// As its last owner left it; this worker's own breaker is in its entry.
+    pub(crate) breaker_open_until: Option<DateTime<Utc>>,
     is_open: AtomicBool,
     is_failing: AtomicBool,
     /// Microseconds since 1970; raised at once by an answer that asks for quiet, before the table knows.
@@ -124,6 +126,7 @@ impl CallableFactory {
             retry: RetryPolicy { schedule, jitter: self.retry.jitter },
             in_flight_max: endpoint.in_flight_max.map(|max| usize::try_from(max).unwrap_or(usize::MAX)),
             rate_per_second: endpoint.rate_per_second.map(|rate| usize::try_from(rate).unwrap_or(usize::MAX)),
+            breaker_open_until: endpoint.breaker_open_until,
             is_failing: AtomicBool::new(endpoint.is_failing),
             paused_until: AtomicI64::new(paused_until.map_or(0, |until| until.timestamp_micros())),
         }

@@ -12,7 +12,7 @@ use trunkline_store::wake::Hint;
 use super::entry::{Entry, Shelved};
 use super::pace::Pace;
 use super::standing::Standing;
-use super::{Callable, Fared, Roster};
+use super::{BreakerNews, Callable, Fared, Roster};
 
 /// How far a claim looks back before what the last one found: publishers commit in another order than ids are made in.
 /// What commits later still is found by the next look.
@@ -62,7 +62,9 @@ impl Roster {
             self.edit(*id, |entry| {
                 let is_first = entry.callable.is_none();
                 if let (true, Some(callable)) = (is_first, &callable) {
-                    entry.standing = Standing::new(callable.is_failing());
+                    let open_for = callable.breaker_open_until.map(|until| until - now);
+                    let open_for = open_for.and_then(|wait| wait.to_std().ok());
+                    entry.standing = Standing::loaded(callable.is_failing(), open_for, Instant::now());
                 }
                 let rate = callable.as_ref().and_then(|callable| callable.rate_per_second);
                 if entry.pace.as_ref().map(Pace::per_second) != rate {
@@ -130,7 +132,8 @@ impl Roster {
         }
     }
 
-    /// An attempt ended; if its delivery is attempted again, at `retry_at`.
+    /// An attempt ended; if its delivery is attempted again, at `retry_at`. Tells whether the endpoint's breaker opened or
+    /// closed by it.
     pub(crate) fn note_ended(
         &mut self,
         id: EndpointId,
@@ -138,24 +141,30 @@ impl Roster {
         retry_at: Option<DateTime<Utc>>,
         payload_bytes: usize,
         now: DateTime<Utc>,
-    ) {
+    ) -> Option<BreakerNews> {
         let default_cap = self.limits.endpoint_concurrency;
-        self.edit(id, |entry| {
+        let breaker = self.edit(id, |entry| {
             entry.in_flight = entry.in_flight.saturating_sub(1);
             entry.ended_lately += 1;
             entry.used_at = Instant::now();
-            match fared {
-                Fared::Well => entry.standing.note_success(entry.cap(default_cap), Instant::now()),
-                Fared::Badly => entry.standing.note_failure(Instant::now()),
-                Fared::Unknown => {}
-            }
             if let Some(at) = retry_at {
                 entry.note_due(at);
+            }
+            let at = Instant::now();
+            match fared {
+                Fared::Well => {
+                    entry.standing.note_success(entry.cap(default_cap), at).then_some(BreakerNews::Closed)
+                }
+                Fared::Badly if entry.standing.note_failure(at) => {
+                    entry.standing.open_for(at).map(|wait| BreakerNews::OpenUntil(now + wait))
+                }
+                Fared::Badly | Fared::Unknown => None,
             }
         });
         self.held.forget_bytes(payload_bytes);
         self.startable.push(id);
         self.queue(id, now);
+        breaker.flatten()
     }
 
     /// Attempts have ended: those that found no room get another turn.

@@ -62,6 +62,13 @@ impl Standing {
         Self { class, window, open_until: None, tally: Tally::default() }
     }
 
+    /// Of an endpoint that is loaded for the first time: a breaker that somebody opened stays open for as long as was written
+    /// down, which is never longer than it would here.
+    pub(super) fn loaded(is_failing: bool, open_for: Option<Duration>, now: Instant) -> Self {
+        let open_until = open_for.map(|wait| now + wait.min(OPEN_FOR));
+        Self { open_until, ..Self::new(is_failing || open_until.is_some()) }
+    }
+
     pub(super) fn class(&self) -> Class {
         self.class
     }
@@ -76,27 +83,34 @@ impl Standing {
         self.open_until.map(|until| until.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
     }
 
-    pub(super) fn note_success(&mut self, cap: usize, now: Instant) {
-        if self.class == Class::Failing {
+    /// Tells whether that closed the breaker.
+    pub(super) fn note_success(&mut self, cap: usize, now: Instant) -> bool {
+        let closes = self.class == Class::Failing;
+        if closes {
             self.tally = Tally::default();
             self.open_until = None;
         }
         self.tally.count(false, now);
         self.window = self.window.map(|window| window * 2).filter(|window| *window < cap);
         self.class = if self.window.is_some() { Class::Unknown } else { Class::Proven };
+        closes
     }
 
-    pub(super) fn note_failure(&mut self, now: Instant) {
+    /// Tells whether that opened the breaker.
+    pub(super) fn note_failure(&mut self, now: Instant) -> bool {
         self.tally.count(true, now);
         let was_probe = self.class == Class::Failing && self.open_for(now).is_none();
-        if was_probe || self.tally.is_bad() {
-            self.class = Class::Failing;
-            self.window = Some(1);
-            // Those that were under way when it opened do not keep it open for longer.
-            if self.open_for(now).is_none() {
-                self.open_until = Some(now + OPEN_FOR);
-            }
+        if !was_probe && !self.tally.is_bad() {
+            return false;
         }
+        self.class = Class::Failing;
+        self.window = Some(1);
+        // Those that were under way when it opened do not keep it open for longer.
+        let opens = self.open_for(now).is_none();
+        if opens {
+            self.open_until = Some(now + OPEN_FOR);
+        }
+        opens
     }
 }
 
@@ -136,8 +150,34 @@ mod tests {
 
     fn failed(times: u32, now: Instant) -> Standing {
         let mut standing = Standing::new(false);
-        (0..times).for_each(|_| standing.note_failure(now));
+        for _ in 0..times {
+            standing.note_failure(now);
+        }
         standing
+    }
+
+    #[test]
+    fn what_opened_and_closed_it_is_told_once() {
+        let now = Instant::now();
+        let mut standing = Standing::new(false);
+        let told: Vec<bool> = (0..12).map(|_| standing.note_failure(now)).collect();
+        assert_eq!(told.iter().filter(|told| **told).count(), 1);
+        assert!(told[9], "the tenth failure opens it");
+        assert!(standing.note_success(32, now));
+        assert!(!standing.note_success(32, now));
+    }
+
+    #[test]
+    fn what_is_loaded_open_stays_open_then_is_probed() {
+        let now = Instant::now();
+        let standing = Standing::loaded(true, Some(Duration::from_secs(7)), now);
+        assert_eq!((standing.class(), standing.window(32)), (Class::Failing, 1));
+        assert_eq!(standing.open_for(now), Some(Duration::from_secs(7)));
+        assert_eq!(standing.open_for(now + Duration::from_secs(7)), None);
+        // A clock gone wrong cannot close an endpoint off.
+        let far = Standing::loaded(false, Some(Duration::from_secs(86_400)), now);
+        assert_eq!((far.class(), far.open_for(now)), (Class::Failing, Some(OPEN_FOR)));
+        assert_eq!(Standing::loaded(false, None, now).class(), Class::Unknown);
     }
 
     #[test]
@@ -150,8 +190,13 @@ mod tests {
 
         for (failures, opens) in [(6, false), (7, true)] {
             let mut standing = Standing::new(false);
-            (failures..10).for_each(|_| standing.note_success(32, now));
-            (0..failures).for_each(|_| standing.note_failure(now));
+            for number in 0..10 {
+                let _ = if number < 10 - failures {
+                    standing.note_success(32, now)
+                } else {
+                    standing.note_failure(now)
+                };
+            }
             assert_eq!(standing.class() == Class::Failing, opens, "{failures} of 10");
         }
     }

@@ -8,10 +8,10 @@ use crate::house::{House, millis};
 use trunkline_testkit::Answer;
 
 /// A worker process; ends with the test.
-struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Process {
-    fn start(house: &House) -> Self {
+    pub(crate) fn start(house: &House) -> Self {
         Self::leasing(house, "3500ms")
     }
 
@@ -32,7 +32,7 @@ impl Process {
     }
 
     /// SIGKILL.
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }

@@ -2,15 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail where it stands")]
 
+mod auto_disable;
+mod breaker;
 mod concurrency;
 mod crash;
 mod egress;
 mod hostile;
 mod house;
 mod lanes;
+mod operational;
 mod order;
 mod outcomes;
 mod raw_endpoint;
+mod replays;
 mod retries;
 mod reuse;
 mod settings;

@@ -104,7 +104,9 @@ async fn a_dead_letter_is_skipped_or_blocks_as_the_endpoint_says() {
             let (lane, tenant) = (house.acme.lane, &house.acme.tenant_id);
             let mut connection = house.database.borrow().await;
             let now = trunkline_store::time::now(&mut connection).await.unwrap();
-            trunkline_store::deliveries::reopen(&mut connection, lane, tenant, first, now).await.unwrap();
+            trunkline_store::deliveries::reopen(&mut connection, lane, tenant, first, None, now)
+                .await
+                .unwrap();
             drop(connection);
             house.until(third, "DELIVERED").await;
             assert_eq!(arrived(&house), [1, 1, 1, 4, 1, 2, 3]);

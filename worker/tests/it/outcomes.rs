@@ -60,9 +60,16 @@ async fn retry_after_pauses_the_whole_endpoint_and_a_retry_by_hand_passes() {
     let second = house.publish("{}").await;
     let mut connection = house.database.connect().await;
     let now = trunkline_store::time::now(&mut connection).await.unwrap();
-    trunkline_store::deliveries::reopen(&mut connection, house.acme.lane, &house.acme.tenant_id, first, now)
-        .await
-        .unwrap();
+    trunkline_store::deliveries::reopen(
+        &mut connection,
+        house.acme.lane,
+        &house.acme.tenant_id,
+        first,
+        None,
+        now,
+    )
+    .await
+    .unwrap();
     trunkline_store::wake::notify(&mut connection, &trunkline_store::wake::Wake::Look).await.unwrap();
     house.until(first, "DELIVERED").await;
     assert_eq!(house.row(second).await.attempts, 0, "the others wait on");

@@ -60,7 +60,7 @@ async fn a_retry_by_hand_starts_a_fresh_budget_and_counts_on() {
     let mut connection = house.database.connect().await;
     let now = trunkline_store::time::now(&mut connection).await.unwrap();
     let (lane, tenant) = (house.acme.lane, &house.acme.tenant_id);
-    trunkline_store::deliveries::reopen(&mut connection, lane, tenant, event_id, now).await.unwrap();
+    trunkline_store::deliveries::reopen(&mut connection, lane, tenant, event_id, None, now).await.unwrap();
     let row = house.until(event_id, "DELIVERED").await;
     assert_eq!(row.attempts, 4, "attempts count over all cycles");
     worker.stop().await;

@@ -50,7 +50,10 @@ pub(crate) async fn change(
     }
     let found = endpoints::find(&mut transaction, tenant_id, endpoint_id).await?;
     let found = found.ok_or_else(Problem::no_endpoint)?;
-    let settings = change.apply(&state, found.settings, found.operational)?;
+    let settings = change.apply(&state, found.settings.clone(), found.operational)?;
+    if settings == found.settings {
+        return Ok(web::Json(OneEndpoint::new(found.into())));
+    }
     match endpoints::save(&mut transaction, tenant_id, endpoint_id, &settings, state.clock.now()).await? {
         Saved::Done => {}
         Saved::NameTaken => return Err(Problem::endpoint_exists()),

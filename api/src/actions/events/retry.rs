@@ -94,7 +94,8 @@ pub(crate) async fn change(
 async fn reopen(state: &State, owner: &KeyOwner, event_id: EventId) -> Result<web::Json<Retried>, Problem> {
     let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
     let (lane, tenant) = (owner.lane, &owner.tenant_id);
-    let reopened = deliveries::reopen(&mut connection, lane, tenant, event_id, state.clock.now()).await?;
+    let reopened =
+        deliveries::reopen(&mut connection, lane, tenant, event_id, None, state.clock.now()).await?;
     let count = match reopened {
         Reopened::Deliveries(count) => count,
         Reopened::PayloadGone => return Err(Problem::payload_gone()),

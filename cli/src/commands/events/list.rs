@@ -1,9 +1,8 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::shown;
 use crate::api_client::Client;
-use crate::output::{Output, table};
+use crate::output::{Output, shown, table};
 
 /// The largest page the api gives.
 const PAGE_MAX: usize = 100;

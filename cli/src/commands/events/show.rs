@@ -3,10 +3,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use trunkline_domain::EventId;
 
-use super::shown;
 use crate::api_client::Client;
 use crate::json_text::indented;
-use crate::output::{Output, printable, table};
+use crate::output::{Output, printable, shown, table};
 
 /// The api's answer, kept as it came: payloads hold numbers that no parser keeps.
 #[derive(Deserialize)]

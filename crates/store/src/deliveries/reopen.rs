@@ -1,8 +1,8 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use trunkline_domain::{EventId, Lane, TenantId};
+use trunkline_domain::{DeliveryStatus, EndpointId, EventId, Lane, TenantId};
 
-use crate::StoreError;
+use crate::{StoreError, row};
 
 /// What a retry by hand did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,8 +15,9 @@ pub enum Reopened {
     PayloadGone,
 }
 
-/// Retries every failed delivery of an event by hand: due at once, past a pause, with a fresh budget. An attempt under
-/// way loses its lease and ends as `superseded`. Two at once: the second waits for the first and finds none failed.
+/// Retries the failed deliveries of an event by hand, all or only the one to `endpoint_id`: due at once, past a pause, with a
+/// fresh budget. An attempt under way loses its lease and ends as `superseded`. Two at once: the second waits for the first
+/// and finds none failed.
 ///
 /// # Errors
 /// When the database is not available.
@@ -25,6 +26,7 @@ pub async fn reopen(
     lane: Lane,
     tenant_id: &TenantId,
     event_id: EventId,
+    endpoint_id: Option<EndpointId>,
     now: DateTime<Utc>,
 ) -> Result<Reopened, StoreError> {
     let done = sqlx::query!(
@@ -36,6 +38,7 @@ pub async fn reopen(
             SELECT endpoint_id, attempts, lease, leased_until
             FROM trunkline.deliveries
             WHERE lane = $1 AND tenant_id = $2 AND event_id = $3 AND status = 'FAILED'
+              AND ($5::uuid IS NULL OR endpoint_id = $5)
             ORDER BY endpoint_id
             FOR UPDATE
         ), reopened AS (
@@ -58,6 +61,7 @@ pub async fn reopen(
         tenant_id.as_str(),
         event_id.as_uuid(),
         now,
+        endpoint_id.map(EndpointId::as_uuid),
     )
     .fetch_one(connection)
     .await?;
@@ -66,4 +70,31 @@ pub async fn reopen(
         (0, false) => Reopened::NoneFailed,
         (count, _) => Reopened::Deliveries(count),
     })
+}
+
+/// How one delivery stands, or `None` if there is no such delivery.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn status(
+    connection: &mut PgConnection,
+    lane: Lane,
+    tenant_id: &TenantId,
+    event_id: EventId,
+    endpoint_id: EndpointId,
+) -> Result<Option<DeliveryStatus>, StoreError> {
+    let word = sqlx::query_scalar!(
+        r#"
+        SELECT status::text AS "status!"
+        FROM trunkline.deliveries
+        WHERE lane = $1 AND tenant_id = $2 AND event_id = $3 AND endpoint_id = $4
+        "#,
+        lane.number(),
+        tenant_id.as_str(),
+        event_id.as_uuid(),
+        endpoint_id.as_uuid(),
+    )
+    .fetch_optional(connection)
+    .await?;
+    word.map(|word| row::delivery_status(&word, event_id)).transpose()
 }

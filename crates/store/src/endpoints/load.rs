@@ -26,6 +26,9 @@ pub struct Endpoint {
     pub paused_until: Option<DateTime<Utc>>,
     /// Whether its last attempt failed.
     pub is_failing: bool,
+    /// Until when its breaker lets nothing through, as whoever served it last wrote down; in the past = a probe is next;
+    /// `None` = it is closed.
+    pub breaker_open_until: Option<DateTime<Utc>>,
     /// Its own deadline of an attempt.
     pub timeout: Option<Duration>,
     /// Its own waits between attempts.
@@ -54,7 +57,8 @@ pub async fn load(
     let rows = sqlx::query!(
         r#"
         SELECT e.tenant_id, e.endpoint_id, e.url, e.enabled, t.status::text AS "status!", e.paused, e.paused_until,
-               e.failing_since IS NOT NULL AS "is_failing!", e.timeout_ms, e.retry_schedule_ms, e.in_flight_max,
+               e.failing_since IS NOT NULL AS "is_failing!", e.breaker_open_until, e.timeout_ms,
+               e.retry_schedule_ms, e.in_flight_max,
                e.rate_per_second,
                s.key_ids AS "key_ids!", s.sealed AS "sealed!",
                h.names AS "header_names!", h.contents AS "header_values!"
@@ -93,6 +97,7 @@ pub async fn load(
                 paused_until: found.paused_until,
                 custom_headers: found.header_names.into_iter().zip(found.header_values).collect(),
                 is_failing: found.is_failing,
+                breaker_open_until: found.breaker_open_until,
                 timeout: found.timeout_ms.map(|ms| millis(ms.into())),
                 retry_schedule: found.retry_schedule_ms.map(|waits| waits.into_iter().map(millis).collect()),
                 in_flight_max: found.in_flight_max.map(crate::row::unsigned),

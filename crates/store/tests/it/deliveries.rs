@@ -103,12 +103,12 @@ async fn a_retry_reopens_what_failed_and_only_that() {
     let event_id = scene.dead_letter().await;
     let (lane, tenant, now) = (scene.acme.lane, scene.acme.tenant_id.clone(), scene.now);
     assert_eq!(
-        reopen(&mut scene.connection, lane, &tenant, event_id, now).await.unwrap(),
+        reopen(&mut scene.connection, lane, &tenant, event_id, None, now).await.unwrap(),
         Reopened::Deliveries(1)
     );
     assert_eq!(scene.statuses().await, "PENDING");
     assert_eq!(
-        reopen(&mut scene.connection, lane, &tenant, event_id, now).await.unwrap(),
+        reopen(&mut scene.connection, lane, &tenant, event_id, None, now).await.unwrap(),
         Reopened::NoneFailed
     );
 }
@@ -120,8 +120,8 @@ async fn of_two_retries_at_once_one_wins() {
     let mut other = scene.database.connect().await;
     let (lane, tenant, now) = (scene.acme.lane, &scene.acme.tenant_id, scene.now);
     let (one, two) = tokio::join!(
-        reopen(&mut scene.connection, lane, tenant, event_id, now),
-        reopen(&mut other, lane, tenant, event_id, now),
+        reopen(&mut scene.connection, lane, tenant, event_id, None, now),
+        reopen(&mut other, lane, tenant, event_id, None, now),
     );
     let mut results = [one.unwrap(), two.unwrap()];
     results.sort_by_key(|result| *result == Reopened::NoneFailed);
@@ -135,7 +135,7 @@ async fn an_erased_payload_is_not_sent_again() {
     scene.database.execute("UPDATE trunkline.payloads SET payload = NULL").await;
     let (lane, tenant, now) = (scene.acme.lane, scene.acme.tenant_id.clone(), scene.now);
     assert_eq!(
-        reopen(&mut scene.connection, lane, &tenant, event_id, now).await.unwrap(),
+        reopen(&mut scene.connection, lane, &tenant, event_id, None, now).await.unwrap(),
         Reopened::PayloadGone
     );
     assert_eq!(scene.statuses().await, "FAILED");
@@ -151,7 +151,7 @@ async fn a_retry_in_the_middle_of_a_retry_takes_the_lease_away() {
     let (lane, tenant) = (scene.acme.lane, scene.acme.tenant_id.clone());
     let event_id = first.key.event_id;
     assert_eq!(
-        reopen(&mut scene.connection, lane, &tenant, event_id, at_once).await.unwrap(),
+        reopen(&mut scene.connection, lane, &tenant, event_id, None, at_once).await.unwrap(),
         Reopened::Deliveries(1)
     );
     assert_eq!(scene.end(&second, NextStep::Delivered).await, 0);
@@ -184,7 +184,7 @@ async fn another_tenant_reaches_nothing() {
     let (lane, now) = (scene.acme.lane, scene.now);
     let foreign = &globex.tenant_id;
     assert_eq!(
-        reopen(&mut scene.connection, lane, foreign, event_id, now).await.unwrap(),
+        reopen(&mut scene.connection, lane, foreign, event_id, None, now).await.unwrap(),
         Reopened::NoneFailed
     );
     assert_eq!(cancel(&mut scene.connection, lane, foreign, event_id, now).await.unwrap(), 0);

@@ -1,0 +1,99 @@
+//! Pause, resume and cancel.
+
+use actix_web::web;
+use trunkline_store::StoreError;
+use trunkline_store::api_keys::KeyOwner;
+use trunkline_store::replays::{self, ReplayState};
+
+use super::{Replay, id};
+use crate::auth::Writer;
+use crate::problem::{Problem, ProblemBody};
+use crate::state::State;
+
+/// Pause a replay
+///
+/// No more deliveries are made due until it is resumed.
+#[utoipa::path(
+    operation_id = "pauseReplay",
+    post, path = "/v1/replays/{replay_id}/pause", tag = "replays", security(("key" = [])),
+    params(("replay_id" = String, Path, description = "rpl_...")),
+    responses(
+        (status = 200, description = "Paused.", body = Replay),
+        (status = 401, description = "No valid key.", body = ProblemBody),
+        (status = 403, description = "The key lacks the scope write.", body = ProblemBody),
+        (status = 404, description = "There is none, or it is another tenant's.", body = ProblemBody),
+        (status = 409, description = "It is done or cancelled.", body = ProblemBody),
+        (status = 503, description = "The database is away.", body = ProblemBody),
+    )
+)]
+pub(crate) async fn pause(
+    state: web::Data<State>,
+    path: web::Path<String>,
+    Writer(owner): Writer,
+) -> Result<web::Json<Replay>, Problem> {
+    steer(&state, &owner, &path, ReplayState::Paused).await
+}
+
+/// Resume a replay
+///
+/// It goes on where it was paused.
+#[utoipa::path(
+    operation_id = "resumeReplay",
+    post, path = "/v1/replays/{replay_id}/resume", tag = "replays", security(("key" = [])),
+    params(("replay_id" = String, Path, description = "rpl_...")),
+    responses(
+        (status = 200, description = "Running.", body = Replay),
+        (status = 401, description = "No valid key.", body = ProblemBody),
+        (status = 403, description = "The key lacks the scope write.", body = ProblemBody),
+        (status = 404, description = "There is none, or it is another tenant's.", body = ProblemBody),
+        (status = 409, description = "It is done or cancelled.", body = ProblemBody),
+        (status = 503, description = "The database is away.", body = ProblemBody),
+    )
+)]
+pub(crate) async fn resume(
+    state: web::Data<State>,
+    path: web::Path<String>,
+    Writer(owner): Writer,
+) -> Result<web::Json<Replay>, Problem> {
+    steer(&state, &owner, &path, ReplayState::Running).await
+}
+
+/// Cancel a replay
+///
+/// Deliveries that it made due already stay so.
+#[utoipa::path(
+    operation_id = "cancelReplay",
+    delete, path = "/v1/replays/{replay_id}", tag = "replays", security(("key" = [])),
+    params(("replay_id" = String, Path, description = "rpl_...")),
+    responses(
+        (status = 200, description = "Cancelled.", body = Replay),
+        (status = 401, description = "No valid key.", body = ProblemBody),
+        (status = 403, description = "The key lacks the scope write.", body = ProblemBody),
+        (status = 404, description = "There is none, or it is another tenant's.", body = ProblemBody),
+        (status = 409, description = "It is done or cancelled.", body = ProblemBody),
+        (status = 503, description = "The database is away.", body = ProblemBody),
+    )
+)]
+pub(crate) async fn cancel(
+    state: web::Data<State>,
+    path: web::Path<String>,
+    Writer(owner): Writer,
+) -> Result<web::Json<Replay>, Problem> {
+    steer(&state, &owner, &path, ReplayState::Cancelled).await
+}
+
+async fn steer(
+    state: &State,
+    owner: &KeyOwner,
+    path: &str,
+    to: ReplayState,
+) -> Result<web::Json<Replay>, Problem> {
+    let (replay_id, tenant) = (id(path)?, &owner.tenant_id);
+    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let is_steered = replays::steer(&mut connection, tenant, replay_id, to, state.clock.now()).await?;
+    let replay = replays::find(&mut connection, tenant, replay_id).await?.ok_or_else(Problem::no_replay)?;
+    if !is_steered {
+        return Err(Problem::replay_is_over(replay.state));
+    }
+    Ok(web::Json(replay.into()))
+}

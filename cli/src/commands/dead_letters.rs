@@ -1,0 +1,139 @@
+//! `trunkline dead-letters`: deliveries that used up their budget, over REST.
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+use trunkline_domain::{EndpointId, EventId};
+
+use crate::api_client::Client;
+use crate::api_options::ApiOptions;
+use crate::output::{Output, shown, table};
+
+/// The largest page the api gives.
+const PAGE_MAX: usize = 100;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    api: ApiOptions,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List dead letters, newest first
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        /// How many at most
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
+    /// Attempt them again, with a fresh budget; without a filter or events, all
+    Requeue(Selection),
+    /// Put them aside for good; without a filter or events, all
+    Purge(Selection),
+}
+
+#[derive(Debug, Args)]
+struct Filter {
+    /// Only those of this endpoint
+    #[arg(long = "endpoint", value_name = "ENDPOINT_ID")]
+    endpoint_id: Option<EndpointId>,
+    /// Only those of events of this type
+    #[arg(long = "type", value_name = "TYPE")]
+    event_type: Option<String>,
+    /// Only those created after this time, such as 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    after: Option<String>,
+    /// Only those created before this time
+    #[arg(long, value_name = "TIME")]
+    before: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Selection {
+    #[command(flatten)]
+    filter: Filter,
+    /// Only those of these events
+    event_ids: Vec<EventId>,
+}
+
+pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
+    let client = options.api.client()?;
+    match &options.action {
+        Action::List { filter, limit } => list(&client, filter, *limit as usize, *output),
+        Action::Requeue(selection) => settle(&client, "requeue", "requeued", selection, *output),
+        Action::Purge(selection) => settle(&client, "purge", "purged", selection, *output),
+    }
+}
+
+fn list(client: &Client, filter: &Filter, wanted: usize, output: Output) -> anyhow::Result<()> {
+    let mut letters: Vec<Value> = Vec::new();
+    let mut next_token = None;
+    // A page may be short, even empty, and not be the last: only a missing token says so.
+    loop {
+        let mut query: Vec<(&str, String)> = filter.fields().collect();
+        query.push(("limit", PAGE_MAX.min(wanted - letters.len()).to_string()));
+        query.extend(next_token.take().map(|token| ("next_token", token)));
+        let mut page: Value = client.get("/v1/dead-letters", &query)?.json()?;
+        if let Value::Array(found) = page["dead_letters"].take() {
+            letters.extend(found);
+        }
+        next_token = page["next_token"].as_str().map(str::to_owned);
+        if next_token.is_none() || letters.len() >= wanted {
+            break;
+        }
+    }
+    output.result(&json!({"dead_letters": letters, "has_more": next_token.is_some()}), || {
+        let columns = ["event_id", "endpoint_id", "type", "attempts", "last_status_code", "last_error"];
+        let rows: Vec<[String; 6]> =
+            letters.iter().map(|letter| columns.map(|name| shown(&letter[name]))).collect();
+        table(["EVENT", "ENDPOINT", "TYPE", "ATTEMPTS", "CODE", "ERROR"], &rows)
+    })
+}
+
+/// One request settles a bounded number, so this sends it until none is left.
+fn settle(
+    client: &Client,
+    action: &str,
+    counted: &str,
+    selection: &Selection,
+    output: Output,
+) -> anyhow::Result<()> {
+    let body = serde_json::to_vec(&selection.body())?;
+    let mut total = 0;
+    loop {
+        let answer: Value = client.post(&format!("/v1/dead-letters/{action}"), &[], &body)?.json()?;
+        let settled = answer[counted].as_u64().unwrap_or_default();
+        total += settled;
+        if answer["more"] != true || settled == 0 {
+            break;
+        }
+    }
+    output.result(&json!({ counted: total }), || format!("{total} {counted}"))
+}
+
+impl Filter {
+    fn fields(&self) -> impl Iterator<Item = (&'static str, String)> {
+        [
+            ("endpoint_id", self.endpoint_id.map(|id| id.to_string())),
+            ("type", self.event_type.clone()),
+            ("after", self.after.clone()),
+            ("before", self.before.clone()),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
+impl Selection {
+    fn body(&self) -> Value {
+        let fields = self.filter.fields().map(|(name, value)| (name.to_owned(), Value::from(value)));
+        let mut body: Map<_, _> = fields.collect();
+        if !self.event_ids.is_empty() {
+            body.insert("event_ids".to_owned(), json!(self.event_ids));
+        }
+        Value::Object(body)
+    }
+}

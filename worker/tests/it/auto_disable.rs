@@ -1,0 +1,83 @@
+//! An endpoint that fails for days is disabled, one that was unlucky is not.
+
+use trunkline_testkit::{Answer, eventually};
+
+use crate::house::{House, millis};
+
+const STATE: &str = "SELECT concat_ws(' ', enabled, disabled_reason) FROM trunkline.endpoints";
+const FAILURES: &str = "SELECT failures FROM trunkline.endpoints";
+
+async fn set(house: &House, sql: &str) {
+    house.database.execute(&format!("UPDATE trunkline.endpoints SET {sql}")).await;
+}
+
+#[tokio::test]
+async fn five_days_and_a_hundred_failures_disable_it() {
+    let house = House::new().await;
+    set(&house, "failing_since = now() - interval '5 days 1 minute', failures = 100").await;
+    let worker = house.worker().await;
+    eventually("it is disabled", async || (house.database.text(STATE).await == "f failing").then_some(()))
+        .await;
+    // Its deliveries are kept and wait; new events do not match it.
+    let event_id = house.publish("{}").await;
+    let deliveries =
+        format!("SELECT count(*) FROM trunkline.deliveries WHERE event_id = '{}'", event_id.as_uuid());
+    assert_eq!(house.database.text(&deliveries).await, "0");
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn fewer_failures_or_days_do_not() {
+    for sql in [
+        "failing_since = now() - interval '5 days 1 minute', failures = 99",
+        "failing_since = now() - interval '4 days 23 hours', failures = 100000",
+        "failing_since = NULL, failures = 100000",
+    ] {
+        let house = House::with(|settings| settings.partitions.ahead = 9).await;
+        set(&house, sql).await;
+        let worker = house.worker().await;
+        // The round of upkeep that makes partitions looks for failing endpoints too; its stop waits for its end.
+        let ahead = "SELECT (max(until_day) - 1 - (now() AT TIME ZONE 'UTC')::date)::text FROM trunkline.history_partitions";
+        eventually("a round of upkeep began", async || {
+            (house.database.text(ahead).await == "9").then_some(())
+        })
+        .await;
+        worker.stop().await;
+        assert_eq!(house.database.text(STATE).await, "t", "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn failures_are_counted_and_a_success_takes_them_back() {
+    let house = House::with(|settings| settings.delivery.retry_schedule = vec![millis(10); 3]).await;
+    house.sink.answer(Answer::Status(500));
+    let worker = house.worker().await;
+    let event_id = house.publish("{}").await;
+    eventually("it is a dead letter", async || (!house.row(event_id).await.is_due).then_some(())).await;
+    // What is counted and not written is written at a stop.
+    worker.stop().await;
+    assert_eq!(house.database.text(FAILURES).await, "4");
+
+    let worker = house.worker().await;
+    house.sink.answer(Answer::Status(200));
+    let event_id = house.publish("{}").await;
+    house.until(event_id, "DELIVERED").await;
+    let well = "SELECT (failing_since IS NULL)::text || ' ' || failures FROM trunkline.endpoints";
+    eventually("all is well", async || (house.database.text(well).await == "true 0").then_some(())).await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn our_own_faults_are_not_counted() {
+    let house = House::with(|settings| {
+        settings.egress.allow = Vec::new();
+        settings.delivery.retry_schedule = vec![millis(10); 3];
+    })
+    .await;
+    let worker = house.worker().await;
+    let event_id = house.publish("{}").await;
+    eventually("it is a dead letter", async || (!house.row(event_id).await.is_due).then_some(())).await;
+    worker.stop().await;
+    assert_eq!(house.outcomes(event_id).await, "blocked blocked blocked blocked");
+    assert_eq!(house.database.text(FAILURES).await, "0");
+}
