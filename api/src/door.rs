@@ -17,6 +17,7 @@ use trunkline_vault::{KeysRefused, OperatorKeys, Vault};
 use crate::auth::KeyCache;
 use crate::ingest::{self, Flusher, Flushers};
 use crate::rate::Rates;
+use crate::schemas::Schemas;
 use crate::state::State;
 use crate::waker::Waker;
 use crate::{frame, routes};
@@ -95,6 +96,8 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
     clock.set(now, round_trip);
     let bind = settings.api.bind;
     let listener = listen::listen(bind, "api.bind")?;
+    let schemas = Schemas::new();
+    schemas.look(&pool).await?;
     let waker = Waker::default();
     let (ingest, flushers) = ingest::queue(Flusher {
         pool: pool::open(url, Purpose::Ingest, ingest::CONNECTIONS)?,
@@ -112,6 +115,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
         operators: OperatorKeys::new(settings.operator.keys.iter().map(ExposeSecret::expose_secret)),
         keys: KeyCache::new(),
         rates: Rates::new(settings.ingest.rate_per_tenant, settings.ingest.burst_per_tenant),
+        schemas,
         ingest,
         waker,
         attempt_timeout_max: settings.worker.attempt_timeout_max(),
@@ -162,10 +166,11 @@ impl Door {
         let follow = time::follow(state.pool.clone(), move |now, round_trip| {
             clock.set(now, round_trip);
         });
-        let touched = state.clone();
+        let (touched, enforced) = (state.clone(), state.clone());
         let background = [
             tokio::spawn(follow),
             tokio::spawn(async move { touched.keys.touch(&touched.pool, &touched.clock).await }),
+            tokio::spawn(async move { enforced.schemas.follow(&enforced.pool).await }),
             tokio::spawn(state.waker.clone().run(wake_pool)),
         ];
         let flushers = tokio::spawn(flushers.run());

@@ -12,6 +12,8 @@ mod problem;
 mod query;
 mod rate;
 mod routes;
+mod schemas;
+mod search;
 mod state;
 mod waker;
 

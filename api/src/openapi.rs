@@ -4,7 +4,9 @@ use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::actions::{dead_letters, endpoints, events, matching, replays, tenants};
+use crate::actions::{
+    api_keys, dead_letters, endpoints, erasures, event_types, events, matching, replays, stats, tenants,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -26,6 +28,18 @@ use crate::actions::{dead_letters, endpoints, events, matching, replays, tenants
         events::retry_delivery::retry,
         events::explain::explain,
         matching::try_out,
+        events::export::export,
+        events::erase::erase,
+        erasures::create::create,
+        erasures::show::show,
+        stats::stats,
+        event_types::list::list,
+        event_types::describe::describe,
+        event_types::show::show,
+        event_types::delete::delete,
+        api_keys::list::list,
+        api_keys::create::create,
+        api_keys::revoke::revoke,
         dead_letters::list::list,
         dead_letters::settle::requeue,
         dead_letters::settle::purge,
@@ -56,6 +70,7 @@ use crate::actions::{dead_letters, endpoints, events, matching, replays, tenants
         tenants::change::current,
         tenants::show::show,
         tenants::change::change,
+        tenants::delete::delete,
         tenants::suspend::suspend,
         tenants::suspend::resume,
     ),
@@ -65,6 +80,10 @@ use crate::actions::{dead_letters, endpoints, events, matching, replays, tenants
         (name = "dead letters", description = "Deliveries that used up their attempt budget"),
         (name = "endpoints", description = "Where events go, and how"),
         (name = "replays", description = "Deliveries of the past made again, by predicate"),
+        (name = "erasures", description = "Payloads erased by request, with receipts"),
+        (name = "stats", description = "Counts, success rate and latency over time"),
+        (name = "event types", description = "What types mean, and the schema of their payloads"),
+        (name = "API keys", description = "A tenant's own keys"),
         (name = "tenants", description = "Who publishes, and where events go"),
     ),
 )]

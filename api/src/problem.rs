@@ -22,6 +22,8 @@ struct Facts {
     title: &'static str,
     detail: String,
     field: Option<String>,
+    /// More than one field, or places in one.
+    errors: Vec<FieldProblem>,
     /// Drawn when the problem is met, so that the log line of a fault and its answer share it.
     request_id: String,
     headers: Vec<(HeaderName, String)>,
@@ -50,19 +52,24 @@ pub(crate) struct ProblemBody {
 }
 
 /// A field that was refused.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct FieldProblem {
-    /// Its name.
-    field: String,
+    /// Its name, or its place as a JSON pointer.
+    pub(crate) field: String,
     /// What would be accepted.
-    detail: String,
+    pub(crate) detail: String,
 }
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         let request_id = format!("req_{}", hex::encode(random_bytes::<12>()));
-        let (detail, field, headers) = (detail.into(), None, Vec::new());
-        Self(Box::new(Facts { status, code, title, detail, field, request_id, headers }))
+        let (detail, field, errors, headers) = (detail.into(), None, Vec::new(), Vec::new());
+        Self(Box::new(Facts { status, code, title, detail, field, errors, request_id, headers }))
+    }
+
+    fn with_errors(mut self, errors: Vec<FieldProblem>) -> Self {
+        self.0.errors = errors;
+        self
     }
 
     fn on(mut self, field: Option<&str>) -> Self {
@@ -105,7 +112,7 @@ impl ResponseError for Problem {
                 detail: facts.detail.clone(),
                 code: facts.code,
                 request_id: facts.request_id.clone(),
-                errors: errors.into_iter().collect(),
+                errors: errors.into_iter().chain(facts.errors.iter().cloned()).collect(),
             })
     }
 }

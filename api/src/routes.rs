@@ -5,7 +5,9 @@ use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig, delete, patch, post, put};
 use actix_web::{HttpResponse, Resource, Route};
 
-use crate::actions::{dead_letters, docs, endpoints, events, matching, replays, tenants};
+use crate::actions::{
+    api_keys, dead_letters, docs, endpoints, erasures, event_types, events, matching, replays, stats, tenants,
+};
 use crate::problem::Problem;
 
 pub(crate) fn all(app: &mut ServiceConfig) {
@@ -14,6 +16,8 @@ pub(crate) fn all(app: &mut ServiceConfig) {
             .route(post().to(events::publish::publish))
             .route(read().to(events::list::list)),
     )
+    // Before the route with an id, which `export` would match too.
+    .service(resource("/v1/events/export", "GET, HEAD").route(read().to(events::export::export)))
     // Before the route with an id; no event is named so.
     .service(resource("/v1/events/batch", "POST").route(post().to(events::batch::publish)))
     .service(
@@ -23,6 +27,7 @@ pub(crate) fn all(app: &mut ServiceConfig) {
             .route(delete().to(events::cancel::cancel)),
     )
     .service(resource("/v1/events/{event_id}/attempts", "GET, HEAD").route(read().to(events::attempts::list)))
+    .service(resource("/v1/events/{event_id}/content", "DELETE").route(delete().to(events::erase::erase)))
     .service(resource("/v1/events/{event_id}/retry", "POST").route(post().to(events::retry::retry)))
     .service(
         resource("/v1/events/{event_id}/deliveries/{endpoint_id}/retry", "POST")
@@ -32,6 +37,22 @@ pub(crate) fn all(app: &mut ServiceConfig) {
         resource("/v1/events/{event_id}/explain", "GET, HEAD").route(read().to(events::explain::explain)),
     )
     .service(resource("/v1/match", "POST").route(post().to(matching::try_out)))
+    .service(resource("/v1/erasures", "POST").route(post().to(erasures::create::create)))
+    .service(resource("/v1/erasures/{erasure_id}", "GET, HEAD").route(read().to(erasures::show::show)))
+    .service(resource("/v1/stats", "GET, HEAD").route(read().to(stats::stats)))
+    .service(resource("/v1/event-types", "GET, HEAD").route(read().to(event_types::list::list)))
+    .service(
+        resource("/v1/event-types/{type}", "DELETE, GET, HEAD, PUT")
+            .route(read().to(event_types::show::show))
+            .route(put().to(event_types::describe::describe))
+            .route(delete().to(event_types::delete::delete)),
+    )
+    .service(
+        resource("/v1/api-keys", "GET, HEAD, POST")
+            .route(post().to(api_keys::create::create))
+            .route(read().to(api_keys::list::list)),
+    )
+    .service(resource("/v1/api-keys/{key_id}", "DELETE").route(delete().to(api_keys::revoke::revoke)))
     .service(resource("/v1/dead-letters", "GET, HEAD").route(read().to(dead_letters::list::list)))
     .service(resource("/v1/dead-letters/requeue", "POST").route(post().to(dead_letters::settle::requeue)))
     .service(resource("/v1/dead-letters/purge", "POST").route(post().to(dead_letters::settle::purge)))
@@ -94,9 +115,10 @@ pub(crate) fn all(app: &mut ServiceConfig) {
             .route(delete().to(tenants::operational::remove)),
     )
     .service(
-        resource("/v1/tenants/{tenant_id}", "GET, HEAD, PATCH")
+        resource("/v1/tenants/{tenant_id}", "DELETE, GET, HEAD, PATCH")
             .route(read().to(tenants::show::show))
-            .route(patch().to(tenants::change::change)),
+            .route(patch().to(tenants::change::change))
+            .route(delete().to(tenants::delete::delete)),
     )
     .service(resource("/v1/tenants/{tenant_id}/suspend", "POST").route(post().to(tenants::suspend::suspend)))
     .service(resource("/v1/tenants/{tenant_id}/resume", "POST").route(post().to(tenants::suspend::resume)))
@@ -109,8 +131,18 @@ pub(crate) fn all(app: &mut ServiceConfig) {
 
 /// Whether a route has query parameters; it checks them itself then. Every other route refuses any.
 pub(crate) fn takes_query(method: &Method, path: &str) -> bool {
-    let is_list = ["/v1/events", "/v1/dead-letters", "/v1/endpoints", "/v1/replays", "/v1/tenants"]
-        .contains(&path)
+    let is_list = [
+        "/v1/dead-letters",
+        "/v1/endpoints",
+        "/v1/event-types",
+        "/v1/events",
+        "/v1/events/export",
+        "/v1/replays",
+        "/v1/stats",
+        "/v1/tenants",
+    ]
+    .contains(&path)
+        || path.starts_with("/v1/erasures/")
         || (path.starts_with("/v1/endpoints/") && path.ends_with("/stats"));
     let is_page = path.starts_with("/v1/docs") || path.starts_with("/v1/redoc");
     (*method == Method::GET || *method == Method::HEAD) && (is_list || is_page)

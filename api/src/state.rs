@@ -11,6 +11,7 @@ use trunkline_vault::{OperatorKeys, Vault};
 use crate::auth::KeyCache;
 use crate::ingest::Ingest;
 use crate::rate::Rates;
+use crate::schemas::Schemas;
 use crate::waker::Waker;
 
 /// Shared by all threads of one api.
@@ -33,6 +34,8 @@ pub(crate) struct State {
     pub(crate) keys: KeyCache,
     /// How many events a tenant may publish.
     pub(crate) rates: Rates,
+    /// What payloads must fit.
+    pub(crate) schemas: Schemas,
     /// The way of an event into the database.
     pub(crate) ingest: Ingest,
     /// Wakes the workers.

@@ -1,5 +1,6 @@
 //! The api from outside, as any tenant's program sees it.
 
+use std::io::Read;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -94,6 +95,27 @@ impl Client {
         self.reply(sent)
     }
 
+    /// GET of an answer of any size, which is read while it comes in and may take any time; it is a 2xx.
+    ///
+    /// # Errors
+    /// A [`Failure`] with what the api said, by its status, or [`Failure::Unavailable`] when nobody answers.
+    pub(crate) fn stream(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<impl Read + use<>> {
+        let mut request = agent_without_end().get(format!("{}{path}", self.base));
+        for (name, value) in query {
+            request = request.query(name, value);
+        }
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        let answer = request.call();
+        if answer.as_ref().is_ok_and(|answer| answer.status().is_success()) {
+            return Ok(answer?.into_body().into_reader());
+        }
+        let reply = self.reply(answer)?;
+        reply.json::<Value>()?;
+        Err(anyhow!(reply.reason()))
+    }
+
     /// Any method, with a JSON body if there is one.
     ///
     /// # Errors
@@ -178,6 +200,20 @@ impl Reply {
         }
         crate::output::printable(&reason)
     }
+}
+
+/// The same for answers that take as long as they take; only silence ends them.
+fn agent_without_end() -> Agent {
+    Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .timeout_recv_response(Some(CALL_TIMEOUT))
+        .user_agent(concat!("trunkline-cli/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .new_agent()
 }
 
 /// An HTTP client that reports every status, follows no redirect and reads no environment.

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    call, completions, dead_letters, dev, doctor, endpoint, endpoints, events, key, listen, migrate, probe,
-    replay, role, send, tenant,
+    call, completions, dead_letters, dev, doctor, endpoint, endpoints, event_type, events, key, listen,
+    migrate, probe, replay, role, send, stats, tenant,
 };
 use crate::failure::EXIT_CODES_HELP;
 use crate::output::Output;
@@ -33,7 +33,7 @@ pub(crate) enum Command {
     Receiver(role::Options),
     /// Bring the database's schema up to this release
     Migrate(migrate::Options),
-    /// Create, list, suspend and resume tenants, straight on the database
+    /// Create, list, suspend, resume and delete tenants, straight on the database
     Tenant(tenant::Options),
     /// Add an endpoint to a tenant, straight on the database
     Endpoint(endpoint::Options),
@@ -43,8 +43,12 @@ pub(crate) enum Command {
     Listen(listen::Options),
     /// Publish a JSON object, or one per line, from a file or standard input
     Send(send::Options),
-    /// Look at events, explain and retry them, over REST
+    /// Look at events, explain, export and retry them, over REST
     Events(events::Options),
+    /// Describe event types and the schemas of their payloads, over REST
+    EventType(event_type::Options),
+    /// Show counts, success rate and latency over time, over REST
+    Stats(stats::Options),
     /// List, requeue and purge deliveries that used up their budget, over REST
     DeadLetters(dead_letters::Options),
     /// Deliver events of the past again, over REST
@@ -76,6 +80,8 @@ impl Command {
             Self::Listen(options) => listen::run(&options, output),
             Self::Send(options) => send::run(&options, output),
             Self::Events(options) => events::run(&options, output),
+            Self::EventType(options) => event_type::run(&options, output),
+            Self::Stats(options) => stats::run(&options, output),
             Self::DeadLetters(options) => dead_letters::run(&options, output),
             Self::Replay(options) => replay::run(&options, output),
             Self::Endpoints(options) => endpoints::run(&options, output),

@@ -5,13 +5,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use trunkline_boot::random::random_bytes;
-use trunkline_domain::{EndpointId, TenantId};
+use trunkline_domain::{EndpointId, KeyId, TenantId};
 use trunkline_store::api_keys::{self, NewKey};
 use trunkline_store::endpoints::{self, NewEndpoint, NewSecret};
 use trunkline_store::tenants::{self, NewTenant};
 use trunkline_store::{PgConnection, time};
 use trunkline_vault::{ApiKey, Sealed, Vault};
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
 /// A tenant just made, with what is shown only now.
@@ -93,7 +92,7 @@ pub(crate) async fn create_key(
     connection: &mut PgConnection,
     tenant_id: &TenantId,
     wish: &KeyWish<'_>,
-) -> anyhow::Result<(ApiKey, Uuid)> {
+) -> anyhow::Result<(ApiKey, KeyId)> {
     let now = time::now(connection).await?;
     let api_key = ApiKey::from_random(random_bytes());
     let row = key_row(&api_key, wish, now);
@@ -119,7 +118,11 @@ pub(crate) fn seal(
 
 /// A sealed secret as a row to be stored, the newest of its endpoint.
 pub(crate) fn stored(sealed: &Sealed, now: DateTime<Utc>) -> NewSecret<'_> {
-    NewSecret { secret_id: time_ordered_id(now), key_id: &sealed.key_id, sealed: &sealed.bytes }
+    NewSecret {
+        secret_id: EndpointId::mint(now, random()).as_uuid(),
+        key_id: &sealed.key_id,
+        sealed: &sealed.bytes,
+    }
 }
 
 /// A new signing secret in the form of Standard Webhooks 1.0.0: `whsec_` and the base64 of 32 random bytes.
@@ -131,17 +134,13 @@ pub(crate) fn new_secret() -> Zeroizing<String> {
 fn key_row<'a>(key: &'a ApiKey, wish: &KeyWish<'a>, now: DateTime<Utc>) -> NewKey<'a> {
     NewKey {
         sha256: key.hash(),
-        key_id: time_ordered_id(now),
+        key_id: KeyId::mint(now, random()),
         name: wish.name,
         prefix: key.shown_prefix(),
+        may_read: true,
         may_write: wish.may_write,
         expires_at: wish.expires_at,
     }
-}
-
-/// A UUID version 7. Every kind of id has that form here; only events and endpoints have a type of their own.
-fn time_ordered_id(now: DateTime<Utc>) -> Uuid {
-    EndpointId::mint(now, random()).as_uuid()
 }
 
 fn random() -> u64 {

@@ -61,6 +61,13 @@ impl KeyCache {
         Ok(owner)
     }
 
+    /// Looks a key up anew when it comes next: it was revoked here, and other processes learn of it within [`BELIEVED_FOR`].
+    pub(crate) async fn forget(&self, hash: &[u8]) {
+        if let Ok(hash) = <[u8; 32]>::try_from(hash) {
+            self.owners.invalidate(&hash).await;
+        }
+    }
+
     /// Writes down now and then which keys were used, for ever.
     pub(crate) async fn touch(&self, pool: &Pool, clock: &Clock) {
         loop {

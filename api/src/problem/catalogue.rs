@@ -5,11 +5,11 @@ use std::fmt;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use trunkline_domain::payload::PayloadError;
-use trunkline_domain::{DeliveryStatus, EventStatus, TenantId};
+use trunkline_domain::{DeliveryStatus, EventStatus, EventType, TenantId};
 use trunkline_store::StoreError;
 use trunkline_store::replays::ReplayState;
 
-use super::Problem;
+use super::{FieldProblem, Problem};
 
 impl Problem {
     pub(crate) fn bad_query(field: Option<&str>, detail: &str) -> Self {
@@ -81,6 +81,21 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "tenant_not_found", "Tenant not found", detail)
     }
 
+    pub(crate) fn no_key() -> Self {
+        let detail = "There is no API key with this key_id.";
+        Self::new(StatusCode::NOT_FOUND, "api_key_not_found", "API key not found", detail)
+    }
+
+    pub(crate) fn no_event_type() -> Self {
+        let detail = "This type has not been described; PUT describes it.";
+        Self::new(StatusCode::NOT_FOUND, "event_type_not_found", "Event type not found", detail)
+    }
+
+    pub(crate) fn no_erasure() -> Self {
+        let detail = "There is no erasure with this erasure_id; one that erased nothing has no receipts.";
+        Self::new(StatusCode::NOT_FOUND, "erasure_not_found", "Erasure not found", detail)
+    }
+
     pub(crate) fn wrong_method(allowed: &str) -> Self {
         let detail = format!("This path answers {allowed} only.");
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed", detail)
@@ -96,6 +111,16 @@ impl Problem {
         let detail =
             format!("The tenant_id {tenant_id} was given before and is never given again; choose another.");
         Self::new(StatusCode::CONFLICT, "tenant_exists", "Tenant exists", detail).on(Some("tenant_id"))
+    }
+
+    pub(crate) fn too_many_keys(live_max: i64) -> Self {
+        let detail = format!("A tenant has {live_max} keys at most that are good; revoke some first.");
+        Self::new(StatusCode::CONFLICT, "too_many_api_keys", "Too many API keys", detail)
+    }
+
+    pub(crate) fn too_many_types(types_max: i64) -> Self {
+        let detail = format!("A tenant describes {types_max} types at most; delete some first.");
+        Self::new(StatusCode::CONFLICT, "too_many_event_types", "Too many event types", detail)
     }
 
     pub(crate) fn endpoint_exists() -> Self {
@@ -173,6 +198,19 @@ impl Problem {
 
     pub(crate) fn bad_field(field: &str, detail: &str) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_field", "Invalid field", detail).on(Some(field))
+    }
+
+    /// The payload does not fit the schema of its type; each error names a place in it by a JSON pointer (RFC 6901).
+    pub(crate) fn schema_violation(event_type: &EventType, errors: Vec<FieldProblem>) -> Self {
+        let detail =
+            format!("The payload does not fit the schema of its type {event_type}; errors names each place.");
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "schema_violation", "Schema violation", detail)
+            .with_errors(errors)
+    }
+
+    pub(crate) fn too_much_to_count() -> Self {
+        let detail = "Counting this takes longer than 5 s; ask for a shorter range, or without a filter.";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "range_too_large", "Range too large", detail)
     }
 
     /// A problem of one item of a list.

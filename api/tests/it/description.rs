@@ -44,3 +44,51 @@ async fn the_pages_ask_no_other_server_for_anything() {
         }
     }
 }
+
+/// The names under which the types of a file are described.
+fn described_names(source: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut lines = source.lines();
+    while let Some(line) = lines.next() {
+        if !(line.starts_with("#[derive(") && line.contains("ToSchema")) {
+            continue;
+        }
+        let mut renamed = None;
+        for line in lines.by_ref() {
+            renamed =
+                renamed.or(line.strip_prefix("#[schema(as = ").and_then(|rest| rest.strip_suffix(")]")));
+            let declared =
+                line.split_once("struct ").or(line.split_once("enum ")).filter(|_| line.starts_with("pub"));
+            if let Some((_, rest)) = declared {
+                let name = rest.split(|character: char| !character.is_alphanumeric()).next().unwrap();
+                names.push(renamed.unwrap_or(name).to_owned());
+                break;
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn no_two_types_are_described_under_one_name() {
+    // The document would keep one of them in silence.
+    let mut names = HashSet::new();
+    let mut folders = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                for name in described_names(&std::fs::read_to_string(&path).unwrap()) {
+                    assert!(
+                        names.insert(name.clone()),
+                        "{name} is described twice, once in {}",
+                        path.display()
+                    );
+                }
+            }
+        }
+    }
+    assert!(names.len() > 20, "{names:?}");
+}

@@ -129,6 +129,7 @@ async fn an_event_has_the_fields_of_the_contract() {
         "last_attempt_at",
         "next_attempt_at",
         "payload",
+        "payload_erased_at",
         "target_url",
         "error_message",
         "deliveries",
@@ -175,4 +176,74 @@ async fn attempts_are_shown_in_order_with_what_was_answered() {
         (&json["attempts"][0]["outcome"], &json["attempts"][0]["duration_ms"]),
         (&Value::from("rejected"), &Value::from(12))
     );
+}
+
+#[tokio::test]
+async fn an_attempt_shows_the_request_with_secrets_masked() {
+    let house = House::new().await;
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let headers = [("content-type", "application/json"), ("traceparent", trace)];
+    let published =
+        house.client.send(http::Method::POST, "/v1/events", r#"{"type":"order.created"}"#, &headers).await;
+    let id = published.json()["event_id"].as_str().unwrap().to_owned();
+    house
+        .database
+        .execute("UPDATE trunkline.endpoints SET custom_headers = '{\"X-Token\": \"canary\"}'")
+        .await;
+    house.database.execute("INSERT INTO trunkline.attempts (lane, tenant_id, event_id, endpoint_id, attempt, started_at, outcome, url)
+        SELECT lane, tenant_id, event_id, endpoint_id, n, now() + n * interval '1 second', 'timeout', CASE WHEN n = 1 THEN 'http://127.0.0.1:9999/hook?a=b' END
+        FROM trunkline.deliveries, generate_series(1, 2) AS n").await;
+    let reply = house.client.get(&format!("/v1/events/{id}/attempts")).await;
+    assert!(!String::from_utf8_lossy(&reply.body).contains("canary"));
+    let json = reply.json();
+    let request = &json["attempts"][0]["request"];
+    assert_eq!(
+        (&request["method"], &request["url"]),
+        (&Value::from("POST"), &Value::from("http://127.0.0.1:9999/hook?a=b"))
+    );
+    let headers: Vec<(&str, &str)> = request["headers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|header| (header["name"].as_str().unwrap(), header["value"].as_str().unwrap()))
+        .collect();
+    for expected in [
+        ("host", "127.0.0.1:9999"),
+        ("content-type", "application/json"),
+        ("webhook-id", id.as_str()),
+        ("trunkline-attempt", "1"),
+        ("trunkline-event-type", "order.created"),
+        ("traceparent", trace),
+        ("stripe-signature", "***"),
+        ("webhook-signature", "***"),
+        ("x-token", "***"),
+    ] {
+        assert!(headers.contains(&expected), "{expected:?} is not in {headers:?}");
+    }
+    assert!(json["attempts"][1]["request"].is_null(), "nobody knows what was called");
+}
+
+#[tokio::test]
+async fn events_are_found_by_a_member_of_their_payload() {
+    let house = House::new().await;
+    let mut wanted = Vec::new();
+    for number in 0..60 {
+        let id = house.publish(&format!("{{\"order\":{{\"id\":{},\"to\":\"jo:1\"}}}}", number % 20)).await;
+        if number % 20 == 7 {
+            wanted.push(id);
+        }
+    }
+    wanted.reverse();
+    let ids = async |query: &str| all_pages(&house.client, &format!("/v1/events?{query}"), async || {}).await;
+    assert_eq!(ids("payload=order.id:7").await, wanted);
+    assert_eq!(ids("payload=order.id:7&limit=1").await, wanted, "page by page");
+    assert_eq!(ids("payload=order.to:jo:1&limit=100").await.len(), 60, "the first colon separates");
+    assert_eq!(ids("payload=order.id:70").await, [""; 0]);
+    let page = house.client.get("/v1/events?payload=order.id:7&limit=1").await.json();
+    let token = page["next_token"].as_str().unwrap();
+    for other in ["payload=order.id:8", "", "type=x"] {
+        let path = format!("/v1/events?{other}&limit=1&next_token={token}");
+        problem(&house.client.get(&path).await, 400, "invalid_query");
+    }
+    problem(&house.client.get("/v1/events?payload=7").await, 400, "invalid_query");
 }

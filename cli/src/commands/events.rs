@@ -1,6 +1,7 @@
 //! `trunkline events`: a tenant's history over REST.
 
 mod explain;
+mod export;
 mod list;
 mod show;
 
@@ -24,7 +25,15 @@ pub(crate) struct Options {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List events, newest first
-    List(list::Filter),
+    List {
+        #[command(flatten)]
+        filter: list::Filter,
+        /// How many at most
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
+    /// Write every event with its payload, newest first, one JSON document a line
+    Export(list::Filter),
     /// Show one event: its payload, deliveries and every attempt
     Show {
         /// Such as evt_0190163d8694739b8a3c0123456789ab
@@ -49,7 +58,8 @@ enum Action {
 pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
     let client = options.api.client()?;
     match &options.action {
-        Action::List(filter) => list::run(&client, filter, *output),
+        Action::List { filter, limit } => list::run(&client, filter, *limit, *output),
+        Action::Export(filter) => export::run(&client, filter),
         Action::Show { event_id } => show::run(&client, *event_id, *output),
         Action::Retry { event_ids, endpoint_id } => {
             event_ids.iter().try_for_each(|event_id| retry(&client, *event_id, *endpoint_id, *output))

@@ -5,11 +5,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use trunkline_domain::TenantId;
+use trunkline_domain::{KeyId, TenantId};
 use trunkline_store::api_keys::{self, KeyInfo};
 use trunkline_store::tenants::{self, TenantStatus};
 use trunkline_store::{PgConnection, Purpose, time};
-use uuid::Uuid;
 
 use crate::failure::Failure;
 use crate::operator::{OperatorOptions, block_on, connect};
@@ -50,7 +49,7 @@ enum Action {
         /// Whose key
         tenant_id: TenantId,
         /// The key's id, as `trunkline key list` shows it
-        key_id: Uuid,
+        key_id: KeyId,
     },
 }
 
@@ -132,11 +131,12 @@ async fn create(
 async fn revoke(
     connection: &mut PgConnection,
     tenant_id: &TenantId,
-    key_id: Uuid,
+    key_id: KeyId,
     output: Output,
 ) -> anyhow::Result<()> {
     let now = time::now(connection).await?;
-    if !api_keys::revoke(connection, tenant_id, key_id, now).await? {
+    let revoked = api_keys::revoke(connection, tenant_id, key_id, now).await?;
+    if revoked.is_none_or(|revoked| revoked.was_revoked) {
         let reason = format!("{tenant_id} has no key {key_id}, or it was revoked before");
         return Err(Failure::NotFound(reason).into());
     }

@@ -1,5 +1,7 @@
 //! `trunkline tenant`: operators make and stop tenants, straight on the database.
 
+use std::time::Duration;
+
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -15,6 +17,14 @@ use crate::target_url::target_url;
 
 /// Tenants read at a time.
 const PAGE: i64 = 500;
+
+/// Deliveries and payloads settled in one transaction.
+const DELETED_AT_A_TIME: i64 = 1_000;
+
+/// Until then an api may still take an event in, because it saw the key lately.
+const KEYS_REFUSED_AFTER: chrono::Duration = chrono::Duration::seconds(6);
+
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -41,6 +51,14 @@ enum Action {
         /// Which one
         tenant_id: TenantId,
     },
+    /// Delete a tenant for good: keys, endpoints, secrets, open deliveries and payloads; its history and its id stay taken
+    Delete {
+        /// Which one
+        tenant_id: TenantId,
+        /// Yes, for good
+        #[arg(long, required = true)]
+        yes: bool,
+    },
     /// Let a suspended tenant publish again
     Resume {
         /// Which one
@@ -50,8 +68,11 @@ enum Action {
 
 pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
     let settings = options.operator.settings(*output)?;
+    // Deleting goes through what may be millions of rows, in batches.
+    let purpose =
+        if matches!(options.action, Action::Delete { .. }) { Purpose::Search } else { Purpose::Request };
     block_on(async {
-        let mut connection = connect(&settings, Purpose::Request).await?;
+        let mut connection = connect(&settings, purpose).await?;
         let connection = &mut connection;
         match &options.action {
             Action::Create { tenant_id, target_url } => {
@@ -81,6 +102,7 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
             Action::Suspend { tenant_id } => {
                 set_status(connection, tenant_id, TenantStatus::Suspended, *output).await
             }
+            Action::Delete { tenant_id, .. } => delete(connection, tenant_id, *output).await,
             Action::Resume { tenant_id } => {
                 set_status(connection, tenant_id, TenantStatus::Active, *output).await
             }
@@ -140,4 +162,43 @@ async fn set_status(
     }
     let value = json!({"tenant_id": tenant_id, "status": status.as_str()});
     output.result(&value, || format!("{tenant_id} is {}", status.as_str()))
+}
+
+/// Goes on until nothing is left, which is when no api can believe a key of the tenant any more.
+async fn delete(connection: &mut PgConnection, tenant_id: &TenantId, output: Output) -> anyhow::Result<()> {
+    let now = time::now(connection).await?;
+    let ended = tenants::end(connection, tenant_id, now).await?;
+    let ended = ended.ok_or_else(|| Failure::NotFound(format!("there never was a tenant {tenant_id}")))?;
+    let (mut deliveries, mut payloads) = (0, 0);
+    loop {
+        let now = time::now(connection).await?;
+        let (cancelled, erased) =
+            tenants::clear(connection, ended.lane, tenant_id, DELETED_AT_A_TIME, now).await?;
+        deliveries += cancelled;
+        payloads += erased;
+        output.ticker(&format!("{deliveries} deliveries cancelled, {payloads} payloads erased"));
+        if cancelled.max(erased) > 0 {
+            continue;
+        }
+        if now >= ended.deleted_at + KEYS_REFUSED_AFTER {
+            break;
+        }
+        tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+    }
+    output.ticker("");
+    let value = json!({
+        "tenant_id": tenant_id,
+        "status": TenantStatus::Deleted.as_str(),
+        "keys_revoked": ended.keys.len(),
+        "endpoints_deleted": ended.endpoints,
+        "deliveries_cancelled": deliveries,
+        "payloads_erased": payloads,
+    });
+    output.result(&value, || {
+        format!(
+            "{tenant_id} is DELETED: {} keys, {} endpoints, {deliveries} open deliveries, {payloads} payloads",
+            ended.keys.len(),
+            ended.endpoints
+        )
+    })
 }

@@ -31,6 +31,7 @@ fn operators_work_straight_on_the_database() {
     tenants(&house);
     endpoints(&house);
     keys(&house);
+    a_tenants_end(&house);
     house.stop_by("TERM");
 }
 
@@ -56,6 +57,17 @@ fn tenants(house: &House) {
     json(&house.run(&["tenant", "resume", "initech", "--json"]));
     assert_eq!(status(), "ACTIVE");
     assert_eq!(house.run(&["tenant", "suspend", "nobody"]).status.code(), Some(3));
+}
+
+fn a_tenants_end(house: &House) {
+    assert_eq!(house.run(&["tenant", "delete", "globex"]).status.code(), Some(2), "--yes is asked for");
+    let deleted = json(&house.run(&["tenant", "delete", "globex", "--yes", "--json"]));
+    assert_eq!((&deleted["status"], &deleted["keys_revoked"]), (&"DELETED".into(), &1.into()), "{deleted}");
+    let list = house.run(&["events", "list", "--tenant", "globex"]);
+    assert_eq!(list.status.code(), Some(4), "its key is refused: {}", text(&list.stderr));
+    assert_eq!(house.run(&["tenant", "delete", "nobody", "--yes"]).status.code(), Some(3));
+    let again = house.run(&["tenant", "create", "globex", "--target-url", "https://example.com/"]);
+    assert_eq!(again.status.code(), Some(1), "its id is never given again");
 }
 
 fn endpoints(house: &House) {

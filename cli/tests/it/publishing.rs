@@ -9,6 +9,8 @@ fn tenants_publish_and_read_through_the_binary() {
     let house = House::start(&folder.path().join("data"), &["--ephemeral"]);
     one_event(&house);
     one_event_a_line(&house);
+    exported(&house);
+    described_and_counted(&house);
     what_is_refused(&house);
     house.stop_by("TERM");
 }
@@ -59,6 +61,47 @@ fn one_event_a_line(house: &House) {
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("line 2: ") && stderr.contains("accepted 2, refused 1"), "{stderr}");
+}
+
+fn exported(house: &House) {
+    let output = house.run(&["events", "export", "--type", "many", "--tenant", "acme"]);
+    let exported = text(&output.stdout);
+    let numbers: std::collections::BTreeSet<u64> = exported
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["payload"]["number"].as_u64().unwrap())
+        .collect();
+    assert_eq!((exported.lines().count(), numbers.len()), (250, 250));
+    let one = house.run(&["events", "export", "--payload", "number:7", "--tenant", "acme"]);
+    assert_eq!(text(&one.stdout).lines().count(), 1);
+    assert_eq!(house.run(&["events", "export", "--payload", "x"]).status.code(), Some(1));
+    assert_eq!(house.run(&["events", "export", "--api-key", "tl_nonsense"]).status.code(), Some(4));
+}
+
+fn described_and_counted(house: &House) {
+    let described = json(&feed(
+        &mut house.command(&[
+            "event-type",
+            "describe",
+            "order.paid",
+            "--description",
+            "Money came.",
+            "--schema",
+            "-",
+            "--enforced",
+            "--json",
+        ]),
+        r#"{"type":"object"}"#,
+    ));
+    assert_eq!(described["event_type"]["enforced"], true, "{described}");
+    assert!(text(&house.run(&["event-type", "list"]).stdout).contains("order.paid"));
+    assert!(text(&house.run(&["event-type", "show", "order.paid"]).stdout).contains("Money came."));
+    json(&house.run(&["event-type", "delete", "order.paid", "--json"]));
+    assert_eq!(house.run(&["event-type", "show", "order.paid"]).status.code(), Some(3));
+
+    let stats = json(&house.run(&["stats", "--json", "--tenant", "acme", "--bucket", "1h"]));
+    assert!(stats["total"]["events"].as_i64().unwrap() >= 250, "{stats}");
+    assert!(text(&house.run(&["stats"]).stdout).contains("TOTAL"));
+    assert_eq!(house.run(&["stats", "--bucket", "2h"]).status.code(), Some(1));
 }
 
 fn what_is_refused(house: &House) {

@@ -21,6 +21,12 @@ pub enum InvalidId {
     /// An endpoint id that is not `ep_` and 32 lower-case hexadecimal digits.
     #[error("an endpoint id is 'ep_' followed by 32 lower-case hexadecimal digits")]
     Endpoint,
+    /// A key id that is not `key_` and 32 lower-case hexadecimal digits.
+    #[error("a key id is 'key_' followed by 32 lower-case hexadecimal digits")]
+    Key,
+    /// An erasure's id that is not `ers_` and 32 lower-case hexadecimal digits.
+    #[error("an erasure's id is 'ers_' followed by 32 lower-case hexadecimal digits")]
+    Erasure,
     /// A replay id that is not `rpl_` and 32 lower-case hexadecimal digits.
     #[error("a replay id is 'rpl_' followed by 32 lower-case hexadecimal digits")]
     Replay,
@@ -140,6 +146,44 @@ impl ReplayId {
     }
 }
 
+/// The id of an API key, which names it without being it: a UUID shown as `key_` and its 32 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KeyId(Uuid);
+
+impl KeyId {
+    const PREFIX: &'static str = "key_";
+
+    /// Makes an id for a key created at `created_at`.
+    pub fn mint(created_at: DateTime<Utc>, random: u64) -> Self {
+        Self(uuid_v7::from_parts(created_at.timestamp_micros(), random))
+    }
+
+    /// The id as the database keeps it.
+    pub fn as_uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+/// The id of a request to erase payloads: a UUID shown as `ers_` and its 32 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ErasureId(Uuid);
+
+impl ErasureId {
+    const PREFIX: &'static str = "ers_";
+
+    /// Makes an id for an erasure asked for at `asked_at`.
+    pub fn mint(asked_at: DateTime<Utc>, random: u64) -> Self {
+        Self(uuid_v7::from_parts(asked_at.timestamp_micros(), random))
+    }
+
+    /// The id as the database keeps it.
+    pub fn as_uuid(self) -> Uuid {
+        self.0
+    }
+}
+
 /// Text, string and database forms shared by the ids that are UUIDs.
 macro_rules! uuid_id {
     ($id:ident, $error:expr) => {
@@ -187,6 +231,8 @@ macro_rules! uuid_id {
 
 uuid_id!(EventId, InvalidId::Event);
 uuid_id!(EndpointId, InvalidId::Endpoint);
+uuid_id!(KeyId, InvalidId::Key);
+uuid_id!(ErasureId, InvalidId::Erasure);
 uuid_id!(ReplayId, InvalidId::Replay);
 
 #[cfg(test)]

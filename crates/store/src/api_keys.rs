@@ -1,11 +1,10 @@
 //! API keys: only hashes are kept.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
-use trunkline_domain::{Lane, TenantId};
-use uuid::Uuid;
+use sqlx::{Connection, PgConnection};
+use trunkline_domain::{KeyId, Lane, TenantId};
 
-use crate::tenants::TenantStatus;
+use crate::tenants::{self, TenantStatus};
 use crate::{StoreError, row};
 
 /// A key about to be stored.
@@ -14,12 +13,14 @@ pub struct NewKey<'a> {
     /// SHA-256 of the whole key.
     pub sha256: [u8; 32],
     /// How people and scripts name it.
-    pub key_id: Uuid,
+    pub key_id: KeyId,
     /// What it is for.
     pub name: &'a str,
     /// Its first characters.
     pub prefix: &'a str,
-    /// Whether it may publish and change things, and not only read.
+    /// Scope `read`: it may see history.
+    pub may_read: bool,
+    /// Scope `write`: it may publish and change things.
     pub may_write: bool,
     /// From when on it is refused.
     pub expires_at: Option<DateTime<Utc>>,
@@ -53,7 +54,7 @@ pub struct KeyOwner {
 #[derive(Debug, Clone)]
 pub struct KeyInfo {
     /// How people and scripts name it.
-    pub key_id: Uuid,
+    pub key_id: KeyId,
     /// What it is for.
     pub name: String,
     /// Its first characters.
@@ -80,25 +81,70 @@ pub async fn create(
     new: &NewKey<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let scopes: &[String] =
-        &if new.may_write { vec!["read".to_owned(), "write".to_owned()] } else { vec!["read".to_owned()] };
+    let scopes: Vec<String> = [(new.may_read, "read"), (new.may_write, "write")]
+        .into_iter()
+        .filter(|(has, _)| *has)
+        .map(|(_, scope)| scope.to_owned())
+        .collect();
     sqlx::query!(
         r#"
         INSERT INTO trunkline.api_keys (key_sha256, key_id, tenant_id, name, prefix, scopes, created_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
         "#,
         new.sha256.as_slice(),
-        new.key_id,
+        new.key_id.as_uuid(),
         tenant_id.as_str(),
         new.name,
         new.prefix,
-        scopes,
+        &scopes,
         now,
         new.expires_at,
     )
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Stores a key of a tenant that has fewer than `live_max` that are neither revoked nor expired. Returns `false`, and
+/// stores nothing, if it has as many, or is deleted.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn create_within(
+    connection: &mut PgConnection,
+    tenant_id: &TenantId,
+    new: &NewKey<'_>,
+    live_max: i64,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let mut transaction = connection.begin().await?;
+    // Two at once would each count without the other's key.
+    if !tenants::hold(&mut transaction, tenant_id).await?
+        || count_live(&mut transaction, tenant_id, now).await? >= live_max
+    {
+        return Ok(false);
+    }
+    create(&mut transaction, tenant_id, new, now).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+async fn count_live(
+    connection: &mut PgConnection,
+    tenant_id: &TenantId,
+    now: DateTime<Utc>,
+) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"
+        SELECT count(*) AS "count!"
+        FROM trunkline.api_keys
+        WHERE tenant_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+        "#,
+        tenant_id.as_str(),
+        now,
+    )
+    .fetch_one(connection)
+    .await?)
 }
 
 /// Whose key has this hash. `None` if it is unknown, revoked, expired, or its tenant is deleted.
@@ -178,27 +224,83 @@ pub async fn list(connection: &mut PgConnection, tenant_id: &TenantId) -> Result
     .await?)
 }
 
-/// Revokes a key. Returns `false` if the tenant has no such key, or it was revoked before.
+/// A key after its revocation.
+#[derive(Debug, Clone)]
+pub struct RevokedKey {
+    /// The key.
+    pub key: KeyInfo,
+    /// Its hash, by which caches know it.
+    pub sha256: Vec<u8>,
+    /// Whether it was revoked before; its time is the first one then.
+    pub was_revoked: bool,
+}
+
+/// Revokes a key. `None` if the tenant has no such key.
 ///
 /// # Errors
 /// When the database is not available.
 pub async fn revoke(
     connection: &mut PgConnection,
     tenant_id: &TenantId,
-    key_id: Uuid,
+    key_id: KeyId,
     now: DateTime<Utc>,
-) -> Result<bool, StoreError> {
-    let revoked = sqlx::query!(
+) -> Result<Option<RevokedKey>, StoreError> {
+    let found = sqlx::query!(
         r#"
-        UPDATE trunkline.api_keys
-        SET revoked_at = $3
-        WHERE tenant_id = $1 AND key_id = $2 AND revoked_at IS NULL
+        WITH before AS (
+            SELECT key_sha256, revoked_at
+            FROM trunkline.api_keys
+            WHERE tenant_id = $1 AND key_id = $2
+            FOR UPDATE
+        )
+        UPDATE trunkline.api_keys AS k
+        SET revoked_at = coalesce(k.revoked_at, $3)
+        FROM before AS b
+        WHERE k.key_sha256 = b.key_sha256
+        RETURNING k.key_id, k.name, k.prefix, k.scopes, k.created_at, k.expires_at, k.revoked_at, k.last_used_at,
+                  k.key_sha256, b.revoked_at IS NOT NULL AS "was_revoked!"
         "#,
         tenant_id.as_str(),
-        key_id,
+        key_id.as_uuid(),
         now,
     )
-    .execute(connection)
+    .fetch_optional(connection)
     .await?;
-    Ok(revoked.rows_affected() > 0)
+    Ok(found.map(|found| RevokedKey {
+        key: KeyInfo {
+            key_id: found.key_id.into(),
+            name: found.name,
+            prefix: found.prefix,
+            scopes: found.scopes,
+            created_at: found.created_at,
+            expires_at: found.expires_at,
+            revoked_at: found.revoked_at,
+            last_used_at: found.last_used_at,
+        },
+        sha256: found.key_sha256,
+        was_revoked: found.was_revoked,
+    }))
+}
+
+/// Revokes every key of a tenant and returns their hashes, by which caches know them.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn revoke_all(
+    connection: &mut PgConnection,
+    tenant_id: &TenantId,
+    now: DateTime<Utc>,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"
+        UPDATE trunkline.api_keys
+        SET revoked_at = $2
+        WHERE tenant_id = $1 AND revoked_at IS NULL
+        RETURNING key_sha256
+        "#,
+        tenant_id.as_str(),
+        now,
+    )
+    .fetch_all(connection)
+    .await?)
 }

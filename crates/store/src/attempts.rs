@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use trunkline_domain::{EndpointId, EventId, Lane, TenantId};
+use trunkline_domain::{EndpointId, EventId, EventType, Lane, TenantId};
 
 use crate::{StoreError, row};
 
@@ -30,6 +30,46 @@ pub struct Attempt {
     pub response_excerpt: Option<Vec<u8>>,
     /// What was called.
     pub url: Option<String>,
+    /// Names of the headers that its endpoint adds today.
+    pub custom_headers: Vec<String>,
+}
+
+/// What an event gives to the request of each of its attempts.
+#[derive(Debug, Clone)]
+pub struct EventFacts {
+    /// What happened.
+    pub event_type: Option<EventType>,
+    /// Sent on with every attempt.
+    pub traceparent: Option<String>,
+}
+
+/// What an event gives to its attempts, or `None` if the tenant has no such event.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn event_facts(
+    connection: &mut PgConnection,
+    lane: Lane,
+    tenant_id: &TenantId,
+    event_id: EventId,
+) -> Result<Option<EventFacts>, StoreError> {
+    let found = sqlx::query!(
+        r#"
+        SELECT type, traceparent
+        FROM trunkline.events
+        WHERE lane = $1 AND tenant_id = $2 AND event_id = $3
+        "#,
+        lane.number(),
+        tenant_id.as_str(),
+        event_id.as_uuid(),
+    )
+    .fetch_optional(connection)
+    .await?;
+    let Some(found) = found else { return Ok(None) };
+    Ok(Some(EventFacts {
+        event_type: row::event_type(found.r#type, event_id)?,
+        traceparent: found.traceparent,
+    }))
 }
 
 /// The attempts of an event in the order they started, over all endpoints; the first 1,000.
@@ -44,11 +84,13 @@ pub async fn of_event(
 ) -> Result<Vec<Attempt>, StoreError> {
     let rows = sqlx::query!(
         r#"
-        SELECT endpoint_id, attempt, started_at, duration_ms, status_code, outcome::text AS "outcome!", error,
-               response_excerpt, url
-        FROM trunkline.attempts
-        WHERE lane = $1 AND tenant_id = $2 AND event_id = $3
-        ORDER BY started_at, endpoint_id, attempt
+        SELECT a.endpoint_id, a.attempt, a.started_at, a.duration_ms, a.status_code, a.outcome::text AS "outcome!",
+               a.error, a.response_excerpt, a.url,
+               ARRAY(SELECT jsonb_object_keys(e.custom_headers) ORDER BY 1) AS "custom_headers!"
+        FROM trunkline.attempts AS a
+        LEFT JOIN trunkline.endpoints AS e ON e.tenant_id = a.tenant_id AND e.endpoint_id = a.endpoint_id
+        WHERE a.lane = $1 AND a.tenant_id = $2 AND a.event_id = $3
+        ORDER BY a.started_at, a.endpoint_id, a.attempt
         LIMIT $4
         "#,
         lane.number(),
@@ -70,6 +112,7 @@ pub async fn of_event(
             error: found.error,
             response_excerpt: found.response_excerpt,
             url: found.url,
+            custom_headers: found.custom_headers,
         })
         .collect())
 }

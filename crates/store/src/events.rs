@@ -3,6 +3,7 @@
 mod candidates;
 mod find;
 pub mod ordering;
+mod payloads;
 mod publish;
 mod publish_operational;
 mod publish_to;
@@ -10,6 +11,7 @@ mod summarise;
 
 pub use candidates::{IdRange, with_any_status, with_status_failed, with_status_pending};
 pub use find::{DeliveryDetail, EventDetail, find, status};
+pub use payloads::payloads;
 pub use publish::{Routing, publish};
 pub use publish_operational::{OperationalEvent, publish_operational};
 pub use publish_to::publish_to;

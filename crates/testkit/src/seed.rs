@@ -4,7 +4,7 @@ use secrecy::{SecretBox, SecretString};
 use trunkline_boot::Settings;
 use trunkline_boot::random::random_bytes;
 use trunkline_boot::settings::SecretsKey;
-use trunkline_domain::{EndpointId, EventId, Lane, NewEvent, TenantId};
+use trunkline_domain::{EndpointId, EventId, KeyId, Lane, NewEvent, TenantId};
 use trunkline_signing::Secret;
 use trunkline_store::api_keys::NewKey;
 use trunkline_store::endpoints::{self, NewEndpoint, NewSecret};
@@ -12,7 +12,6 @@ use trunkline_store::tenants::{self, NewTenant};
 use trunkline_store::wake::{self, Wake};
 use trunkline_store::{events, time};
 use trunkline_vault::{ApiKey, Vault};
-use uuid::Uuid;
 
 use crate::TestDatabase;
 
@@ -88,9 +87,10 @@ pub async fn seed_tenant(
         },
         key: NewKey {
             sha256: key.hash(),
-            key_id: Uuid::from_bytes(random_bytes()),
+            key_id: KeyId::mint(now, random()),
             name: "test",
             prefix: key.shown_prefix(),
+            may_read: true,
             may_write: true,
             expires_at: None,
         },

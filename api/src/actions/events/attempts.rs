@@ -2,10 +2,12 @@ use actix_web::web;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use trunkline_domain::{EndpointId, EventId};
-use trunkline_store::{StoreError, attempts, events};
+use trunkline_store::StoreError;
+use trunkline_store::attempts::{self, EventFacts};
 use utoipa::ToSchema;
 
 use super::id;
+use super::request::Request;
 use crate::auth::Reader;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
@@ -36,6 +38,8 @@ pub(crate) struct Attempt {
     response_excerpt: Option<String>,
     /// What was called.
     url: Option<String>,
+    /// What was sent, or would have been had the connection come about; null = unknown.
+    request: Option<Request>,
 }
 
 /// List an event's attempts
@@ -58,15 +62,17 @@ pub(crate) async fn list(
 ) -> Result<web::Json<AttemptList>, Problem> {
     let event_id = id(&path)?;
     let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
-    let status = events::status(&mut connection, owner.lane, &owner.tenant_id, event_id).await?;
-    status.ok_or_else(Problem::no_event)?;
+    let facts = attempts::event_facts(&mut connection, owner.lane, &owner.tenant_id, event_id).await?;
+    let facts = facts.ok_or_else(Problem::no_event)?;
     let found = attempts::of_event(&mut connection, owner.lane, &owner.tenant_id, event_id).await?;
-    Ok(web::Json(AttemptList { event_id, attempts: found.into_iter().map(Attempt::from).collect() }))
+    let attempts = found.into_iter().map(|attempt| Attempt::of(event_id, &facts, attempt)).collect();
+    Ok(web::Json(AttemptList { event_id, attempts }))
 }
 
-impl From<attempts::Attempt> for Attempt {
-    fn from(attempt: attempts::Attempt) -> Self {
+impl Attempt {
+    fn of(event_id: EventId, facts: &EventFacts, attempt: attempts::Attempt) -> Self {
         Self {
+            request: Request::of(event_id, facts, &attempt),
             endpoint_id: attempt.endpoint_id,
             number: attempt.number,
             started_at: attempt.started_at,

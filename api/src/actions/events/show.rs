@@ -37,6 +37,8 @@ pub(crate) struct Event {
     /// Exactly as it was published; null = erased.
     #[schema(value_type = Option<serde_json::Value>)]
     payload: Option<Box<RawValue>>,
+    /// When its payload was erased by request; null = it was not.
+    payload_erased_at: Option<DateTime<Utc>>,
     /// Of the delivery that decides the status.
     target_url: Option<String>,
     /// Of the delivery that decides the status.
@@ -98,6 +100,7 @@ fn event(detail: EventDetail) -> Result<Event, Problem> {
         last_attempt_at: detail.deliveries.iter().filter_map(|delivery| delivery.last_attempt_at).max(),
         next_attempt_at: detail.deliveries.iter().filter_map(|delivery| delivery.next_attempt_at).min(),
         payload: detail.payload.map(raw).transpose()?,
+        payload_erased_at: detail.payload_erased_at,
         target_url: deciding.map(|delivery| delivery.target_url.clone()),
         error_message: deciding.and_then(|delivery| delivery.last_error.clone()),
         deliveries: detail.deliveries.into_iter().map(Delivery::from).collect(),
@@ -105,7 +108,7 @@ fn event(detail: EventDetail) -> Result<Event, Problem> {
 }
 
 /// The bytes were checked when they came in; they are looked at again only for where they end.
-fn raw(payload: Vec<u8>) -> Result<Box<RawValue>, Problem> {
+pub(super) fn raw(payload: Vec<u8>) -> Result<Box<RawValue>, Problem> {
     let text = String::from_utf8(payload).map_err(|_| Problem::internal("a stored payload is not UTF-8"))?;
     RawValue::from_string(text).map_err(|_| Problem::internal("a stored payload is not JSON"))
 }

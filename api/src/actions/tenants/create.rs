@@ -3,7 +3,7 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use trunkline_boot::random::random_bytes;
 use trunkline_boot::settings::Signup;
-use trunkline_domain::{EndpointId, TenantId};
+use trunkline_domain::{EndpointId, KeyId, TenantId};
 use trunkline_signing::Secret;
 use trunkline_store::StoreError;
 use trunkline_store::api_keys::NewKey;
@@ -11,7 +11,6 @@ use trunkline_store::endpoints::NewSecret;
 use trunkline_store::tenants::{self, NewTenant};
 use trunkline_vault::ApiKey;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::{seal, secret, target_url};
 use crate::auth::Operator;
@@ -105,9 +104,10 @@ pub(crate) async fn create(
         },
         key: NewKey {
             sha256: key.hash(),
-            key_id: Uuid::from_bytes(random_bytes()),
+            key_id: KeyId::mint(now, random()),
             name: "first key",
             prefix: key.shown_prefix(),
+            may_read: true,
             may_write: true,
             expires_at: None,
         },

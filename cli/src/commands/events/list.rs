@@ -21,9 +21,12 @@ pub(super) struct Filter {
     /// Only those created before this time
     #[arg(long, value_name = "TIME")]
     before: Option<String>,
-    /// How many at most
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    limit: u32,
+    /// Only those with a delivery to this endpoint, such as ep_0190163d8694739b8a3c0123456789ab
+    #[arg(long, value_name = "ENDPOINT")]
+    endpoint_id: Option<String>,
+    /// Only those whose payload has this member, such as order.id:42
+    #[arg(long, value_name = "PATH:VALUE")]
+    payload: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -36,8 +39,8 @@ enum Status {
     Unrouted,
 }
 
-pub(super) fn run(client: &Client, filter: &Filter, output: Output) -> anyhow::Result<()> {
-    let wanted = filter.limit as usize;
+pub(super) fn run(client: &Client, filter: &Filter, limit: u32, output: Output) -> anyhow::Result<()> {
+    let wanted = limit as usize;
     let base = filter.query();
     let mut events: Vec<Value> = Vec::new();
     let mut next_token = None;
@@ -64,13 +67,15 @@ pub(super) fn run(client: &Client, filter: &Filter, output: Output) -> anyhow::R
 }
 
 impl Filter {
-    fn query(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
         let status = self.status.and_then(|status| status.to_possible_value());
         [
             ("status", status.map(|value| value.get_name().to_owned())),
             ("type", self.event_type.clone()),
             ("after", self.after.clone()),
             ("before", self.before.clone()),
+            ("endpoint_id", self.endpoint_id.clone()),
+            ("payload", self.payload.clone()),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))

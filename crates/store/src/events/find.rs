@@ -17,6 +17,8 @@ pub struct EventDetail {
     pub deliver_at: Option<DateTime<Utc>>,
     /// The exact bytes, unless they were erased.
     pub payload: Option<Vec<u8>>,
+    /// When they were erased by request.
+    pub payload_erased_at: Option<DateTime<Utc>>,
     /// One for each endpoint, oldest endpoint first.
     pub deliveries: Vec<DeliveryDetail>,
 }
@@ -58,10 +60,12 @@ pub async fn find(
 ) -> Result<Option<EventDetail>, StoreError> {
     let found = sqlx::query!(
         r#"
-        SELECT e.type, e.created_at, e.deliver_at, p.payload AS "payload?"
+        SELECT e.type, e.created_at, e.deliver_at, p.payload AS "payload?", r.erased_at AS "erased_at?"
         FROM trunkline.events AS e
         LEFT JOIN trunkline.payloads AS p
           ON p.lane = $1 AND p.tenant_id = $2 AND p.event_id = $3
+        LEFT JOIN trunkline.erasures AS r
+          ON r.lane = $1 AND r.tenant_id = $2 AND r.event_id = $3
         WHERE e.lane = $1 AND e.tenant_id = $2 AND e.event_id = $3
         "#,
         lane.number(),
@@ -77,6 +81,7 @@ pub async fn find(
         created_at: found.created_at,
         deliver_at: found.deliver_at,
         payload: found.payload,
+        payload_erased_at: found.erased_at,
         deliveries: deliveries_of(connection, lane, tenant_id, event_id).await?,
     }))
 }

@@ -1,0 +1,98 @@
+//! History as a stream.
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::house::{House, problem};
+
+fn lines(body: &[u8]) -> Vec<Value> {
+    let text = std::str::from_utf8(body).unwrap();
+    assert!(text.is_empty() || text.ends_with('\n'));
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Events in the past with payloads of that size, straight in the database.
+async fn many(house: &House, count: u32, payload_bytes: u32) {
+    let seed = house.publish("{}").await;
+    let sql = format!(
+        "WITH made AS (
+             INSERT INTO trunkline.events (lane, tenant_id, event_id, type, payload_sha256, payload_bytes, created_at, routed)
+             SELECT e.lane, e.tenant_id, trunkline.uuid_v7(e.created_at - n * interval '1 millisecond'), 'many', e.payload_sha256,
+                    {payload_bytes}, e.created_at - n * interval '1 millisecond', false
+             FROM trunkline.events AS e, generate_series(1, {count}) AS n
+             WHERE e.event_id = '{}'
+             RETURNING lane, tenant_id, event_id)
+         INSERT INTO trunkline.payloads (lane, tenant_id, event_id, payload)
+         SELECT lane, tenant_id, event_id, convert_to('{{\"x\":\"' || repeat(left(event_id::text, 8), {payload_bytes} / 8) || '\"}}', 'UTF8')
+         FROM made",
+        crate::house::uuid(&seed)
+    );
+    house.database.execute(&sql).await;
+}
+
+#[tokio::test]
+async fn every_event_is_exported_once_newest_first_one_a_line() {
+    let house = House::new().await;
+    many(&house, 1_234, 10).await;
+    let payload = "{\"type\":\"last\",\r\n\"text\":\"a\\nb\", \"n\": 1e400}";
+    let last = house.publish(payload).await;
+    let reply = house.client.get("/v1/events/export").await;
+    assert_eq!((reply.status, reply.header("content-type")), (200, "application/x-ndjson"));
+    let text = String::from_utf8_lossy(&reply.body).into_owned();
+    let first = text.lines().next().unwrap();
+    assert!(first.contains("\"payload\":{\"type\":\"last\",  \"text\":\"a\\nb\", \"n\": 1e400}"), "{first}");
+    let ids: Vec<&str> = text.lines().map(|line| &line[13..49]).collect();
+    assert_eq!((ids.len(), ids[0]), (1_236, last.as_str()));
+    assert!(ids.is_sorted_by(|one, next| one > next), "newest first, none twice");
+}
+
+#[tokio::test]
+async fn an_export_takes_the_filters_of_the_list_and_erased_payloads_are_null() {
+    let house = House::new().await;
+    let wanted = house.publish(r#"{"type":"a","order":{"id":42}}"#).await;
+    house.publish(r#"{"type":"a","order":{"id":43}}"#).await;
+    house.publish(r#"{"type":"b","order":{"id":42}}"#).await;
+    let export =
+        async |query: &str| lines(&house.client.get(&format!("/v1/events/export{query}")).await.body);
+    assert_eq!(export("").await.len(), 3);
+    assert_eq!(export("?type=a&status=PENDING").await.len(), 2);
+    let found = export("?type=a&payload=order.id:42").await;
+    assert_eq!((found.len(), &found[0]["event_id"]), (1, &Value::from(wanted.as_str())));
+    assert_eq!(export("?status=DELIVERED").await.len(), 0);
+    house.client.delete(&format!("/v1/events/{wanted}/content")).await;
+    assert_eq!(export("?status=CANCELLED").await[0]["payload"], Value::Null);
+    for query in ["?limit=5", "?next_token=x", "?status=x", "?payload=x"] {
+        problem(&house.client.get(&format!("/v1/events/export{query}")).await, 400, "invalid_query");
+    }
+    let (_, globex) = house.tenant("globex").await;
+    assert_eq!(globex.get("/v1/events/export").await.body.len(), 0);
+    let head = house.client.send(http::Method::HEAD, "/v1/events/export", "", &[]).await;
+    assert_eq!((head.status, head.body.len()), (200, 0));
+}
+
+#[tokio::test]
+async fn an_export_that_fails_midway_breaks_off_and_holds_nothing_while_nobody_reads() {
+    let house = House::new().await;
+    // More than every buffer on the way holds.
+    many(&house, 600, 200_000).await;
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", house.port())).await.unwrap();
+    let request = format!(
+        "GET /v1/events/export HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n",
+        house.acme.api_key
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut some = vec![0; 100_000];
+    stream.read_exact(&mut some).await.unwrap();
+    assert!(some.starts_with(b"HTTP/1.1 200"));
+    // The client reads no more; the stream waits for it without a connection to the database.
+    trunkline_testkit::eventually("no statement runs and no transaction is open", async || {
+        let busy = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle' AND pid <> pg_backend_pid()";
+        (house.database.text(busy).await == "0").then_some(())
+    })
+    .await;
+    house.database.execute("ALTER TABLE trunkline.payloads RENAME TO elsewhere").await;
+    let mut rest = Vec::new();
+    let ended = stream.read_to_end(&mut rest).await;
+    assert!(ended.is_err() || !rest.ends_with(b"0\r\n\r\n"), "it must not end like a whole");
+    assert!(rest.len() < 600 * 200_000);
+}
