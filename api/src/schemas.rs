@@ -65,7 +65,6 @@ impl Schemas {
     ///
     /// # Errors
     /// 422 `schema_violation` naming at most twenty places; 503 when the database must be asked and is away.
-    #[expect(dead_code, reason = "publishing is to call it")]
     pub(crate) async fn check(
         &self,
         pool: &Pool,

@@ -218,6 +218,9 @@ impl Problem {
         let field = self.0.field.take();
         self.0.field =
             Some(field.map_or(format!("events[{index}]"), |field| format!("events[{index}].{field}")));
+        for error in &mut self.0.errors {
+            error.field.insert_str(0, &format!("events[{index}].payload"));
+        }
         self
     }
 

@@ -115,3 +115,25 @@ async fn an_enforced_schema_refuses_what_does_not_fit_naming_each_place() {
     assert_eq!(house.client.post("/v1/events", fits_not).await.status, 201);
     replica.stop().await;
 }
+
+#[tokio::test]
+async fn an_enforced_schema_refuses_what_does_not_fit_and_names_the_places() {
+    let house = House::new().await;
+    let schema = json!({"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}}});
+    let describe = async |enforced: bool| {
+        let body = json!({"schema": schema, "enforced": enforced}).to_string();
+        assert!(house.client.put("/v1/event-types/order.created", body).await.status < 300);
+    };
+    describe(false).await;
+    house.publish(r#"{"type":"order.created","id":"x"}"#).await;
+    describe(true).await;
+    house.publish(r#"{"type":"order.created","id":1}"#).await;
+    house.publish(r#"{"type":"order.paid","id":"x"}"#).await;
+    let refused = house.post_event(r#"{"type":"order.created","id":"x"}"#).await;
+    assert_eq!(problem(&refused, 422, "schema_violation")["errors"][0]["field"], "/id");
+    let batch = r#"{"events":[{"payload":{}},{"type":"order.created","payload":{"id":"x"}}]}"#;
+    let refused = house.client.post("/v1/events/batch", batch).await;
+    let fields = problem(&refused, 422, "schema_violation")["errors"].clone();
+    assert_eq!(fields.as_array().unwrap().last().unwrap()["field"], "events[1].payload/id");
+    assert_eq!(house.database.text("SELECT count(*) FROM trunkline.events").await, "3");
+}

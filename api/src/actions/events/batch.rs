@@ -127,7 +127,11 @@ pub(crate) async fn publish(
     }
     let mut items = Vec::with_capacity(count);
     for (index, text) in batch.events.iter().enumerate() {
-        items.push(item(&state, &owner, &body, text).map_err(|problem| problem.of_item(index))?);
+        let item = item(&state, &owner, &body, text).map_err(|problem| problem.of_item(index))?;
+        let (event_type, payload) = (item.event.event_type.as_ref(), &item.event.payload);
+        let checked = state.schemas.check(&state.pool, &owner.tenant_id, event_type, payload).await;
+        checked.map_err(|problem| problem.of_item(index))?;
+        items.push(item);
     }
     let allowance = allow(&state, &owner, u32::try_from(count).unwrap_or(u32::MAX))?;
     let stored = state.ingest.publish_together(items).await.map_err(refusal)?;

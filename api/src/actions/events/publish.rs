@@ -55,7 +55,7 @@ pub(crate) struct Published {
         (status = 409, description = "A request with the same Idempotency-Key is still running.", body = ProblemBody),
         (status = 413, description = "Larger than 256 KiB.", body = ProblemBody),
         (status = 415, description = "Not application/json, or encoded.", body = ProblemBody),
-        (status = 422, description = "Not a JSON object by our rules, or an Idempotency-Key with another body.", body = ProblemBody),
+        (status = 422, description = "Not a JSON object by our rules, not as its type's enforced schema asks, or an Idempotency-Key with another body.", body = ProblemBody),
         (status = 429, description = "Above the tenant's rate; see Retry-After.", body = ProblemBody),
         (status = 503, description = "Overloaded, or the database is away; see Retry-After.", body = ProblemBody),
     )
@@ -83,6 +83,7 @@ pub(crate) async fn publish(
         payload: body,
     };
     let event = draft.into_event(&state, &owner)?;
+    state.schemas.check(&state.pool, &owner.tenant_id, event.event_type.as_ref(), &event.payload).await?;
     let key = key.map(|key| Idempotency { key, body_sha256: body_sha256(&event) });
     let stored = state.ingest.publish(event, key, owner.has_payload_filters).await?;
     counter!("trunkline_api_events_published_total").increment(1);
