@@ -11,7 +11,8 @@ async fn custom_headers_are_sent_and_never_replace_ours() {
         .database
         .execute(
             r#"UPDATE trunkline.endpoints SET custom_headers =
-               '{"authorization":"Bearer of-acme","x-team":"a","webhook-id":"forged","User-Agent":"forged","bad name":"x"}'"#,
+               '{"authorization":"Bearer of-acme","x-team":"a","webhook-id":"forged","User-Agent":"forged","bad name":"x",
+                 "Transfer-Encoding":"chunked","content-length":"1","connection":"close"}'"#,
         )
         .await;
     let worker = house.worker().await;
@@ -22,6 +23,11 @@ async fn custom_headers_are_sent_and_never_replace_ours() {
     assert_eq!(arrivals[0].header("webhook-id"), event_id.to_string());
     assert!(arrivals[0].header("user-agent").starts_with("Trunkline/"));
     assert_eq!(arrivals[0].headers.get_all("webhook-id").iter().count(), 1);
+    assert_eq!(arrivals[0].body, "{}");
+    for reserved in ["transfer-encoding", "connection"] {
+        assert_eq!(arrivals[0].header(reserved), "", "the table is not trusted with {reserved}");
+    }
+    assert_eq!(arrivals[0].header("content-length"), "2");
     worker.stop().await;
 }
 
