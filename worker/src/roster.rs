@@ -10,8 +10,7 @@ mod plan;
 mod standing;
 mod turns;
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -69,7 +68,8 @@ pub(crate) struct Roster {
     startable: Vec<EndpointId>,
     /// Endpoints that had a turn while their class, or the worker's memory, was full.
     crowded: Vec<EndpointId>,
-    timers: BinaryHeap<Reverse<(DateTime<Utc>, EndpointId)>>,
+    /// At most one for each endpoint.
+    timers: BTreeSet<(DateTime<Utc>, EndpointId)>,
     given_back: Vec<GivenBack>,
     /// An endpoint with work is not known, or not lately.
     is_ignorant: bool,
@@ -84,7 +84,7 @@ impl Roster {
             turns: Turns::default(),
             startable: Vec::new(),
             crowded: Vec::new(),
-            timers: BinaryHeap::new(),
+            timers: BTreeSet::new(),
             given_back: Vec::new(),
             is_ignorant: false,
         }
@@ -96,18 +96,38 @@ impl Roster {
         if entry.is_queued {
             return;
         }
-        match (entry.due_at, entry.gate(now)) {
-            (None, _) => {}
-            (_, Gate::Closed) => self.is_ignorant |= !entry.is_believed(),
-            (Some(due_at), _) if due_at > now => self.timers.push(Reverse((due_at, id))),
-            (_, Gate::Until(until)) => self.timers.push(Reverse((until, id))),
+        let timer_at = match (entry.due_at, entry.gate(now)) {
+            (None, _) => None,
+            (_, Gate::Closed) => {
+                self.is_ignorant |= !entry.is_believed();
+                None
+            }
+            (Some(due_at), _) if due_at > now => Some(due_at),
+            (_, Gate::Until(until)) => Some(until),
             (_, Gate::Open | Gate::OnlyExpedited) => {
                 if entry.room(self.limits.endpoint_concurrency, now) > 0 {
                     entry.is_queued = true;
                     self.turns.push(&entry.tenant_id, id);
                 }
+                None
             }
+        };
+        if let Some(at) = timer_at {
+            self.set_timer(id, at);
         }
+    }
+
+    /// Looks at an endpoint again at that time, or before. Every look and every hint asks for it anew while a pause or a wait for a
+    /// retry may last for days, so an endpoint has one timer and not one for each time it was asked for.
+    fn set_timer(&mut self, id: EndpointId, at: DateTime<Utc>) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        match entry.timer_at {
+            Some(earlier) if earlier <= at => return,
+            Some(later) => _ = self.timers.remove(&(later, id)),
+            None => {}
+        }
+        entry.timer_at = Some(at);
+        self.timers.insert((at, id));
     }
 
     /// Takes what is meant off an endpoint's shelf. It waits for a claim again.
@@ -136,5 +156,32 @@ impl Roster {
         let result = change(entry);
         self.held.change(before, held::Part::of(entry));
         Some(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::Duration;
+    use trunkline_domain::Lane;
+
+    use super::*;
+
+    #[test]
+    fn an_endpoint_that_waits_long_has_one_timer_however_often_it_is_looked_at() {
+        let limits = Limits { concurrency: 8, endpoint_concurrency: 8 };
+        let (mut roster, id, now) =
+            (Roster::new(limits), EndpointId::from(uuid::Uuid::nil()), DateTime::UNIX_EPOCH);
+        let (sooner, later) = (now + Duration::seconds(1), now + Duration::days(1));
+        roster.entries.insert(id, Entry::new(Lane::new(0).unwrap(), "acme".parse().unwrap()));
+        (0..1_000).for_each(|_| roster.set_timer(id, later));
+        assert_eq!((roster.timers.len(), roster.next_timer()), (1, Some(later)));
+        (0..1_000).for_each(|_| roster.set_timer(id, sooner));
+        roster.set_timer(id, later);
+        assert_eq!((roster.timers.len(), roster.next_timer()), (1, Some(sooner)));
+        roster.run_timers(sooner);
+        assert_eq!(roster.next_timer(), None);
+        // What rang is set again.
+        roster.set_timer(id, later);
+        assert_eq!(roster.next_timer(), Some(later));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use trunkline_boot::{Clock, Settings, Shutdown};
 use trunkline_store::events::ordering;
 use trunkline_store::wake::{self, Wake};
-use trunkline_store::{PgConnection, Pool, StoreError, endpoints, idempotency, partitions};
+use trunkline_store::{PgConnection, Pool, StoreError, deliveries, endpoints, idempotency, partitions};
 
 use crate::operational::{Fact, Herald, News};
 
@@ -30,6 +30,12 @@ const DISABLED_MAX: i64 = 1_000;
 
 /// Ordering keys seen to in one round.
 const STRANDED_MAX: i64 = 1_000;
+
+/// Endpoints deleted so lately may still get deliveries: of events whose publishers had matched them and not committed yet.
+const DELETED_LATELY: chrono::Duration = chrono::Duration::hours(1);
+
+/// Deliveries of such endpoints cancelled in one statement.
+const CANCELLED_MAX: i64 = 1_000;
 
 /// What a worker keeps up.
 pub(crate) struct Upkeep {
@@ -75,6 +81,13 @@ impl Upkeep {
             tracing::info!(count = made, "made partitions for the days ahead");
         }
         self.release_stranded(&mut connection).await?;
+        for _ in 0..SWEEPS_MAX {
+            let now = self.clock.now();
+            let deleted_after = now - DELETED_LATELY;
+            if deliveries::cancel_of_deleted(&mut connection, deleted_after, now, CANCELLED_MAX).await? == 0 {
+                break;
+            }
+        }
         for _ in 0..SWEEPS_MAX {
             if idempotency::sweep(&mut connection, self.clock.now()).await? < 1_000 {
                 break;

@@ -159,6 +159,7 @@ async fn a_filter_is_a_predicate_or_is_refused_with_the_servers_complaint() {
         "$.a like_regex \"x\"",
         "$.a like\\u005fregex \"x\"",
         "'; DROP TABLE trunkline.events; --",
+        r#""2026-01-01T00:00:00+01:00".datetime() < "2026-06-01".datetime()"#,
     ] {
         let refused = problem(&save(bad).await, 422, "invalid_field");
         assert_eq!(refused["errors"][0]["field"], "payload_filter", "{bad}");

@@ -334,3 +334,29 @@ async fn a_watched_table_takes_writes_though_they_cannot_be_published_unless_ask
         database.try_text("SELECT trunkline.watch_table('trunkline.tenants', 'acme')").await.unwrap_err();
     assert!(error.contains("cannot be watched") || error.contains("no table that can be watched"), "{error}");
 }
+
+#[tokio::test]
+async fn a_filter_that_postgres_cannot_evaluate_does_not_match_and_fails_nothing() {
+    let house = furnished().await;
+    // A time with an offset cannot be compared with a date unless a time zone is given; PostgreSQL says so with an error that its
+    // silent mode does not hold back.
+    house
+        .database
+        .execute(
+            r#"UPDATE trunkline.endpoints SET payload_filter = '$.at.datetime() < "2026-06-01".datetime()' WHERE name = 'large'"#,
+        )
+        .await;
+    for (at, expected) in
+        [("2026-01-01", "2"), ("2026-07-01", "1"), ("2026-01-01T00:00:00+01:00", "1"), ("noon", "1")]
+    {
+        let payload = json!({ "at": at }).to_string();
+        let by_rest = house.publish(&payload).await;
+        let by_sql =
+            house.database.text(&format!("SELECT trunkline.publish('acme', NULL, '{payload}')")).await;
+        assert_eq!(house.client.get(&format!("/v1/events/{by_rest}/explain")).await.status, 200, "{at}");
+        for id in [by_rest, by_sql] {
+            let sql = format!("SELECT count(*) FROM trunkline.deliveries WHERE event_id = '{}'", uuid(&id));
+            assert_eq!(house.database.text(&sql).await, expected, "{at}");
+        }
+    }
+}

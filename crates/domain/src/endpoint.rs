@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use custom_headers::is_custom_header;
+
 /// Names the endpoint that gets what Trunkline has to tell the tenant; no other may have it.
 pub const OPERATIONAL_NAME: &str = "operational";
 

@@ -2,6 +2,7 @@
 
 mod active;
 mod cancel;
+mod cancel_of_deleted;
 mod claim;
 mod dead_letters;
 mod give_back;
@@ -11,6 +12,7 @@ mod reopen;
 
 pub use active::{ActiveEndpoint, Places, active_endpoints, oldest_open};
 pub use cancel::{cancel, cancel_in_order};
+pub use cancel_of_deleted::cancel_of_deleted;
 pub use claim::{ClaimTerms, Claimed, Wanted, claim};
 pub use dead_letters::{Cursor, DeadLetter, DeadLetterFilter, dead_letters, purge, requeue};
 pub use give_back::give_back;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use trunkline_boot::Settings;
+use trunkline_domain::endpoint::is_custom_header;
 use trunkline_domain::retry::RetryPolicy;
 use trunkline_domain::{EndpointId, TenantId};
 use trunkline_egress::EgressPolicy;
@@ -74,10 +75,11 @@ impl Callable {
 const BY_HAND: DateTime<Utc> =
     DateTime::from_timestamp(4_102_444_800, 0).expect("it is an instant of the year 2100");
 
-/// Headers as they are sent. They were checked when they were saved; what cannot be sent all the same is left out.
+/// Headers as they are sent. They were checked when they were saved; what may not be sent all the same is left out, for the
+/// table can be written by hand, and a forged `transfer-encoding` would change where a request ends.
 fn custom_headers(pairs: &[(String, String)]) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(pairs.len());
-    for (name, value) in pairs {
+    for (name, value) in pairs.iter().filter(|(name, value)| is_custom_header(name, value)) {
         if let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             // It may be a credential.
             value.set_sensitive(true);

@@ -64,6 +64,8 @@ pub(super) struct Entry {
     /// The size of its payloads, by the largest of the last claim.
     pub(super) payload_bytes: usize,
     pub(super) is_queued: bool,
+    /// When its timer rings.
+    pub(super) timer_at: Option<DateTime<Utc>>,
     pub(super) used_at: Instant,
 }
 
@@ -88,6 +90,7 @@ impl Entry {
             pace: None,
             payload_bytes: PAYLOAD_BYTES_UNKNOWN,
             is_queued: false,
+            timer_at: None,
             used_at: Instant::now(),
         }
     }

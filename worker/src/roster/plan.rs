@@ -1,6 +1,5 @@
 //! What the roster is asked: what to claim, what to start, what to load.
 
-use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -87,7 +86,7 @@ impl Roster {
             }
             if let Some(wait) = entry.pace.as_ref().and_then(|pace| wait_until(pace.next_at())) {
                 if !entry.shelf.is_empty() {
-                    self.timers.push(Reverse((now + wait, id)));
+                    self.set_timer(id, now + wait);
                 }
                 return;
             }
@@ -147,16 +146,19 @@ impl Roster {
 
     /// When something changes by itself: a pause ends, a retry is due.
     pub(crate) fn next_timer(&self) -> Option<DateTime<Utc>> {
-        self.timers.peek().map(|Reverse((at, _))| *at)
+        self.timers.first().map(|(at, _)| *at)
     }
 
     /// Looks again at the endpoints whose time has come.
     pub(crate) fn run_timers(&mut self, now: DateTime<Utc>) {
-        while let Some(Reverse((at, id))) = self.timers.peek().copied() {
+        while let Some((at, id)) = self.timers.first().copied() {
             if at > now {
                 break;
             }
-            self.timers.pop();
+            self.timers.pop_first();
+            if let Some(entry) = self.entries.get_mut(&id) {
+                entry.timer_at = entry.timer_at.filter(|set| *set != at);
+            }
             self.startable.push(id);
             self.queue(id, now);
         }

@@ -1,6 +1,10 @@
 //! What an endpoint's owner has set: own headers, a pause.
 
-use trunkline_testkit::eventually;
+use trunkline_boot::random::random_bytes;
+use trunkline_domain::{EventId, NewEvent};
+use trunkline_store::wake::{self, Wake};
+use trunkline_store::{events, time};
+use trunkline_testkit::{Answer, eventually};
 
 use crate::house::House;
 
@@ -11,7 +15,8 @@ async fn custom_headers_are_sent_and_never_replace_ours() {
         .database
         .execute(
             r#"UPDATE trunkline.endpoints SET custom_headers =
-               '{"authorization":"Bearer of-acme","x-team":"a","webhook-id":"forged","User-Agent":"forged","bad name":"x"}'"#,
+               '{"authorization":"Bearer of-acme","x-team":"a","webhook-id":"forged","User-Agent":"forged","bad name":"x",
+                 "Transfer-Encoding":"chunked","content-length":"1","connection":"close"}'"#,
         )
         .await;
     let worker = house.worker().await;
@@ -22,6 +27,11 @@ async fn custom_headers_are_sent_and_never_replace_ours() {
     assert_eq!(arrivals[0].header("webhook-id"), event_id.to_string());
     assert!(arrivals[0].header("user-agent").starts_with("Trunkline/"));
     assert_eq!(arrivals[0].headers.get_all("webhook-id").iter().count(), 1);
+    assert_eq!(arrivals[0].body, "{}");
+    for reserved in ["transfer-encoding", "connection"] {
+        assert_eq!(arrivals[0].header(reserved), "", "the table is not trusted with {reserved}");
+    }
+    assert_eq!(arrivals[0].header("content-length"), "2");
     worker.stop().await;
 }
 
@@ -50,4 +60,62 @@ async fn a_paused_endpoint_gets_nothing_until_it_is_resumed_and_loses_nothing() 
     house.until(events[0], "DELIVERED").await;
     eventually("both arrived", async || (house.sink.arrivals().len() == 2).then_some(())).await;
     worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_test_event_passes_a_pause_and_nothing_else_does() {
+    let house = House::new().await;
+    house.database.execute("UPDATE trunkline.endpoints SET paused = true").await;
+    let worker = house.worker().await;
+    let waiting = house.publish("{}").await;
+    let tested = publish_test(&house).await;
+    house.until(tested, "DELIVERED").await;
+    assert_eq!(house.row(waiting).await.attempts, 0);
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_test_event_passes_an_open_breaker_and_is_its_probe() {
+    // One attempt is enough for what fails here.
+    let house = House::with(|settings| settings.delivery.retry_schedule = Vec::new()).await;
+    let worker = house.worker().await;
+    house.sink.answer(Answer::Status(500));
+    for _ in 0..10 {
+        let event_id = house.publish("{}").await;
+        house.until(event_id, "FAILED").await;
+    }
+    house.sink.script([Answer::Hold]);
+    house.sink.answer(Answer::Status(200));
+    let waiting = house.publish("{}").await;
+    let tested = publish_test(&house).await;
+    let arrivals = house.sink.wait_for(11).await;
+    assert_eq!(arrivals[10].header("webhook-id"), tested.to_string(), "it was first though it came later");
+    assert_eq!(house.row(waiting).await.attempts, 0);
+    house.sink.release(1);
+    house.until(tested, "DELIVERED").await;
+    // It succeeded: that closes the breaker.
+    house.until(waiting, "DELIVERED").await;
+    worker.stop().await;
+}
+
+/// As `POST /v1/endpoints/{endpoint_id}/test` does.
+async fn publish_test(house: &House) -> EventId {
+    let mut connection = house.database.borrow().await;
+    let created_at = time::now(&mut connection).await.unwrap();
+    let event = NewEvent {
+        lane: house.acme.lane,
+        tenant_id: house.acme.tenant_id.clone(),
+        event_id: EventId::mint(created_at, u64::from_ne_bytes(random_bytes())),
+        event_type: Some("trunkline.test".parse().unwrap()),
+        created_at,
+        deliver_at: None,
+        ordering_key: None,
+        traceparent: None,
+        is_judged: true,
+        payload: bytes::Bytes::from_static(b"{}"),
+        payload_sha256: [0; 32],
+    };
+    assert!(events::publish_to(&mut connection, &event, house.acme.endpoint_id).await.unwrap());
+    wake::notify(&mut connection, &Wake::Look).await.unwrap();
+    event.event_id
 }

@@ -42,3 +42,22 @@ async fn a_worker_sweeps_idempotency_keys_that_expired() {
     .await;
     worker.stop().await;
 }
+
+#[tokio::test]
+async fn what_was_published_while_its_endpoint_was_deleted_is_cancelled() {
+    let house = House::new().await;
+    let event_id = house.publish("{}").await;
+    // The deletion saw nothing of the event, as if that was committed a moment later.
+    house
+        .database
+        .execute(
+            "UPDATE trunkline.endpoints SET enabled = false, disabled_reason = 'manual', deleted_at = now()
+             WHERE name = 'default'",
+        )
+        .await;
+    let worker = house.worker().await;
+    let row = house.until(event_id, "CANCELLED").await;
+    assert_eq!((row.attempts, row.is_due), (0, false));
+    worker.stop().await;
+    assert_eq!(house.sink.arrivals().len(), 0);
+}

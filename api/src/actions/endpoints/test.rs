@@ -9,7 +9,6 @@ use trunkline_boot::random::random_bytes;
 use trunkline_domain::{EndpointId, EventId, EventStatus, NewEvent};
 use trunkline_store::api_keys::KeyOwner;
 use trunkline_store::tenants::TenantStatus;
-use trunkline_store::wake::Hint;
 use trunkline_store::{PgConnection, StoreError, attempts, endpoints, events};
 use utoipa::ToSchema;
 
@@ -133,8 +132,8 @@ async fn publish(state: &State, owner: &KeyOwner, endpoint_id: EndpointId) -> Re
             .ok_or_else(Problem::no_endpoint)?;
         return Err(Problem::endpoint_disabled());
     }
-    let (lane, tenant_id) = (owner.lane, owner.tenant_id.clone());
-    state.waker.wake_for(vec![Hint { lane, tenant_id, endpoint_id }]);
+    // A hint says that something is due, not that it passes a pause: that is what a look finds.
+    state.waker.wake();
     Ok(event.event_id)
 }
 

@@ -67,6 +67,11 @@ pub(super) fn check(headers: &BTreeMap<String, String>) -> Result<(), Refused> {
     Ok(())
 }
 
+/// Whether a header may be sent as a tenant's own. For whoever sends: a table can be written by hand.
+pub fn is_custom_header(name: &str, value: &str) -> bool {
+    is_name(name) && !is_reserved(&name.to_ascii_lowercase()) && is_value(value)
+}
+
 /// A token (RFC 9110, 5.6.2).
 fn is_name(name: &str) -> bool {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);

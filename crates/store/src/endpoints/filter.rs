@@ -50,11 +50,12 @@ async fn is_predicate(connection: &mut PgConnection, text: &str) -> Result<Resul
     }
 }
 
-/// What the server says of a text: data exceptions (22), syntax (42), and what is too complex for it (54).
+/// What the server says of a text: data exceptions (22), syntax (42), what is too complex for it (54), and what it does not
+/// support (0A), such as comparing a time that has an offset with one that has none.
 fn complaint(error: sqlx::Error) -> Result<String, StoreError> {
     if let sqlx::Error::Database(refused) = &error {
         let code = refused.code().unwrap_or_default().into_owned();
-        if ["22", "42", "54"].iter().any(|class| code.starts_with(class)) {
+        if ["0A", "22", "42", "54"].iter().any(|class| code.starts_with(class)) {
             return Ok(refused.message().to_owned());
         }
     }
