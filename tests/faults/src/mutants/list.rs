@@ -17,13 +17,13 @@ pub(super) const ALL: [Mutant; 5] = [
     Mutant {
         name: "acknowledge before COMMIT",
         file: "api/src/ingest/plain.rs",
-        edits: &[("        match write(flusher, &part).await {", "        let (later, events) = (flusher.clone(), part.iter().map(|one| one.event.clone()).collect::<Vec<_>>());
+        edits: &[("        match write(flusher, filters, &part).await {", "        let (later, events) = (flusher.clone(), part.iter().map(|one| one.event.clone()).collect::<Vec<_>>());
         tokio::spawn(async move {
             if let Ok(mut connection) = later.pool.acquire().await {
                 let _ = events::publish(&mut connection, &events).await;
             }
         });
-        match if true { Ok(Default::default()) } else { write(flusher, &part).await } {")],
+        match if true { Ok(Default::default()) } else { write(flusher, filters, &part).await } {")],
         is_statement: false,
         caught_by: "postgres_immediate",
         turns_red: &["sink lost", "receiver lost"],
