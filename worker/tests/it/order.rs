@@ -116,6 +116,33 @@ async fn a_dead_letter_is_skipped_or_blocks_as_the_endpoint_says() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_that_blocked_lets_the_next_go_when_it_is_purged() {
+    let house = in_order().await;
+    house.database.execute("UPDATE trunkline.endpoints SET ordering_blocks = true").await;
+    house.sink.script([Answer::Status(500), Answer::Status(500), Answer::Status(500)]);
+    let (first, second) = (publish(&house, "a", 1).await, publish(&house, "a", 2).await);
+    let worker = house.worker().await;
+    eventually("the first is a dead letter", async || {
+        let row = house.row(first).await;
+        (row.status == "FAILED" && !row.is_due).then_some(())
+    })
+    .await;
+    let mut connection = house.database.borrow().await;
+    let now = trunkline_store::time::now(&mut connection).await.unwrap();
+    let key = trunkline_store::deliveries::DeliveryKey {
+        lane: house.acme.lane,
+        tenant_id: house.acme.tenant_id.clone(),
+        event_id: first,
+        endpoint_id: house.acme.endpoint_id,
+    };
+    let purged = trunkline_store::deliveries::purge_in_order(&mut connection, &[key], now).await.unwrap();
+    assert_eq!((purged.0, purged.1.len()), (1, 1));
+    drop(connection);
+    house.until(second, "DELIVERED").await;
+    worker.stop().await;
+}
+
+#[tokio::test]
 async fn a_clock_that_is_behind_puts_no_event_before_what_is_there() {
     let house = in_order().await;
     // What a publisher left behind whose clock was an hour ahead.

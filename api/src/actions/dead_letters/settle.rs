@@ -176,7 +176,11 @@ async fn write(
     let now = state.clock.now();
     match settlement {
         Settlement::Requeue => deliveries::requeue(connection, keys, now).await,
-        Settlement::Purge => deliveries::purge(connection, keys, now).await,
+        Settlement::Purge => {
+            let (purged, released) = deliveries::purge_in_order(connection, keys, now).await?;
+            state.waker.wake_for(released);
+            Ok(purged)
+        }
     }
 }
 

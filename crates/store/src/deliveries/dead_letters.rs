@@ -1,10 +1,12 @@
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 use trunkline_domain::{EndpointId, EventId, EventType, Lane, TenantId};
 use uuid::Uuid;
 
 use super::DeliveryKey;
 use super::key::KeyColumns;
+use crate::events::ordering;
+use crate::wake::Hint;
 use crate::{StoreError, row};
 
 /// Which dead letters; `None` = any. Times are exclusive and mean the creation of the delivery.
@@ -172,6 +174,28 @@ pub async fn requeue(
     .execute(connection)
     .await?;
     Ok(requeued.rows_affected())
+}
+
+/// Like [`purge`], and lets those go that waited behind dead letters by their ordering key, in the same transaction. Returns how many
+/// were purged, and whom to tell.
+///
+/// # Errors
+/// When the database is not available, or somebody publishes with one of the keys for longer than `lock_timeout`.
+pub async fn purge_in_order(
+    connection: &mut PgConnection,
+    keys: &[DeliveryKey],
+    now: DateTime<Utc>,
+) -> Result<(u64, Vec<Hint>), StoreError> {
+    let names = ordering::keys_of(connection, keys).await?;
+    if names.is_empty() {
+        return Ok((purge(connection, keys, now).await?, Vec::new()));
+    }
+    let mut transaction = connection.begin().await?;
+    ordering::lock(&mut transaction, &names).await?;
+    let purged = purge(&mut transaction, keys, now).await?;
+    let released = ordering::release(&mut transaction, &names, now).await?;
+    transaction.commit().await?;
+    Ok((purged, released))
 }
 
 /// Puts dead letters aside for good: they become CANCELLED and keep their history. Returns how many.

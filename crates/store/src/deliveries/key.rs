@@ -27,15 +27,15 @@ impl Lease {
 
 /// Many keys as the columns that UNNEST takes.
 #[derive(Default)]
-pub(super) struct KeyColumns {
-    pub(super) lanes: Vec<i16>,
-    pub(super) tenants: Vec<String>,
-    pub(super) events: Vec<Uuid>,
-    pub(super) endpoints: Vec<Uuid>,
+pub(crate) struct KeyColumns {
+    pub(crate) lanes: Vec<i16>,
+    pub(crate) tenants: Vec<String>,
+    pub(crate) events: Vec<Uuid>,
+    pub(crate) endpoints: Vec<Uuid>,
 }
 
 impl KeyColumns {
-    pub(super) fn of<'a>(keys: impl IntoIterator<Item = &'a DeliveryKey>) -> Self {
+    pub(crate) fn of<'a>(keys: impl IntoIterator<Item = &'a DeliveryKey>) -> Self {
         let mut columns = Self::default();
         for key in keys {
             columns.lanes.push(key.lane.number());
@@ -47,7 +47,7 @@ impl KeyColumns {
     }
 
     /// The lowest and the highest event, which tell the planner the partitions that can be touched.
-    pub(super) fn event_range(&self) -> (Uuid, Uuid) {
+    pub(crate) fn event_range(&self) -> (Uuid, Uuid) {
         let lowest = self.events.iter().min().copied().unwrap_or_default();
         let highest = self.events.iter().max().copied().unwrap_or_default();
         (lowest, highest)

@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use trunkline_domain::{EndpointId, EventId, Lane, OrderingKey, TenantId};
 use uuid::Uuid;
 
+use crate::deliveries::{DeliveryKey, KeyColumns};
 use crate::wake::Hint;
 use crate::{StoreError, row};
 
@@ -214,6 +215,45 @@ pub async fn key_of(
     .fetch_optional(connection)
     .await?;
     Ok(key.flatten().map(|key| KeyName { lane, tenant_id: tenant_id.clone(), key }))
+}
+
+/// The keys of deliveries that are made in order, sorted and without repeats.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn keys_of(
+    connection: &mut PgConnection,
+    deliveries: &[DeliveryKey],
+) -> Result<Vec<KeyName>, StoreError> {
+    let columns = KeyColumns::of(deliveries);
+    let (lowest, highest) = columns.event_range();
+    let rows = sqlx::query!(
+        r#"
+        SELECT DISTINCT d.lane, d.tenant_id, d.ordering_key AS "key!"
+        FROM unnest($1::smallint[], $2::text[], $3::uuid[], $4::uuid[]) AS k (lane, tenant_id, event_id, endpoint_id)
+        JOIN trunkline.deliveries AS d
+            ON d.lane = k.lane AND d.tenant_id = k.tenant_id AND d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id
+        WHERE d.ordering_key IS NOT NULL AND d.event_id BETWEEN $5 AND $6
+        "#,
+        &columns.lanes,
+        &columns.tenants,
+        &columns.events,
+        &columns.endpoints,
+        lowest,
+        highest,
+    )
+    .fetch_all(connection)
+    .await?;
+    let named = rows.into_iter().map(|found| {
+        Ok(KeyName {
+            lane: row::lane("deliveries", found.lane, &found.key)?,
+            tenant_id: row::tenant_id("deliveries", found.tenant_id)?,
+            key: found.key,
+        })
+    });
+    let mut names = named.collect::<Result<Vec<_>, StoreError>>()?;
+    names.sort();
+    Ok(names)
 }
 
 /// At most `limit` keys of which something waits though nothing is before it: what an end left behind that did not look, such as an
