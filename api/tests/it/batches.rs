@@ -150,6 +150,26 @@ async fn a_batch_counts_against_the_rate_as_a_whole() {
 }
 
 #[tokio::test]
+async fn events_of_one_key_wait_for_each_other_at_an_endpoint_that_delivers_in_order() {
+    let house = House::new().await;
+    house.database.execute("UPDATE trunkline.endpoints SET ordered = true").await;
+    let body = r#"{"events":[{"payload":{},"ordering_key":"a"},{"payload":{},"ordering_key":"a"},{"payload":{},"ordering_key":"b"}]}"#;
+    let mut held = Vec::new();
+    for event in post(&house, body).await.json()["events"].as_array().unwrap() {
+        let path = format!("/v1/events/{}", event["event_id"].as_str().unwrap());
+        let shown = house.client.get(&path).await.json()["event"].clone();
+        held.push((shown["ordering_key"].clone(), shown["deliveries"][0]["held"].clone()));
+    }
+    assert_eq!(held, [(json!("a"), json!(false)), (json!("a"), json!(true)), (json!("b"), json!(false))]);
+    let headers = [("content-type", "application/json"), ("trunkline-ordering-key", "b")];
+    let reply = house.client.send(Method::POST, "/v1/events", "{}", &headers).await;
+    let path = format!("/v1/events/{}", reply.json()["event_id"].as_str().unwrap());
+    assert_eq!(house.client.get(&path).await.json()["event"]["deliveries"][0]["held"], true);
+    let headers = [("content-type", "application/json"), ("trunkline-ordering-key", "two words")];
+    assert_eq!(house.client.send(Method::POST, "/v1/events", "{}", &headers).await.status, 400);
+}
+
+#[tokio::test]
 async fn an_event_for_later_waits_and_can_be_cancelled() {
     let house = House::new().await;
     let later = "2030-01-01T00:00:00Z";

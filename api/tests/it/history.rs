@@ -129,6 +129,8 @@ async fn an_event_has_the_fields_of_the_contract() {
         "last_attempt_at",
         "next_attempt_at",
         "payload",
+        "deliver_at",
+        "ordering_key",
         "payload_erased_at",
         "target_url",
         "error_message",

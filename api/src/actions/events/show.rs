@@ -28,6 +28,10 @@ pub(crate) struct Event {
     #[schema(value_type = String)]
     status: EventStatus,
     created_at: DateTime<Utc>,
+    /// Not to be attempted before then; null = at once.
+    deliver_at: Option<DateTime<Utc>>,
+    /// Endpoints that deliver in order attempt it after earlier events with this key.
+    ordering_key: Option<String>,
     /// Over all deliveries.
     attempts: u32,
     /// The latest of all deliveries.
@@ -58,6 +62,8 @@ pub(crate) struct Delivery {
     attempts: u32,
     last_attempt_at: Option<DateTime<Utc>>,
     next_attempt_at: Option<DateTime<Utc>>,
+    /// It waits for an earlier event with the same ordering key.
+    held: bool,
     last_status_code: Option<i16>,
     last_error: Option<String>,
     finished_at: Option<DateTime<Utc>>,
@@ -96,6 +102,8 @@ fn event(detail: EventDetail) -> Result<Event, Problem> {
         r#type: detail.event_type,
         status,
         created_at: detail.created_at,
+        deliver_at: detail.deliver_at,
+        ordering_key: detail.ordering_key,
         attempts: detail.deliveries.iter().map(|delivery| delivery.attempts).sum(),
         last_attempt_at: detail.deliveries.iter().filter_map(|delivery| delivery.last_attempt_at).max(),
         next_attempt_at: detail.deliveries.iter().filter_map(|delivery| delivery.next_attempt_at).min(),
@@ -123,6 +131,7 @@ impl From<DeliveryDetail> for Delivery {
             attempts: delivery.attempts,
             last_attempt_at: delivery.last_attempt_at,
             next_attempt_at: delivery.next_attempt_at,
+            held: delivery.is_held,
             last_status_code: delivery.last_status_code,
             last_error: delivery.last_error,
             finished_at: delivery.finished_at,

@@ -15,6 +15,8 @@ pub struct EventDetail {
     pub created_at: DateTime<Utc>,
     /// Not before then.
     pub deliver_at: Option<DateTime<Utc>>,
+    /// Endpoints that deliver in order attempt it after earlier events with the same key.
+    pub ordering_key: Option<String>,
     /// The exact bytes, unless they were erased.
     pub payload: Option<Vec<u8>>,
     /// When they were erased by request.
@@ -38,6 +40,8 @@ pub struct DeliveryDetail {
     pub attempts: u32,
     /// When it is attempted by itself.
     pub next_attempt_at: Option<DateTime<Utc>>,
+    /// It waits for an earlier event with the same ordering key.
+    pub is_held: bool,
     /// When the last attempt started.
     pub last_attempt_at: Option<DateTime<Utc>>,
     /// What was answered to it.
@@ -60,7 +64,7 @@ pub async fn find(
 ) -> Result<Option<EventDetail>, StoreError> {
     let found = sqlx::query!(
         r#"
-        SELECT e.type, e.created_at, e.deliver_at, p.payload AS "payload?", r.erased_at AS "erased_at?"
+        SELECT e.type, e.created_at, e.deliver_at, e.ordering_key, p.payload AS "payload?", r.erased_at AS "erased_at?"
         FROM trunkline.events AS e
         LEFT JOIN trunkline.payloads AS p
           ON p.lane = $1 AND p.tenant_id = $2 AND p.event_id = $3
@@ -80,6 +84,7 @@ pub async fn find(
         event_type: row::event_type(found.r#type, event_id)?,
         created_at: found.created_at,
         deliver_at: found.deliver_at,
+        ordering_key: found.ordering_key,
         payload: found.payload,
         payload_erased_at: found.erased_at,
         deliveries: deliveries_of(connection, lane, tenant_id, event_id).await?,
@@ -127,7 +132,7 @@ async fn deliveries_of(
     let rows = sqlx::query!(
         r#"
         SELECT d.endpoint_id, e.name, e.url, d.status::text AS "status!", d.attempts, d.due_at, d.last_attempt_at,
-               d.last_status_code, d.last_error, d.finished_at
+               d.last_status_code, d.last_error, d.finished_at, d.held
         FROM trunkline.deliveries AS d
         JOIN trunkline.endpoints AS e ON e.tenant_id = d.tenant_id AND e.endpoint_id = d.endpoint_id
         WHERE d.lane = $1 AND d.tenant_id = $2 AND d.event_id = $3
@@ -148,6 +153,7 @@ async fn deliveries_of(
                 status: row::delivery_status(&found.status, event_id)?,
                 attempts: row::unsigned(found.attempts),
                 next_attempt_at: found.due_at,
+                is_held: found.held,
                 last_attempt_at: found.last_attempt_at,
                 last_status_code: found.last_status_code,
                 last_error: found.last_error,
