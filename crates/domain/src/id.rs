@@ -84,13 +84,6 @@ impl fmt::Display for TenantId {
 pub struct EventId(Uuid);
 
 impl EventId {
-    const PREFIX: &'static str = "evt_";
-
-    /// Makes the id of an event created at `created_at`; 62 bits of `random` keep ids of one instant apart.
-    pub fn mint(created_at: DateTime<Utc>, random: u64) -> Self {
-        Self(uuid_v7::from_parts(created_at.timestamp_micros(), random))
-    }
-
     /// The lowest id that an event created at `instant`'s millisecond can have: bounds a scan to its partitions.
     pub fn first_at(instant: DateTime<Utc>) -> Self {
         Self(uuid_v7::lowest_in_millisecond(instant.timestamp_millis()))
@@ -101,11 +94,6 @@ impl EventId {
     pub fn after(self, last: Self) -> Self {
         if self > last { self } else { Self(uuid_v7::next(last.0)) }
     }
-
-    /// The id as the database keeps it.
-    pub fn as_uuid(self) -> Uuid {
-        self.0
-    }
 }
 
 /// An endpoint's id: a UUID shown as `ep_` and its 32 hexadecimal digits.
@@ -113,80 +101,38 @@ impl EventId {
 #[serde(try_from = "String", into = "String")]
 pub struct EndpointId(Uuid);
 
-impl EndpointId {
-    const PREFIX: &'static str = "ep_";
-
-    /// Makes an id for an endpoint created at `created_at`.
-    pub fn mint(created_at: DateTime<Utc>, random: u64) -> Self {
-        Self(uuid_v7::from_parts(created_at.timestamp_micros(), random))
-    }
-
-    /// The id as the database keeps it.
-    pub fn as_uuid(self) -> Uuid {
-        self.0
-    }
-}
-
 /// A replay's id: a UUID version 7 shown as `rpl_` and its 32 hexadecimal digits, so that the newest sorts last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ReplayId(Uuid);
-
-impl ReplayId {
-    const PREFIX: &'static str = "rpl_";
-
-    /// Makes the id of a replay asked for at `created_at`.
-    pub fn mint(created_at: DateTime<Utc>, random: u64) -> Self {
-        Self(uuid_v7::from_parts(created_at.timestamp_micros(), random))
-    }
-
-    /// The id as the database keeps it.
-    pub fn as_uuid(self) -> Uuid {
-        self.0
-    }
-}
 
 /// The id of an API key, which names it without being it: a UUID shown as `key_` and its 32 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct KeyId(Uuid);
 
-impl KeyId {
-    const PREFIX: &'static str = "key_";
-
-    /// Makes an id for a key created at `created_at`.
-    pub fn mint(created_at: DateTime<Utc>, random: u64) -> Self {
-        Self(uuid_v7::from_parts(created_at.timestamp_micros(), random))
-    }
-
-    /// The id as the database keeps it.
-    pub fn as_uuid(self) -> Uuid {
-        self.0
-    }
-}
-
 /// The id of a request to erase payloads: a UUID shown as `ers_` and its 32 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ErasureId(Uuid);
 
-impl ErasureId {
-    const PREFIX: &'static str = "ers_";
-
-    /// Makes an id for an erasure asked for at `asked_at`.
-    pub fn mint(asked_at: DateTime<Utc>, random: u64) -> Self {
-        Self(uuid_v7::from_parts(asked_at.timestamp_micros(), random))
-    }
-
-    /// The id as the database keeps it.
-    pub fn as_uuid(self) -> Uuid {
-        self.0
-    }
-}
-
-/// Text, string and database forms shared by the ids that are UUIDs.
+/// What the ids that are UUIDs share: how they are made, their text, and their form in the database.
 macro_rules! uuid_id {
-    ($id:ident, $error:expr) => {
+    ($id:ident, $prefix:literal, $error:expr) => {
+        impl $id {
+            const PREFIX: &'static str = $prefix;
+
+            /// Makes the id of what came about at `created_at`; 62 bits of `random` keep ids of one instant apart.
+            pub fn mint(created_at: DateTime<Utc>, random: u64) -> Self {
+                Self(uuid_v7::from_parts(created_at.timestamp_micros(), random))
+            }
+
+            /// The id as the database keeps it.
+            pub fn as_uuid(self) -> Uuid {
+                self.0
+            }
+        }
+
         impl FromStr for $id {
             type Err = InvalidId;
 
@@ -229,11 +175,11 @@ macro_rules! uuid_id {
     };
 }
 
-uuid_id!(EventId, InvalidId::Event);
-uuid_id!(EndpointId, InvalidId::Endpoint);
-uuid_id!(KeyId, InvalidId::Key);
-uuid_id!(ErasureId, InvalidId::Erasure);
-uuid_id!(ReplayId, InvalidId::Replay);
+uuid_id!(EventId, "evt_", InvalidId::Event);
+uuid_id!(EndpointId, "ep_", InvalidId::Endpoint);
+uuid_id!(KeyId, "key_", InvalidId::Key);
+uuid_id!(ErasureId, "ers_", InvalidId::Erasure);
+uuid_id!(ReplayId, "rpl_", InvalidId::Replay);
 
 #[cfg(test)]
 mod tests {
