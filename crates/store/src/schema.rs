@@ -73,7 +73,11 @@ pub async fn migrate(
     width_days: i32,
 ) -> Result<Vec<i64>, SchemaError> {
     // sqlx keeps its list of migrations in the first schema of the search path: with everything else of ours.
-    execute(connection, "CREATE SCHEMA IF NOT EXISTS trunkline").await?;
+    match execute(connection, "CREATE SCHEMA IF NOT EXISTS trunkline").await {
+        // Another migration has made it at this moment, which IF NOT EXISTS does not see.
+        Err(error) if error.is_conflict() => {}
+        made => made?,
+    }
     execute(connection, "SET search_path = trunkline, public").await?;
     let before = applied(connection).await?;
     if let SchemaState::TooNew { found, needed } = compare(&before) {

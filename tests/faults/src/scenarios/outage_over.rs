@@ -42,8 +42,9 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     let factors = house.database.rows(FACTORS).await?.remove(0);
     let (least, most) = (factors[0].parse::<u64>()?, factors[1].parse::<u64>()?);
     trial.report.note(format!("{} attempts during the outage", house.sink.count(PATH)));
-    trial.report.at_most("shortest wait, % of its length", least, 85);
-    trial.report.at_least("longest wait, % of its length", most, 115);
+    // The breaker leaves a dozen attempts, of which the extremes may be missing; that they lie this close together by chance is
+    // one in a hundred thousand.
+    trial.report.at_least("longest less shortest wait, % of their length", most.saturating_sub(least), 10);
 
     let before = house.sink.count(PATH);
     house.sink.behave(PATH, Behaviour::Good(Duration::from_millis(40)));
