@@ -1,7 +1,7 @@
 //! Page tokens: opaque, authenticated, and good for one caller and one filter only.
 
-use actix_web::HttpRequest;
-use actix_web::http::header::HeaderValue;
+use actix_web::http::header::{HeaderValue, LINK};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use trunkline_boot::random::random_bytes;
 use uuid::Uuid;
 
@@ -41,8 +41,17 @@ pub(crate) fn ids<const N: usize>(cursor: &[u8]) -> Result<[Uuid; N], Problem> {
     ids.try_into().map_err(|_| Problem::bad_query(Some("next_token"), "next_token is of another list."))
 }
 
+/// An answer with a page, which names the next one in `Link` if there is one.
+pub(crate) fn response(request: &HttpRequest, next_token: Option<&str>) -> HttpResponseBuilder {
+    let mut response = HttpResponse::Ok();
+    if let Some(link) = next_token.and_then(|token| link(request, token)) {
+        response.insert_header((LINK, link));
+    }
+    response
+}
+
 /// The value of `Link: rel="next"` (RFC 8288): the request's own path and query with the new token.
-pub(crate) fn link(request: &HttpRequest, token: &str) -> Option<HeaderValue> {
+fn link(request: &HttpRequest, token: &str) -> Option<HeaderValue> {
     let kept =
         request.query_string().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("next_token="));
     let query: Vec<&str> = kept.collect();

@@ -1,4 +1,3 @@
-use actix_web::http::header::LINK;
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -108,10 +107,7 @@ pub(crate) async fn list(
         page::seal(&state, tenant, &bound_to, &cursor)
     });
     let next_token = next_token.transpose()?;
-    let mut response = HttpResponse::Ok();
-    if let Some(link) = next_token.as_deref().and_then(|token| page::link(&request, token)) {
-        response.insert_header((LINK, link));
-    }
+    let mut response = page::response(&request, next_token.as_deref());
     let dead_letters: Vec<_> = shown.into_iter().map(DeadLetter::from).collect();
     Ok(response.json(DeadLetterPage { total_count: dead_letters.len(), dead_letters, next_token }))
 }

@@ -1,4 +1,3 @@
-use actix_web::http::header::LINK;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use trunkline_store::endpoints::EndpointDetail;
@@ -74,10 +73,7 @@ pub(crate) async fn list(
     let seal =
         |last: &EndpointDetail| page::seal(&state, tenant, LIST, last.endpoint_id.as_uuid().as_bytes());
     let next_token = last.map(seal).transpose()?;
-    let mut response = HttpResponse::Ok();
-    if let Some(link) = next_token.as_deref().and_then(|token| page::link(&request, token)) {
-        response.insert_header((LINK, link));
-    }
+    let mut response = page::response(&request, next_token.as_deref());
     let endpoints: Vec<_> = found.into_iter().map(Endpoint::from).collect();
     Ok(response.json(EndpointPage { total_count: endpoints.len(), endpoints, next_token }))
 }

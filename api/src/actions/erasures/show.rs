@@ -1,4 +1,3 @@
-use actix_web::http::header::LINK;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use trunkline_domain::ErasureId;
@@ -77,10 +76,7 @@ pub(crate) async fn show(
         page::seal(&state, tenant.as_str(), &bound_to, last.event_id.as_uuid().as_bytes())
     };
     let next_token = last.map(seal).transpose()?;
-    let mut response = HttpResponse::Ok();
-    if let Some(link) = next_token.as_deref().and_then(|token| page::link(&request, token)) {
-        response.insert_header((LINK, link));
-    }
+    let mut response = page::response(&request, next_token.as_deref());
     let receipts: Vec<_> = found.into_iter().map(Receipt::from).collect();
     Ok(response.json(ReceiptPage { erasure_id, total_count: receipts.len(), receipts, next_token }))
 }

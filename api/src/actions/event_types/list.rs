@@ -1,4 +1,3 @@
-use actix_web::http::header::LINK;
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -84,10 +83,7 @@ pub(crate) async fn list(
         page::seal(&state, tenant, LIST, last.event_type.as_str().as_bytes())
     };
     let next_token = last.map(seal).transpose()?;
-    let mut response = HttpResponse::Ok();
-    if let Some(link) = next_token.as_deref().and_then(|token| page::link(&request, token)) {
-        response.insert_header((LINK, link));
-    }
+    let mut response = page::response(&request, next_token.as_deref());
     let event_types: Vec<_> = found.into_iter().map(EventTypeInList::from).collect();
     Ok(response.json(EventTypePage { total_count: event_types.len(), event_types, next_token }))
 }

@@ -1,4 +1,3 @@
-use actix_web::http::header::LINK;
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -102,10 +101,7 @@ pub(crate) async fn list(
     let found = search.step(&mut connection, &owner, search.range(below), limit).await?;
     let next_token =
         found.next.map(|id| page::seal(&state, tenant, &bound_to, id.as_uuid().as_bytes())).transpose()?;
-    let mut response = HttpResponse::Ok();
-    if let Some(link) = next_token.as_deref().and_then(|token| page::link(&request, token)) {
-        response.insert_header((LINK, link));
-    }
+    let mut response = page::response(&request, next_token.as_deref());
     let events: Vec<_> = found.events.into_iter().map(EventInList::from).collect();
     Ok(response.json(EventPage { total_count: events.len(), events, next_token }))
 }

@@ -1,4 +1,3 @@
-use actix_web::http::header::LINK;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use trunkline_store::{StoreError, replays};
@@ -66,10 +65,7 @@ pub(crate) async fn list(
     found.truncate(limit);
     let next = found.last().filter(|_| has_more).map(|last| last.replay_id.as_uuid());
     let next_token = next.map(|id| page::seal(&state, tenant, "replays", id.as_bytes())).transpose()?;
-    let mut response = HttpResponse::Ok();
-    if let Some(link) = next_token.as_deref().and_then(|token| page::link(&request, token)) {
-        response.insert_header((LINK, link));
-    }
+    let mut response = page::response(&request, next_token.as_deref());
     let replays: Vec<_> = found.into_iter().map(Replay::from).collect();
     Ok(response.json(ReplayPage { total_count: replays.len(), replays, next_token }))
 }

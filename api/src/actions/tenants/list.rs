@@ -1,4 +1,3 @@
-use actix_web::http::header::LINK;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use trunkline_domain::TenantId;
@@ -68,10 +67,7 @@ pub(crate) async fn list(
     let seal =
         |last: &tenants::Tenant| page::seal(&state, page::OPERATOR, LIST, last.tenant_id.as_str().as_bytes());
     let next_token = last.map(seal).transpose()?;
-    let mut response = HttpResponse::Ok();
-    if let Some(link) = next_token.as_deref().and_then(|token| page::link(&request, token)) {
-        response.insert_header((LINK, link));
-    }
+    let mut response = page::response(&request, next_token.as_deref());
     let tenants: Vec<_> = found.into_iter().map(Tenant::from).collect();
     Ok(response.json(TenantPage { total_count: tenants.len(), tenants, next_token }))
 }
