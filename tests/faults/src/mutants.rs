@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 
 use crate::programs::Programs;
 use crate::run::{find, say, scenario_with};
-use crate::trial::Effort;
+use crate::trial::{Effort, Schedule};
 use list::{ALL, Mutant};
 use source::Copy;
 
@@ -35,7 +35,8 @@ pub(crate) async fn all(seed: u64) -> anyhow::Result<bool> {
 async fn run(copy: &Copy, mutant: &Mutant, seed: u64) -> anyhow::Result<(bool, String)> {
     let _mutated = copy.mutate(mutant)?;
     let programs = Programs::build_copy(&copy.workspace(), &copy.target()).await?;
-    let report = scenario_with(&programs, find(mutant.caught_by)?, Effort::Quick, seed).await?;
+    let schedule = Schedule { effort: Effort::Quick, seed, patience: 1.0 };
+    let report = scenario_with(&programs, find(mutant.caught_by)?, schedule).await?;
     let expected = report.failed().into_iter().any(|what| mutant.turns_red.contains(&what));
     ensure!(report.holds() || expected, "it broke in another way than expected: {}", report.line());
     Ok((expected, report.line()))

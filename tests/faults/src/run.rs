@@ -8,7 +8,7 @@ use anyhow::Context;
 use crate::programs::Programs;
 use crate::report::Report;
 use crate::scenarios::{ALL, Scenario};
-use crate::trial::{Effort, Trial};
+use crate::trial::{Effort, Schedule, Trial};
 
 /// No scenario takes longer; one that does hangs, and has failed.
 const PATIENCE: Duration = Duration::from_secs(20 * 60);
@@ -24,15 +24,16 @@ struct Result {
 const NOT_YET: &[&str] = &["pgbouncer", "overload_of_api"];
 
 /// Every scenario; whether all held.
-pub(crate) async fn all(effort: Effort, seed: Option<u64>) -> anyhow::Result<bool> {
-    let is_meant = |scenario: &&Scenario| effort == Effort::Full || !NOT_YET.contains(&scenario.name);
-    several(ALL.iter().filter(is_meant).collect(), effort, seed).await
+pub(crate) async fn all(schedule: Schedule) -> anyhow::Result<bool> {
+    let is_meant =
+        |scenario: &&Scenario| schedule.effort == Effort::Full || !NOT_YET.contains(&scenario.name);
+    several(ALL.iter().filter(is_meant).collect(), schedule).await
 }
 
 /// Those of these names, in that order; whether all held.
-pub(crate) async fn named(names: &[String], effort: Effort, seed: Option<u64>) -> anyhow::Result<bool> {
+pub(crate) async fn named(names: &[String], schedule: Schedule) -> anyhow::Result<bool> {
     let scenarios: anyhow::Result<Vec<_>> = names.iter().map(|name| find(name)).collect();
-    several(scenarios?, effort, seed).await
+    several(scenarios?, schedule).await
 }
 
 /// The scenario of that name.
@@ -51,11 +52,10 @@ pub(crate) fn list() {
 pub(crate) async fn scenario_with(
     programs: &Programs,
     scenario: &'static Scenario,
-    effort: Effort,
-    seed: u64,
+    schedule: Schedule,
 ) -> anyhow::Result<Report> {
     let folder = folder(scenario.name)?;
-    let mut trial = Trial::new(programs.clone(), seed, effort, folder.clone());
+    let mut trial = Trial::new(programs.clone(), schedule, folder.clone());
     let ended = tokio::time::timeout(PATIENCE, (scenario.run)(&mut trial)).await;
     if let Err(error) = ended.unwrap_or_else(|_| Err(anyhow::anyhow!("it hangs"))) {
         trial.report.broke(&error);
@@ -68,12 +68,8 @@ pub(crate) async fn scenario_with(
     Ok(trial.report)
 }
 
-async fn several(
-    scenarios: Vec<&'static Scenario>,
-    effort: Effort,
-    seed: Option<u64>,
-) -> anyhow::Result<bool> {
-    let seed = seed.unwrap_or_else(|| u64::from(u16::from_ne_bytes(trunkline_boot::random::random_bytes())));
+async fn several(scenarios: Vec<&'static Scenario>, schedule: Schedule) -> anyhow::Result<bool> {
+    let seed = schedule.seed;
     say("building the programs under test");
     let programs = Programs::build().await?;
     say(&format!("seed {seed}: repeat with --seed {seed}"));
@@ -81,7 +77,7 @@ async fn several(
     for (index, scenario) in scenarios.iter().enumerate() {
         say(&format!("{}/{} {}: {} ...", index + 1, scenarios.len(), scenario.name, scenario.about));
         let started = Instant::now();
-        let report = scenario_with(&programs, scenario, effort, seed).await?;
+        let report = scenario_with(&programs, scenario, schedule).await?;
         let result = Result { scenario, report, took: started.elapsed() };
         say(&format!("    {} {:.0} s: {}", result.word(), result.took.as_secs_f64(), result.report.line()));
         results.push(result);
@@ -92,7 +88,11 @@ async fn several(
 
 impl Result {
     fn word(&self) -> &'static str {
-        if self.report.holds() { "held" } else { "BROKEN" }
+        match (self.report.holds(), self.report.is_slow()) {
+            (true, false) => "held",
+            (true, true) => "held, slow",
+            (false, _) => "BROKEN",
+        }
     }
 }
 

@@ -28,6 +28,15 @@ pub(crate) enum Effort {
     Full,
 }
 
+/// How a run goes about its scenarios.
+#[derive(Clone, Copy)]
+pub(crate) struct Schedule {
+    pub(crate) effort: Effort,
+    pub(crate) seed: u64,
+    /// See [`Report`].
+    pub(crate) patience: f64,
+}
+
 /// What a scenario works with.
 pub(crate) struct Trial {
     pub(crate) programs: Programs,
@@ -40,9 +49,9 @@ pub(crate) struct Trial {
 }
 
 impl Trial {
-    pub(crate) fn new(programs: Programs, seed: u64, effort: Effort, folder: PathBuf) -> Self {
-        let random = StdRng::seed_from_u64(seed);
-        Self { programs, random, effort, folder, report: Report::default() }
+    pub(crate) fn new(programs: Programs, schedule: Schedule, folder: PathBuf) -> Self {
+        let random = StdRng::seed_from_u64(schedule.seed);
+        Self { programs, random, effort: schedule.effort, folder, report: Report::new(schedule.patience) }
     }
 
     /// One of two numbers, by how much time there is.
