@@ -6,6 +6,7 @@ mod connection;
 mod failure;
 mod idle;
 mod request;
+mod response_headers;
 mod send;
 mod target;
 
@@ -80,9 +81,12 @@ pub(crate) async fn make(
             .next_attempt(claimed.cycle_attempt as usize, trunkline_boot::random::random_unit(), hint)
             .map_or(NextStep::GiveUp, |wait| NextStep::RetryAt(now + wait)),
     };
-    let (status_code, error, response_excerpt) = match result {
-        Ok(answer) => (Some(answer.status), request::describe_rejection(answer.status), answer.excerpt),
-        Err(failure) => (None, Some(failure.reason), Vec::new()),
+    let (status_code, error, response_excerpt, response_headers) = match result {
+        Ok(answer) => {
+            let error = request::describe_rejection(answer.status);
+            (Some(answer.status), error, answer.excerpt, answer.headers)
+        }
+        Err(failure) => (None, Some(failure.reason), Vec::new(), None),
     };
     Ended {
         attempt: EndedAttempt {
@@ -95,6 +99,7 @@ pub(crate) async fn make(
             outcome: verdict.outcome,
             error,
             response_excerpt,
+            response_headers,
             url: callable.url.clone(),
             next,
             ordering_key: claimed.ordering_key.clone(),
@@ -130,6 +135,7 @@ pub(crate) fn after_panic(
                     .to_owned(),
             ),
             response_excerpt: Vec::new(),
+            response_headers: None,
             url: callable.url.clone(),
             next: next.map_or(NextStep::GiveUp, |wait| NextStep::RetryAt(now + wait)),
             ordering_key: claimed.ordering_key.clone(),

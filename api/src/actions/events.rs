@@ -7,6 +7,7 @@ mod draft;
 pub(crate) mod erase;
 pub(crate) mod explain;
 pub(crate) mod export;
+mod header;
 mod headers;
 pub(crate) mod list;
 pub(crate) mod publish;

@@ -57,6 +57,25 @@ async fn an_attempt_under_way_ends_as_superseded_and_what_was_delivered_stays_so
 }
 
 #[tokio::test]
+async fn what_an_endpoint_answered_goes_with_the_content() {
+    let house = House::new().await;
+    let (erased, other) = (house.publish("{}").await, house.publish("{}").await);
+    house
+        .database
+        .execute(
+            "INSERT INTO trunkline.attempts (lane, tenant_id, event_id, endpoint_id, attempt, started_at, outcome,
+                                             response_excerpt, response_headers)
+             SELECT lane, tenant_id, event_id, endpoint_id, 1, now(), 'rejected', 'jo@example.com', 'x-user: jo'
+             FROM trunkline.deliveries",
+        )
+        .await;
+    assert_eq!(house.client.delete(&format!("/v1/events/{erased}/content")).await.status, 200);
+    let kept = "SELECT string_agg(replace(event_id::text, '-', ''), ' ') FROM trunkline.attempts
+                WHERE response_excerpt IS NOT NULL OR response_headers IS NOT NULL";
+    assert_eq!(house.database.text(kept).await, uuid(&other));
+}
+
+#[tokio::test]
 async fn what_waited_behind_an_erased_event_goes_on() {
     let house = House::new().await;
     house.database.execute("UPDATE trunkline.endpoints SET ordered = true").await;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use trunkline_testkit::Client;
 
 use crate::house::{House, problem};
@@ -166,14 +166,16 @@ async fn an_event_has_the_fields_of_the_contract() {
 async fn attempts_are_shown_in_order_with_what_was_answered() {
     let house = House::new().await;
     let id = house.publish("{}").await;
-    house.database.execute("INSERT INTO trunkline.attempts (lane, tenant_id, event_id, endpoint_id, attempt, started_at, duration_ms, status_code, outcome, error, response_excerpt, url)
-        SELECT lane, tenant_id, event_id, endpoint_id, n, now() + n * interval '1 second', 12, 500, 'rejected', 'no', '\\x3c623eff', 'http://127.0.0.1:9999/hook'
+    house.database.execute("INSERT INTO trunkline.attempts (lane, tenant_id, event_id, endpoint_id, attempt, started_at, duration_ms, status_code, outcome, error, response_excerpt, response_headers, url)
+        SELECT lane, tenant_id, event_id, endpoint_id, n, now() + n * interval '1 second', 12, 500, 'rejected', 'no', '\\x3c623eff', convert_to(E'server: nginx\\nx-a: b: c\\n', 'UTF8'), 'http://127.0.0.1:9999/hook'
         FROM trunkline.deliveries, generate_series(1, 2) AS n").await;
     let json = house.client.get(&format!("/v1/events/{id}/attempts")).await.json();
     let numbers: Vec<_> =
         json["attempts"].as_array().unwrap().iter().map(|one| one["number"].as_u64().unwrap()).collect();
     assert_eq!(numbers, [1, 2]);
     assert_eq!(json["attempts"][0]["response_excerpt"], "<b>\u{fffd}");
+    let headers = json!([{"name": "server", "value": "nginx"}, {"name": "x-a", "value": "b: c"}]);
+    assert_eq!(json["attempts"][0]["response_headers"], headers);
     assert_eq!(
         (&json["attempts"][0]["outcome"], &json["attempts"][0]["duration_ms"]),
         (&Value::from("rejected"), &Value::from(12))

@@ -28,6 +28,8 @@ pub struct Attempt {
     pub error: Option<String>,
     /// The beginning of the answer's body.
     pub response_excerpt: Option<Vec<u8>>,
+    /// The headers of an answer that is a failure, a line `name: value` each.
+    pub response_headers: Option<Vec<u8>>,
     /// What was called.
     pub url: Option<String>,
     /// Names of the headers that its endpoint adds today.
@@ -85,7 +87,7 @@ pub async fn of_event(
     let rows = sqlx::query!(
         r#"
         SELECT a.endpoint_id, a.attempt, a.started_at, a.duration_ms, a.status_code, a.outcome::text AS "outcome!",
-               a.error, a.response_excerpt, a.url,
+               a.error, a.response_excerpt, a.response_headers, a.url,
                ARRAY(SELECT jsonb_object_keys(e.custom_headers) ORDER BY 1) AS "custom_headers!"
         FROM trunkline.attempts AS a
         LEFT JOIN trunkline.endpoints AS e ON e.tenant_id = a.tenant_id AND e.endpoint_id = a.endpoint_id
@@ -111,6 +113,7 @@ pub async fn of_event(
             outcome: found.outcome,
             error: found.error,
             response_excerpt: found.response_excerpt,
+            response_headers: found.response_headers,
             url: found.url,
             custom_headers: found.custom_headers,
         })

@@ -24,7 +24,7 @@ pub struct Receipt {
     pub erased_at: DateTime<Utc>,
 }
 
-/// Erases the payloads of these events in one transaction, after it cancelled what of them would still be attempted. An
+/// Erases the payloads of these events, and what endpoints answered to them, in one transaction, after it cancelled what of them would still be attempted. An
 /// attempt under way may send its copy all the same. Events that have a receipt keep it. Returns how many receipts are new, and
 /// whom to tell: what waited behind a cancelled delivery by its ordering key goes on.
 ///
@@ -56,6 +56,7 @@ pub async fn erase(
     let released =
         if keys.is_empty() { Vec::new() } else { ordering::release(&mut transaction, &keys, now).await? };
     remove_content(&mut transaction, lane, tenant_id, &ids).await?;
+    remove_answers(&mut transaction, lane, tenant_id, &ids).await?;
     let written = write_receipts(&mut transaction, lane, tenant_id, &ids, erasure_id, now).await?;
     transaction.commit().await?;
     Ok((written, released))
@@ -99,6 +100,29 @@ async fn remove_content(
         UPDATE trunkline.payloads
         SET payload = NULL
         WHERE lane = $1 AND tenant_id = $2 AND event_id = ANY($3) AND payload IS NOT NULL
+        "#,
+        lane.number(),
+        tenant_id.as_str(),
+        ids,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What endpoints answered goes with what they were sent: many repeat it in their answer.
+async fn remove_answers(
+    connection: &mut PgConnection,
+    lane: Lane,
+    tenant_id: &TenantId,
+    ids: &[Uuid],
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"
+        UPDATE trunkline.attempts
+        SET response_excerpt = NULL, response_headers = NULL
+        WHERE lane = $1 AND tenant_id = $2 AND event_id = ANY($3)
+          AND (response_excerpt IS NOT NULL OR response_headers IS NOT NULL)
         "#,
         lane.number(),
         tenant_id.as_str(),

@@ -15,7 +15,7 @@ use super::connect::Connector;
 use super::connection::{Broken, Call, Connection};
 use super::idle::IdleConnections;
 use super::target::Origin;
-use super::{Failure, request};
+use super::{Failure, request, response_headers};
 use crate::roster::Callable;
 
 /// How much of an answer is read before the connection is given up. More than any sensible answer; enough of a small
@@ -37,6 +37,8 @@ pub(super) struct Received {
     pub(super) status: u16,
     pub(super) retry_after: Option<String>,
     pub(super) excerpt: Vec<u8>,
+    /// Those of a failure, as they are stored.
+    pub(super) headers: Option<Vec<u8>>,
 }
 
 /// The HTTP client could not be set up.
@@ -106,11 +108,12 @@ impl Sender {
         let status = head.status.as_u16();
         let retry_after = head.headers.get(RETRY_AFTER);
         let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let headers = (!head.status.is_success()).then(|| response_headers::to_lines(&head.headers));
         let excerpt = read_excerpt(&mut connection, body).await.map_err(Broken::Lost)?;
         if connection.is_usable().await {
             self.idle.keep(origin, connection);
         }
-        Ok(Received { status, retry_after, excerpt })
+        Ok(Received { status, retry_after, excerpt, headers })
     }
 }
 

@@ -19,6 +19,25 @@ async fn a_redirect_is_a_failure_and_is_not_followed() {
 }
 
 #[tokio::test]
+async fn an_attempt_keeps_the_headers_of_a_failure_with_cookies_masked_and_none_of_a_success() {
+    let house = House::with(|settings| settings.delivery.retry_schedule = vec![millis(1)]).await;
+    let headers = vec![("x-limit", "12".to_owned()), ("set-cookie", "session=secret".to_owned())];
+    house.sink.script([Answer::Full(500, headers, String::new())]);
+    let worker = house.worker().await;
+    let event_id = house.publish("{}").await;
+    house.until(event_id, "DELIVERED").await;
+    let kept =
+        "SELECT string_agg(coalesce(convert_from(response_headers, 'UTF8'), 'none'), '|' ORDER BY attempt)
+                FROM trunkline.attempts";
+    let kept = house.database.text(kept).await;
+    let (failure, success) = kept.split_once('|').unwrap();
+    assert!(failure.lines().any(|line| line == "x-limit: 12"), "{failure}");
+    assert!(failure.lines().any(|line| line == "set-cookie: ***"), "{failure}");
+    assert_eq!(success, "none");
+    worker.stop().await;
+}
+
+#[tokio::test]
 async fn gone_disables_the_endpoint_and_its_deliveries_wait() {
     let house = House::new().await;
     house.sink.answer(Answer::Status(410));

@@ -6,6 +6,7 @@ use trunkline_store::StoreError;
 use trunkline_store::attempts::{self, EventFacts};
 use utoipa::ToSchema;
 
+use super::header::Header;
 use super::id;
 use super::request::Request;
 use crate::auth::Reader;
@@ -36,6 +37,8 @@ pub(crate) struct Attempt {
     error: Option<String>,
     /// The beginning of the answer's body, at most 4 KiB; what is not UTF-8 is replaced. It is the endpoint's text.
     response_excerpt: Option<String>,
+    /// The headers of an answer that is a failure, the first 4 KiB; cookies are masked. Null = a success, or no answer.
+    response_headers: Option<Vec<Header>>,
     /// What was called.
     url: Option<String>,
     /// What was sent, or would have been had the connection come about; null = unknown.
@@ -83,6 +86,7 @@ impl Attempt {
             response_excerpt: attempt
                 .response_excerpt
                 .map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+            response_headers: attempt.response_headers.as_deref().map(Header::of_lines),
             url: attempt.url,
         }
     }

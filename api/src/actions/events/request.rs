@@ -5,8 +5,7 @@ use trunkline_domain::{EventId, EventType};
 use trunkline_store::attempts::{Attempt, EventFacts};
 use utoipa::ToSchema;
 
-/// Stands for a value that is a secret, or made with one.
-const MASKED: &str = "***";
+use super::header::{Header, MASKED};
 
 /// What every delivery says of its sender, with the release of today.
 const OURSELVES: &str = concat!("Trunkline/", env!("CARGO_PKG_VERSION"));
@@ -19,17 +18,7 @@ pub(crate) struct Request {
     method: &'static str,
     url: String,
     /// Those that the endpoint adds are shown as it has them today.
-    headers: Vec<RequestHeader>,
-}
-
-/// A header of a request.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct RequestHeader {
-    #[schema(example = "trunkline-attempt")]
-    name: String,
-    /// `***` = masked: a signature, or a header of the tenant's own, which often is a credential.
-    #[schema(example = "1")]
-    value: String,
+    headers: Vec<Header>,
 }
 
 impl Request {
@@ -37,27 +26,24 @@ impl Request {
     pub(super) fn of(event_id: EventId, facts: &EventFacts, attempt: &Attempt) -> Option<Self> {
         let url = attempt.url.clone()?;
         let mut headers = vec![
-            header("host", authority(&url)),
-            header("user-agent", OURSELVES),
-            header("accept", "*/*"),
-            header("accept-encoding", "identity"),
-            header("content-type", "application/json"),
-            header("webhook-id", event_id.to_string()),
-            header("webhook-timestamp", MASKED),
-            header("webhook-signature", MASKED),
-            header("stripe-signature", MASKED),
-            header("trunkline-attempt", attempt.number.to_string()),
+            Header::new("host", authority(&url)),
+            Header::new("user-agent", OURSELVES),
+            Header::new("accept", "*/*"),
+            Header::new("accept-encoding", "identity"),
+            Header::new("content-type", "application/json"),
+            Header::new("webhook-id", event_id.to_string()),
+            Header::new("webhook-timestamp", MASKED),
+            Header::new("webhook-signature", MASKED),
+            Header::new("stripe-signature", MASKED),
+            Header::new("trunkline-attempt", attempt.number.to_string()),
         ];
         let event_type = facts.event_type.as_ref().map(EventType::as_str);
-        headers.extend(event_type.map(|value| header("trunkline-event-type", value)));
-        headers.extend(facts.traceparent.as_deref().map(|value| header("traceparent", value)));
-        headers.extend(attempt.custom_headers.iter().map(|name| header(name.to_ascii_lowercase(), MASKED)));
+        headers.extend(event_type.map(|value| Header::new("trunkline-event-type", value)));
+        headers.extend(facts.traceparent.as_deref().map(|value| Header::new("traceparent", value)));
+        headers
+            .extend(attempt.custom_headers.iter().map(|name| Header::new(name.to_ascii_lowercase(), MASKED)));
         Some(Self { method: "POST", url, headers })
     }
-}
-
-fn header(name: impl Into<String>, value: impl Into<String>) -> RequestHeader {
-    RequestHeader { name: name.into(), value: value.into() }
 }
 
 /// Host and port of a URL in canonical form, which has no credentials.

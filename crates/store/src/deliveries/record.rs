@@ -40,6 +40,8 @@ pub struct EndedAttempt {
     pub error: Option<String>,
     /// The beginning of the answer's body, at most 4 KiB.
     pub response_excerpt: Vec<u8>,
+    /// The headers of an answer that is a failure, a line `name: value` each, at most 4 KiB.
+    pub response_headers: Option<Vec<u8>>,
     /// What was called.
     pub url: String,
     /// What becomes of the delivery.
@@ -108,6 +110,7 @@ pub async fn record(
         .iter()
         .map(|one| (!one.response_excerpt.is_empty()).then_some(one.response_excerpt.as_slice()))
         .collect();
+    let headers: Vec<Option<&[u8]>> = ended.iter().map(|one| one.response_headers.as_deref()).collect();
     let urls: Vec<&str> = ended.iter().map(|one| one.url.as_str()).collect();
     let statuses: Vec<&str> = ended
         .iter()
@@ -126,9 +129,9 @@ pub async fn record(
             SELECT *
             FROM unnest($1::smallint[], $2::text[], $3::uuid[], $4::uuid[], $5::bigint[], $6::integer[],
                         $7::timestamptz[], $8::integer[], $9::smallint[], $10::text[], $11::text[], $12::bytea[],
-                        $13::text[], $14::text[], $15::timestamptz[])
+                        $13::text[], $14::text[], $15::timestamptz[], $20::bytea[])
                  AS e (lane, tenant_id, event_id, endpoint_id, lease, attempt, started_at, duration_ms, status_code,
-                       outcome, error, response_excerpt, url, status, due_at)
+                       outcome, error, response_excerpt, url, status, due_at, response_headers)
         ), recorded AS (
             UPDATE trunkline.deliveries AS d
             SET status = e.status::trunkline.delivery_status,
@@ -148,9 +151,9 @@ pub async fn record(
             RETURNING e.*
         ), written AS (
             INSERT INTO trunkline.attempts (lane, tenant_id, event_id, endpoint_id, attempt, started_at, duration_ms,
-                                            status_code, outcome, error, response_excerpt, url, worker)
+                                            status_code, outcome, error, response_excerpt, response_headers, url, worker)
             SELECT lane, tenant_id, event_id, endpoint_id, attempt, started_at, duration_ms,
-                   status_code, outcome::trunkline.attempt_outcome, error, response_excerpt, url, $18
+                   status_code, outcome::trunkline.attempt_outcome, error, response_excerpt, response_headers, url, $18
             FROM recorded
         )
         SELECT count(*) AS "recorded!" FROM recorded
@@ -174,6 +177,7 @@ pub async fn record(
         highest,
         worker,
         now,
+        &headers as _,
     )
     .fetch_one(connection)
     .await?;

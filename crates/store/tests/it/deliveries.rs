@@ -59,6 +59,7 @@ impl Scene {
             outcome: if delivered { AttemptOutcome::Succeeded } else { AttemptOutcome::Rejected },
             error: (!delivered).then(|| "the endpoint answered 500".to_owned()),
             response_excerpt: b"\xff\0".to_vec(),
+            response_headers: None,
             url: "http://127.0.0.1:9/".to_owned(),
             next,
             ordering_key: None,
