@@ -5,6 +5,7 @@ mod ports;
 mod process;
 mod questions;
 mod server;
+pub(crate) mod standby;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

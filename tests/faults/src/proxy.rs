@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -32,6 +32,7 @@ pub(crate) enum Weather {
 #[derive(Clone)]
 pub(crate) struct Proxy {
     port: u16,
+    to: Arc<AtomicU16>,
     weather: watch::Sender<Weather>,
     lost: Arc<AtomicU64>,
 }
@@ -40,13 +41,19 @@ impl Proxy {
     /// Carries between its port and that of a server on loopback.
     pub(crate) async fn listen(port: u16, to: u16) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-        let proxy = Self { port, weather: watch::Sender::new(Weather::Fair), lost: Arc::default() };
-        tokio::spawn(proxy.clone().serve(listener, to));
+        let weather = watch::Sender::new(Weather::Fair);
+        let proxy = Self { port, to: Arc::new(AtomicU16::new(to)), weather, lost: Arc::default() };
+        tokio::spawn(proxy.clone().serve(listener));
         Ok(proxy)
     }
 
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Takes connections from now on to another server on loopback.
+    pub(crate) fn lead_to(&self, port: u16) {
+        self.to.store(port, Ordering::Relaxed);
     }
 
     pub(crate) fn turn(&self, weather: Weather) {
@@ -58,20 +65,21 @@ impl Proxy {
         self.lost.load(Ordering::Relaxed)
     }
 
-    async fn serve(self, listener: TcpListener, to: u16) {
+    async fn serve(self, listener: TcpListener) {
         loop {
             let Ok((client, _)) = listener.accept().await else { continue };
-            tokio::spawn(self.clone().connect(client, to));
+            tokio::spawn(self.clone().connect(client));
         }
     }
 
-    async fn connect(self, client: TcpStream, to: u16) {
+    async fn connect(self, client: TcpStream) {
         let _ = client.set_nodelay(true);
         if *self.weather.borrow() == Weather::Reset {
             // Closing with a linger of zero sends RST.
             let _ = client.set_zero_linger();
             return;
         }
+        let to = self.to.load(Ordering::Relaxed);
         let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, to)).await else { return };
         let _ = server.set_nodelay(true);
         let _ = (client.set_zero_linger(), server.set_zero_linger());

@@ -20,6 +20,7 @@ mod pgbouncer;
 mod pool_exhausted;
 mod postgres_immediate;
 mod rows_locked;
+mod standby_promoted;
 mod traffic;
 mod worker_cut;
 mod worker_killed;
@@ -50,6 +51,7 @@ pub(crate) const ALL: &[Scenario] = &[
     scenario!("kill_everything", "R1 R2 R3", "kill -9 of everything, PostgreSQL included", kill_everything::run),
     scenario!("answer_cut", "R1 R2", "connections cut between COMMIT and its answer", answer_cut::run),
     scenario!("postgres_immediate", "R1 R2 R3", "PostgreSQL stopped -m immediate over and over, then away for 10 s", postgres_immediate::run),
+    scenario!("standby_promoted", "R1 R2 R3", "PostgreSQL lost for good; its synchronous standby is promoted", standby_promoted::run),
     scenario!("worker_frozen", "R2 R3", "a worker stopped for three leases, then continued", late_outcome::of_frozen_worker),
     scenario!("outcome_late", "R2 R3", "an outcome on its way to PostgreSQL for longer than its lease", late_outcome::held_by_network),
     scenario!("worker_cut_silently", "R1 R2 R3", "a worker cut off from PostgreSQL without a word", worker_cut::silently),

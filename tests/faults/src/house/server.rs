@@ -29,15 +29,27 @@ impl Server {
         // Read by the private server as the port of its last start.
         std::fs::write(folder.join("port"), free_port()?.to_string())?;
         let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let options = Options {
-            data_dir: Some(folder.to_owned()),
-            kind: Kind::Persistent,
-            programs: None,
-            settings: settings.collect(),
-        };
+        Self::open(folder, settings.collect()).await
+    }
+
+    /// Starts on what the folder has; makes the data if there are none.
+    pub(super) async fn open(folder: &Path, settings: Vec<(String, String)>) -> anyhow::Result<Self> {
+        let data_dir = Some(folder.to_owned());
+        let options = Options { data_dir, kind: Kind::Persistent, programs: None, settings };
         let running = PrivatePostgres::start(options.clone()).await?;
         let (url, data) = (running.url().to_owned(), running.folder().join("postgres"));
         Ok(Self { options, running: Some(running), url, data })
+    }
+
+    /// With what it was started.
+    pub(super) fn settings(&self) -> Vec<(String, String)> {
+        self.options.settings.clone()
+    }
+
+    /// A program of the same installation.
+    pub(super) fn program(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let postgres = std::fs::read_link(format!("/proc/{}/exe", self.postmaster()?))?;
+        Ok(postgres.with_file_name(name))
     }
 
     /// How to connect as superuser; the same for the server's whole life.
