@@ -100,6 +100,7 @@ TENANTS = [
     request("Show a tenant", "GET", "/v1/tenants/{tenant_id}", 200, path="/v1/tenants/{{tenant_id}}", auth=OPERATOR, tests=[holds("it is that one", f"{ANSWER}.tenant.tenant_id === pm.variables.get('tenant_id')")]),
     request("Suspend a tenant", "POST", "/v1/tenants/{tenant_id}/suspend", 200, path="/v1/tenants/{{tenant_id}}/suspend", auth=OPERATOR, tests=[equals(f"{ANSWER}.status", "SUSPENDED")]),
     request("Resume a tenant", "POST", "/v1/tenants/{tenant_id}/resume", 200, path="/v1/tenants/{{tenant_id}}/resume", auth=OPERATOR, tests=[equals(f"{ANSWER}.status", "ACTIVE")]),
+    request("See who switched what", "GET", "/v1/audit", 200, path="/v1/audit?tenant_id={{tenant_id}}&limit=10", auth=OPERATOR, tests=[equals(f"{ANSWER}.entries[0].action", "tenant.resume"), holds("by an operator", f"{ANSWER}.entries[0].actor.startsWith('operator:')")]),
     request("Show one's own tenant", "GET", "/v1/tenants/current", 200, tests=[holds("without secrets", "!pm.response.text().includes('whsec_')")]),
     request("Change one's own tenant", "PATCH", "/v1/tenants/current", 200, body='{"webhook_secret": "a-secret-of-our-own-choice"}', tests=[holds("it says so", f"{ANSWER}.message.includes('updated')")]),
     request("A tenant's key opens no operator's route", "GET", "/v1/tenants", 403, tests=[equals(f"{ANSWER}.code", "operator_only")]),

@@ -1,6 +1,7 @@
 //! One file an action.
 
 pub(crate) mod api_keys;
+pub(crate) mod audit;
 pub(crate) mod dead_letters;
 pub(crate) mod docs;
 pub(crate) mod endpoints;

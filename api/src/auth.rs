@@ -7,6 +7,7 @@ use actix_web::{FromRequest, HttpRequest, dev, web};
 use futures_util::future::LocalBoxFuture;
 use trunkline_domain::TenantId;
 use trunkline_store::api_keys::KeyOwner;
+use trunkline_store::audit::Actor;
 use trunkline_vault::ApiKey;
 
 pub(crate) use cache::KeyCache;
@@ -65,6 +66,16 @@ async fn identify(request: &HttpRequest) -> Result<Caller, Problem> {
     let key = ApiKey::parse(key).ok_or_else(Problem::unauthenticated)?;
     let owner = state.keys.find(&state.pool, &state.clock, key.hash()).await?;
     owner.map(Caller::Tenant).ok_or_else(Problem::unauthenticated)
+}
+
+/// Who calls, as the audit names them.
+pub(crate) async fn actor(request: &HttpRequest) -> Result<Actor, Problem> {
+    match identify(request).await? {
+        Caller::Operator => {
+            Ok(Actor::Operator(trunkline_vault::fingerprint(bearer(request).unwrap_or_default())))
+        }
+        Caller::Tenant(owner) => Ok(Actor::Key(owner.key_id)),
+    }
 }
 
 fn bearer(request: &HttpRequest) -> Option<&str> {

@@ -11,7 +11,7 @@ use trunkline_boot::{BindError, Clock, ReadinessCheck, Settings, SettingsError, 
 use trunkline_egress::EgressPolicy;
 use trunkline_store::pool::InvalidUrl;
 use trunkline_store::schema::SchemaError;
-use trunkline_store::{Pool, Purpose, StoreError, partitions, pool, schema, time};
+use trunkline_store::{Pool, Purpose, Role, StoreError, partitions, pool, schema, time};
 use trunkline_vault::{KeysRefused, OperatorKeys, Vault};
 
 use crate::auth::KeyCache;
@@ -88,9 +88,9 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
     let url = settings.require_database_url()?.expose_secret();
     let keys = settings.require_secrets_keys()?.iter();
     let vault = Vault::new(keys.map(|key| (key.id.clone(), *key.key.expose_secret())).collect())?;
-    schema::require_current(&mut pool::connect(url, Purpose::Request).await?).await?;
+    schema::require_current(&mut pool::connect(url, Purpose::Request).await?, Role::OF_API).await?;
     let connections = settings.database.max_connections;
-    let pool = pool::open(url, Purpose::Request, connections)?;
+    let pool = pool::open_as(url, Role::Api, Purpose::Request, connections)?;
     let clock = Clock::new();
     let (now, round_trip) = time::read(&pool).await?;
     clock.set(now, round_trip);
@@ -100,14 +100,14 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
     schemas.look(&pool).await?;
     let waker = Waker::default();
     let (ingest, flushers) = ingest::queue(Flusher {
-        pool: pool::open(url, Purpose::Ingest, ingest::CONNECTIONS)?,
+        pool: pool::open_as(url, Role::Ingest, Purpose::Ingest, ingest::CONNECTIONS)?,
         clock: clock.clone(),
         waker: waker.clone(),
     });
     let state = State {
         pool,
         // Searches may take long; a few connections of their own keep them from those who publish.
-        search_pool: pool::open(url, Purpose::Search, connections.div_ceil(2))?,
+        search_pool: pool::open_as(url, Role::Api, Purpose::Search, connections.div_ceil(2))?,
         clock,
         vault,
         egress: EgressPolicy::new(settings.egress.allow.clone()),
@@ -127,7 +127,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
         state: web::Data::new(state),
         flushers,
         // One notification at a time.
-        wake_pool: pool::open(url, Purpose::Claim, 1)?,
+        wake_pool: pool::open_as(url, Role::Ingest, Purpose::Claim, 1)?,
         client_connections_max: client_connections_max(connections),
         shutdown,
     })

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod actions;
+mod audit;
 mod auth;
 mod body;
 mod door;

@@ -5,7 +5,8 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use crate::actions::{
-    api_keys, dead_letters, endpoints, erasures, event_types, events, matching, replays, stats, tenants,
+    api_keys, audit, dead_letters, endpoints, erasures, event_types, events, matching, replays, stats,
+    tenants,
 };
 
 #[derive(OpenApi)]
@@ -73,6 +74,7 @@ use crate::actions::{
         tenants::delete::delete,
         tenants::suspend::suspend,
         tenants::suspend::resume,
+        audit::list,
     ),
     modifiers(&Keys),
     tags(
@@ -85,6 +87,7 @@ use crate::actions::{
         (name = "event types", description = "What types mean, and the schema of their payloads"),
         (name = "API keys", description = "A tenant's own keys"),
         (name = "tenants", description = "Who publishes, and where events go"),
+        (name = "audit", description = "Who switched what"),
     ),
 )]
 struct Api;

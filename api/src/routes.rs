@@ -6,7 +6,8 @@ use actix_web::web::{self, ServiceConfig, delete, patch, post, put};
 use actix_web::{HttpResponse, Resource, Route};
 
 use crate::actions::{
-    api_keys, dead_letters, docs, endpoints, erasures, event_types, events, matching, replays, stats, tenants,
+    api_keys, audit, dead_letters, docs, endpoints, erasures, event_types, events, matching, replays, stats,
+    tenants,
 };
 use crate::problem::Problem;
 
@@ -53,6 +54,7 @@ pub(crate) fn all(app: &mut ServiceConfig) {
             .route(read().to(api_keys::list::list)),
     )
     .service(resource("/v1/api-keys/{key_id}", "DELETE").route(delete().to(api_keys::revoke::revoke)))
+    .service(resource("/v1/audit", "GET, HEAD").route(read().to(audit::list)))
     .service(resource("/v1/dead-letters", "GET, HEAD").route(read().to(dead_letters::list::list)))
     .service(resource("/v1/dead-letters/requeue", "POST").route(post().to(dead_letters::settle::requeue)))
     .service(resource("/v1/dead-letters/purge", "POST").route(post().to(dead_letters::settle::purge)))
@@ -132,6 +134,7 @@ pub(crate) fn all(app: &mut ServiceConfig) {
 /// Whether a route has query parameters; it checks them itself then. Every other route refuses any.
 pub(crate) fn takes_query(method: &Method, path: &str) -> bool {
     let is_list = [
+        "/v1/audit",
         "/v1/dead-letters",
         "/v1/endpoints",
         "/v1/event-types",

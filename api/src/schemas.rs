@@ -10,7 +10,7 @@ use bytes::Bytes;
 use jsonschema::{PatternOptions, Validator};
 use moka::future::Cache;
 use trunkline_domain::{EventType, TenantId};
-use trunkline_store::{Pool, StoreError, event_types};
+use trunkline_store::{Pool, StoreError, event_types, roles};
 
 use crate::problem::{FieldProblem, Problem};
 
@@ -108,7 +108,7 @@ impl Schemas {
         event_type: &EventType,
     ) -> Result<Option<Arc<Schema>>, Problem> {
         let ask = async {
-            let mut connection = pool.acquire().await.map_err(StoreError::from)?;
+            let mut connection = roles::for_tenant(pool, tenant_id).await?;
             let source = event_types::enforced_schema(&mut connection, tenant_id, event_type).await?;
             drop(connection);
             let Some(source) = source else { return Ok(None) };
@@ -130,7 +130,7 @@ impl Schemas {
 
     /// Looks who enforces anything.
     pub(crate) async fn look(&self, pool: &Pool) -> Result<(), StoreError> {
-        let mut connection = pool.acquire().await?;
+        let mut connection = roles::for_operator(pool).await?;
         let found = event_types::tenants_that_enforce(&mut connection).await?;
         *self.enforcing.write().unwrap_or_else(PoisonError::into_inner) = found.into_iter().collect();
         Ok(())

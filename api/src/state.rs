@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use trunkline_boot::Clock;
 use trunkline_boot::settings::Signup;
+use trunkline_domain::TenantId;
 use trunkline_egress::EgressPolicy;
-use trunkline_store::Pool;
+use trunkline_store::{Pool, Postgres, StoreError, Transaction, roles};
 use trunkline_vault::{OperatorKeys, Vault};
 
 use crate::auth::KeyCache;
@@ -16,9 +17,9 @@ use crate::waker::Waker;
 
 /// Shared by all threads of one api.
 pub(crate) struct State {
-    /// For point reads and small changes.
+    /// For point reads and small changes. Take a transaction with [`Self::for_tenant`]: as it stands, a connection sees no tenant.
     pub(crate) pool: Pool,
-    /// For pages over history.
+    /// For pages over history; the same goes for it.
     pub(crate) search_pool: Pool,
     /// The database's time.
     pub(crate) clock: Clock,
@@ -44,4 +45,29 @@ pub(crate) struct State {
     pub(crate) attempt_timeout_max: Duration,
     /// The largest payload, in bytes.
     pub(crate) payload_bytes_max: usize,
+}
+
+/// Row security shows it one tenant's rows, or, for an operator, all. Rolled back unless it is committed.
+type Scoped = Transaction<'static, Postgres>;
+
+impl State {
+    /// A transaction for a tenant: for point reads and small changes.
+    pub(crate) async fn for_tenant(&self, tenant_id: &TenantId) -> Result<Scoped, StoreError> {
+        roles::for_tenant(&self.pool, tenant_id).await
+    }
+
+    /// A transaction for a tenant: for pages over history, and for what changes many rows.
+    pub(crate) async fn search_for_tenant(&self, tenant_id: &TenantId) -> Result<Scoped, StoreError> {
+        roles::for_tenant(&self.search_pool, tenant_id).await
+    }
+
+    /// A transaction over all tenants.
+    pub(crate) async fn for_operator(&self) -> Result<Scoped, StoreError> {
+        roles::for_operator(&self.pool).await
+    }
+
+    /// A transaction over all tenants that may take longer.
+    pub(crate) async fn search_for_operator(&self) -> Result<Scoped, StoreError> {
+        roles::for_operator(&self.search_pool).await
+    }
 }

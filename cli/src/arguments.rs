@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    call, completions, dead_letters, dev, doctor, endpoint, endpoints, event_type, events, key, listen,
-    migrate, probe, replay, role, send, stats, tenant,
+    audit, call, completions, dead_letters, dev, doctor, endpoint, endpoints, event_type, events, key,
+    listen, migrate, probe, replay, role, send, stats, tenant,
 };
 use crate::failure::EXIT_CODES_HELP;
 use crate::output::Output;
@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Endpoint(endpoint::Options),
     /// Create, list and revoke API keys, straight on the database
     Key(key::Options),
+    /// See who switched what, straight from the database
+    Audit(audit::Options),
     /// Receive webhooks on this machine and print them
     Listen(listen::Options),
     /// Publish a JSON object, or one per line, from a file or standard input
@@ -77,6 +79,7 @@ impl Command {
             Self::Tenant(options) => tenant::run(&options, output),
             Self::Endpoint(options) => endpoint::run(&options, output),
             Self::Key(options) => key::run(&options, output),
+            Self::Audit(options) => audit::run(&options, output),
             Self::Listen(options) => listen::run(&options, output),
             Self::Send(options) => send::run(&options, output),
             Self::Events(options) => events::run(&options, output),

@@ -7,7 +7,9 @@ use anyhow::Context as _;
 use clap::Args;
 use secrecy::{ExposeSecret as _, SecretString};
 use trunkline_boot::Settings;
-use trunkline_store::{PgConnection, Purpose, pool};
+use trunkline_domain::TenantId;
+use trunkline_store::audit::{self, Action, Actor, Entry};
+use trunkline_store::{PgConnection, Purpose, pool, time};
 use trunkline_vault::Vault;
 
 use crate::dev::{Credentials, DevFile};
@@ -77,6 +79,21 @@ pub(crate) async fn connect(settings: &Settings, purpose: Purpose) -> anyhow::Re
             Err(Failure::Unavailable(reason).into())
         }
     }
+}
+
+/// Writes into the audit that whoever logs in to the database did this, in the transaction that does it.
+///
+/// # Errors
+/// When the database is not available.
+pub(crate) async fn record(
+    connection: &mut PgConnection,
+    action: Action,
+    tenant_id: &TenantId,
+    target: Option<String>,
+) -> anyhow::Result<()> {
+    let entry = Entry { actor: &Actor::Login, action, tenant_id: Some(tenant_id), target, request_id: None };
+    let now = time::now(connection).await?;
+    Ok(audit::record(connection, entry, now).await?)
 }
 
 /// The vault that the settings' keys make.

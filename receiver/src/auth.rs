@@ -6,18 +6,20 @@ use trunkline_boot::settings::ReceiverControl;
 use trunkline_domain::TenantId;
 use trunkline_store::StoreError;
 use trunkline_store::api_keys::{self, KeyOwner};
+use trunkline_store::audit::Actor;
 use trunkline_vault::ApiKey;
 
 use crate::problem::Problem;
 use crate::state::State;
 
 enum Caller {
-    Operator,
+    /// As the audit names them.
+    Operator(String),
     Tenant(KeyOwner),
 }
 
 /// Lets a tenant's key with scope `write` or an operator's key switch that tenant, and only the latter all tenants
-/// (`tenant_id` is `None`). Where control is open, anyone may.
+/// (`tenant_id` is `None`). Where control is open, anyone may. Returns who it is, for the audit.
 ///
 /// # Errors
 /// 401 without a valid key, 403 with one that is not enough.
@@ -25,18 +27,19 @@ pub(crate) async fn may_switch(
     state: &State,
     request: &HttpRequest,
     tenant_id: Option<&TenantId>,
-) -> Result<(), Problem> {
+) -> Result<Actor, Problem> {
     if state.control == ReceiverControl::Open {
-        return Ok(());
+        return Ok(Actor::Anyone);
     }
     match (identify(state, request).await?, tenant_id) {
-        (Caller::Operator, _) => Ok(()),
+        (Caller::Operator(fingerprint), _) => Ok(Actor::Operator(fingerprint)),
         (Caller::Tenant(_), None) => {
             Err(Problem::forbidden("operator_only", "Only an operator's key may switch all tenants at once."))
         }
         (Caller::Tenant(owner), Some(tenant_id)) => {
             require_own(&owner, tenant_id)?;
-            require(owner.may_write, "The key lacks the scope write, which switching needs.")
+            require(owner.may_write, "The key lacks the scope write, which switching needs.")?;
+            Ok(Actor::Key(owner.key_id))
         }
     }
 }
@@ -51,7 +54,7 @@ pub(crate) async fn may_read(
     tenant_id: &TenantId,
 ) -> Result<(), Problem> {
     match identify(state, request).await? {
-        Caller::Operator => Err(Problem::forbidden(
+        Caller::Operator(_) => Err(Problem::forbidden(
             "tenant_only",
             "What arrived for a tenant is shown to the tenant's own key only.",
         )),
@@ -79,7 +82,7 @@ fn require(has_scope: bool, detail: &'static str) -> Result<(), Problem> {
 async fn identify(state: &State, request: &HttpRequest) -> Result<Caller, Problem> {
     let key = bearer(request).ok_or_else(Problem::unauthenticated)?;
     if state.operators.contains(key) {
-        return Ok(Caller::Operator);
+        return Ok(Caller::Operator(trunkline_vault::fingerprint(key)));
     }
     let key = ApiKey::parse(key).ok_or_else(Problem::unauthenticated)?;
     let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;

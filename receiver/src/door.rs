@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use trunkline_boot::{BindError, Clock, ReadinessCheck, Settings, SettingsError, Shutdown, listen};
 use trunkline_store::pool::InvalidUrl;
 use trunkline_store::schema::SchemaError;
-use trunkline_store::{Pool, Purpose, StoreError, pool, schema, time};
+use trunkline_store::{Pool, Purpose, Role, StoreError, pool, schema, time};
 use trunkline_vault::{KeysRefused, OperatorKeys, Vault};
 
 use crate::reception::Switches;
@@ -72,8 +72,8 @@ pub struct Door {
 pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, BuildError> {
     let url = settings.require_database_url()?.expose_secret();
     let vault = open_vault(settings)?;
-    schema::require_current(&mut pool::connect(url, Purpose::Request).await?).await?;
-    let pool = pool::open(url, Purpose::Request, settings.database.max_connections)?;
+    schema::require_current(&mut pool::connect(url, Purpose::Request).await?, &[Role::Receiver]).await?;
+    let pool = pool::open_as(url, Role::Receiver, Purpose::Request, settings.database.max_connections)?;
     let clock = Clock::new();
     let (now, round_trip) = time::read(&pool).await?;
     clock.set(now, round_trip);

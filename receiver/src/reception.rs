@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use moka::future::Cache;
 use trunkline_domain::TenantId;
+use trunkline_store::audit::{self, Action, Actor, Entry};
 use trunkline_store::receiver::{self, Reception};
 use trunkline_store::{Pool, StoreError};
 
@@ -47,7 +48,7 @@ impl Switches {
         self.read.try_get_with((generation, tenant_id.cloned()), query).await
     }
 
-    /// Switches a tenant, or all at once, which leaves the tenants' own switches as they are.
+    /// Switches a tenant, or all at once, which leaves the tenants' own switches as they are, and writes down who did it.
     ///
     /// # Errors
     /// When the database is not available; then nothing is switched.
@@ -55,13 +56,18 @@ impl Switches {
         &self,
         tenant_id: Option<&TenantId>,
         enabled: bool,
+        actor: &Actor,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let mut connection = self.pool.acquire().await?;
+        let mut transaction = self.pool.begin().await?;
         match tenant_id {
-            Some(tenant_id) => receiver::switch_tenant(&mut connection, tenant_id, enabled, now).await?,
-            None => receiver::switch_all(&mut connection, enabled, now).await?,
+            Some(tenant_id) => receiver::switch_tenant(&mut transaction, tenant_id, enabled, now).await?,
+            None => receiver::switch_all(&mut transaction, enabled, now).await?,
         }
+        let action = if enabled { Action::EnableReception } else { Action::DisableReception };
+        let entry = Entry { actor, action, tenant_id, target: None, request_id: None };
+        audit::record(&mut transaction, entry, now).await?;
+        transaction.commit().await?;
         self.generation.fetch_add(1, Ordering::Release);
         Ok(())
     }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use trunkline_boot::{Clock, ReadinessCheck, Settings, SettingsError, Shutdown};
 use trunkline_store::pool::InvalidUrl;
 use trunkline_store::schema::SchemaError;
-use trunkline_store::{Pool, Purpose, StoreError, partitions, pool, schema, time, workers};
+use trunkline_store::{Pool, Purpose, Role, StoreError, partitions, pool, schema, time, workers};
 use trunkline_vault::Vault;
 
 use crate::attempt::{Ended, Sender, SenderError};
@@ -77,10 +77,11 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
     let url = settings.require_database_url()?.expose_secret();
     let keys = settings.require_secrets_keys()?.iter();
     let vault = Arc::new(Vault::new(keys.map(|key| (key.id.clone(), *key.key.expose_secret())).collect())?);
-    schema::require_current(&mut pool::connect(url, Purpose::Engine).await?).await?;
+    schema::require_current(&mut pool::connect(url, Purpose::Engine).await?, &[Role::Worker]).await?;
     let claim_connections = CLAIM_CONNECTIONS.min(settings.database.max_connections / 2);
-    let pool = pool::open(url, Purpose::Engine, settings.database.max_connections - claim_connections)?;
-    let claim_pool = pool::open(url, Purpose::Claim, claim_connections)?;
+    let engine_connections = settings.database.max_connections - claim_connections;
+    let pool = pool::open_as(url, Role::Worker, Purpose::Engine, engine_connections)?;
+    let claim_pool = pool::open_as(url, Role::Worker, Purpose::Claim, claim_connections)?;
     let clock = Clock::new();
     let (now, round_trip) = time::read(&pool).await?;
     clock.set(now, round_trip);

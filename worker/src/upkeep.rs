@@ -6,7 +6,9 @@ use std::time::Duration;
 use trunkline_boot::{Clock, Settings, Shutdown};
 use trunkline_store::events::ordering;
 use trunkline_store::wake::{self, Wake};
-use trunkline_store::{PgConnection, Pool, StoreError, deliveries, endpoints, idempotency, partitions};
+use trunkline_store::{
+    PgConnection, Pool, StoreError, audit, deliveries, endpoints, idempotency, partitions,
+};
 
 use crate::operational::{Fact, Herald, News};
 
@@ -36,6 +38,9 @@ const DELETED_LATELY: chrono::Duration = chrono::Duration::hours(1);
 
 /// Deliveries of such endpoints cancelled in one statement.
 const CANCELLED_MAX: i64 = 1_000;
+
+/// How long it is known who switched what: a year, and time to ask about it.
+const AUDIT_KEPT: chrono::Duration = chrono::Duration::days(400);
 
 /// What a worker keeps up.
 pub(crate) struct Upkeep {
@@ -90,6 +95,11 @@ impl Upkeep {
         }
         for _ in 0..SWEEPS_MAX {
             if idempotency::sweep(&mut connection, self.clock.now()).await? < 1_000 {
+                break;
+            }
+        }
+        for _ in 0..SWEEPS_MAX {
+            if audit::sweep(&mut connection, self.clock.now() - AUDIT_KEPT).await? < 1_000 {
                 break;
             }
         }

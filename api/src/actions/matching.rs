@@ -6,7 +6,6 @@ use actix_web::{HttpRequest, web};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use trunkline_domain::{EventType, payload};
-use trunkline_store::StoreError;
 use trunkline_store::endpoints::{self, Question};
 use utoipa::ToSchema;
 
@@ -91,7 +90,7 @@ pub(crate) async fn try_out(
         event_type: event_type.as_ref(),
         payload: Some(text.as_bytes()).filter(|_| unjudged.is_none()),
     };
-    let mut connection = state.search_pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.search_for_tenant(&owner.tenant_id).await?;
     let considered = endpoints::consider(&mut connection, question).await?;
     let case = Case { event_type: event_type.as_ref(), created_at: None, unjudged, now: state.clock.now() };
     let endpoints = verdicts(considered, &case);

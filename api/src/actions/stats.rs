@@ -147,7 +147,7 @@ pub(crate) async fn stats(
         from: &from,
         before: &until,
     };
-    let mut connection = state.search_pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.search_for_tenant(&owner.tenant_id).await?;
     let counted = count(&mut connection, scope).await;
     let (total, figures) = counted.map_err(|error| {
         if error.is_too_slow() { Problem::too_much_to_count() } else { Problem::from(error) }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use moka::future::Cache;
 use trunkline_boot::Clock;
 use trunkline_store::api_keys::{self, KeyOwner};
-use trunkline_store::{Pool, StoreError};
+use trunkline_store::{Pool, StoreError, roles};
 
 use crate::problem::Problem;
 
@@ -45,7 +45,7 @@ impl KeyCache {
         hash: [u8; 32],
     ) -> Result<Option<KeyOwner>, Problem> {
         let ask = async {
-            let mut connection = pool.acquire().await?;
+            let mut connection = roles::for_operator(pool).await?;
             api_keys::find_owner(&mut connection, &hash, clock.now()).await
         };
         let found = self.owners.try_get_with(hash, ask).await;
@@ -77,9 +77,11 @@ impl KeyCache {
                 continue;
             }
             let hashes: Vec<Vec<u8>> = used.into_iter().map(|hash| hash.to_vec()).collect();
-            if let Ok(mut connection) = pool.acquire().await {
-                // When it fails, the next use is written down later.
-                let _ = api_keys::touch(&mut connection, &hashes, clock.now()).await;
+            // When it fails, the next use is written down later.
+            if let Ok(mut connection) = roles::for_operator(pool).await
+                && api_keys::touch(&mut connection, &hashes, clock.now()).await.is_ok()
+            {
+                let _ = connection.commit().await;
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The api through its door: real sockets before it, a real PostgreSQL behind it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail where it stands")]
 
+mod audit;
 mod bad_input;
 mod batches;
 mod dead_letters;

@@ -4,10 +4,10 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use trunkline_domain::TenantId;
-use trunkline_store::{Purpose, tenants};
+use trunkline_store::{Purpose, audit, tenants};
 
 use crate::failure::Failure;
-use crate::operator::{OperatorOptions, block_on, connect, vault};
+use crate::operator::{OperatorOptions, block_on, connect, record, vault};
 use crate::output::Output;
 use crate::provision::create_endpoint;
 use crate::target_url::target_url;
@@ -47,10 +47,14 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
         if tenants::find(&mut connection, tenant_id).await?.is_none() {
             return Err(Failure::NotFound(format!("there is no tenant {tenant_id}")).into());
         }
-        let made = create_endpoint(&mut connection, &vault, tenant_id, name, url).await?;
+        let mut transaction = trunkline_store::begin(&mut connection).await?;
+        let made = create_endpoint(&mut transaction, &vault, tenant_id, name, url).await?;
         let Some((endpoint_id, webhook_secret)) = made else {
             bail!("{tenant_id} has an endpoint {name}, or was deleted");
         };
+        record(&mut transaction, audit::Action::CreateEndpoint, tenant_id, Some(endpoint_id.to_string()))
+            .await?;
+        transaction.commit().await?;
         let value = json!({
             "tenant_id": tenant_id,
             "endpoint_id": endpoint_id,

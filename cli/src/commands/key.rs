@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use trunkline_domain::{KeyId, TenantId};
 use trunkline_store::api_keys::{self, KeyInfo};
 use trunkline_store::tenants::{self, TenantStatus};
-use trunkline_store::{PgConnection, Purpose, time};
+use trunkline_store::{PgConnection, Purpose, audit, time};
 
 use crate::failure::Failure;
-use crate::operator::{OperatorOptions, block_on, connect};
+use crate::operator::{OperatorOptions, block_on, connect, record};
 use crate::output::{Output, table};
 use crate::provision::{KeyWish, create_key};
 
@@ -111,7 +111,10 @@ async fn create(
     wish: &KeyWish<'_>,
     output: Output,
 ) -> anyhow::Result<()> {
-    let (key, key_id) = create_key(connection, tenant_id, wish).await?;
+    let mut transaction = trunkline_store::begin(connection).await?;
+    let (key, key_id) = create_key(&mut transaction, tenant_id, wish).await?;
+    record(&mut transaction, audit::Action::CreateKey, tenant_id, Some(key_id.to_string())).await?;
+    transaction.commit().await?;
     let value = json!({
         "tenant_id": tenant_id,
         "key_id": key_id,
@@ -134,12 +137,15 @@ async fn revoke(
     key_id: KeyId,
     output: Output,
 ) -> anyhow::Result<()> {
-    let now = time::now(connection).await?;
-    let revoked = api_keys::revoke(connection, tenant_id, key_id, now).await?;
+    let mut transaction = trunkline_store::begin(connection).await?;
+    let now = time::now(&mut transaction).await?;
+    let revoked = api_keys::revoke(&mut transaction, tenant_id, key_id, now).await?;
     if revoked.is_none_or(|revoked| revoked.was_revoked) {
         let reason = format!("{tenant_id} has no key {key_id}, or it was revoked before");
         return Err(Failure::NotFound(reason).into());
     }
+    record(&mut transaction, audit::Action::RevokeKey, tenant_id, Some(key_id.to_string())).await?;
+    transaction.commit().await?;
     output.result(&json!({"key_id": key_id, "revoked_at": now}), || {
         format!("revoked {key_id}; it is refused everywhere within 5 seconds")
     })

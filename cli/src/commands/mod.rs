@@ -1,5 +1,6 @@
 //! One file a command: its options, and what it does.
 
+pub(crate) mod audit;
 pub(crate) mod call;
 pub(crate) mod completions;
 pub(crate) mod dead_letters;

@@ -7,10 +7,10 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use trunkline_domain::TenantId;
 use trunkline_store::tenants::{self, Tenant, TenantStatus};
-use trunkline_store::{PgConnection, Purpose, time};
+use trunkline_store::{PgConnection, Purpose, audit, time};
 
 use crate::failure::Failure;
-use crate::operator::{OperatorOptions, block_on, connect, vault};
+use crate::operator::{OperatorOptions, block_on, connect, record, vault};
 use crate::output::{Output, table};
 use crate::provision::create_tenant;
 use crate::target_url::target_url;
@@ -77,10 +77,13 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
         match &options.action {
             Action::Create { tenant_id, target_url } => {
                 let vault = vault(&settings)?;
-                let made = create_tenant(connection, &vault, tenant_id, target_url, "first").await?;
+                let mut transaction = trunkline_store::begin(connection).await?;
+                let made = create_tenant(&mut transaction, &vault, tenant_id, target_url, "first").await?;
                 let Some(made) = made else {
                     bail!("there is, or was, a tenant {tenant_id}; an id is never given a second time");
                 };
+                record(&mut transaction, audit::Action::CreateTenant, tenant_id, None).await?;
+                transaction.commit().await?;
                 let value = json!({
                     "tenant_id": tenant_id,
                     "target_url": target_url,
@@ -156,19 +159,30 @@ async fn set_status(
     status: TenantStatus,
     output: Output,
 ) -> anyhow::Result<()> {
-    let now = time::now(connection).await?;
-    if !tenants::set_status(connection, tenant_id, status, now).await? {
+    let mut transaction = trunkline_store::begin(connection).await?;
+    let now = time::now(&mut transaction).await?;
+    if !tenants::set_status(&mut transaction, tenant_id, status, now).await? {
         return Err(Failure::NotFound(format!("there is no tenant {tenant_id}")).into());
     }
+    let is_active = status == TenantStatus::Active;
+    let action = if is_active { audit::Action::ResumeTenant } else { audit::Action::SuspendTenant };
+    record(&mut transaction, action, tenant_id, None).await?;
+    transaction.commit().await?;
     let value = json!({"tenant_id": tenant_id, "status": status.as_str()});
     output.result(&value, || format!("{tenant_id} is {}", status.as_str()))
 }
 
 /// Goes on until nothing is left, which is when no api can believe a key of the tenant any more.
 async fn delete(connection: &mut PgConnection, tenant_id: &TenantId, output: Output) -> anyhow::Result<()> {
-    let now = time::now(connection).await?;
-    let ended = tenants::end(connection, tenant_id, now).await?;
+    let mut transaction = trunkline_store::begin(connection).await?;
+    let now = time::now(&mut transaction).await?;
+    let ended = tenants::end(&mut transaction, tenant_id, now).await?;
     let ended = ended.ok_or_else(|| Failure::NotFound(format!("there never was a tenant {tenant_id}")))?;
+    // A second time it goes on with what was begun.
+    if ended.deleted_at.timestamp_micros() == now.timestamp_micros() {
+        record(&mut transaction, audit::Action::DeleteTenant, tenant_id, None).await?;
+    }
+    transaction.commit().await?;
     let (mut deliveries, mut payloads) = (0, 0);
     loop {
         let now = time::now(connection).await?;

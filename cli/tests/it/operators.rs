@@ -19,6 +19,9 @@ fn operators_work_straight_on_the_database() {
         "clock",
         "fsync",
         "synchronous_commit",
+        "rights",
+        "row security",
+        "way round it",
         "partitions",
         "queue",
     ] {
@@ -32,6 +35,7 @@ fn operators_work_straight_on_the_database() {
     endpoints(&house);
     keys(&house);
     a_tenants_end(&house);
+    audit(&house);
     house.stop_by("TERM");
 }
 
@@ -119,4 +123,19 @@ fn keys(house: &House) {
     assert_eq!(house.run(&["key", "revoke", "acme", key_id]).status.code(), Some(3));
     eventually("the revoked key is refused", || (list(key).status.code() == Some(4)).then_some(()));
     assert_eq!(house.run(&["key", "list", "nobody"]).status.code(), Some(3));
+}
+
+/// What was done above, by whom.
+fn audit(house: &House) {
+    let shown = json(&house.run(&["audit", "--tenant", "initech", "--json"]));
+    let entries = shown["entries"].as_array().unwrap();
+    let actions: Vec<&str> = entries.iter().rev().map(|entry| entry["action"].as_str().unwrap()).collect();
+    assert_eq!(actions[..3], ["tenant.create", "tenant.suspend", "tenant.resume"]);
+    for action in ["endpoint.create", "api_key.create", "api_key.revoke", "tenant.delete"] {
+        let all = json(&house.run(&["audit", "--json"])).to_string();
+        assert!(all.contains(action), "{action}: {all}");
+    }
+    assert!(entries.iter().all(|entry| entry["actor"].as_str().unwrap().starts_with("login:")), "{shown}");
+    let table = house.run(&["audit", "--limit", "1"]);
+    assert!(text(&table.stdout).contains("login:"), "{}", text(&table.stdout));
 }

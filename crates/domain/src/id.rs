@@ -30,6 +30,9 @@ pub enum InvalidId {
     /// A replay id that is not `rpl_` and 32 lower-case hexadecimal digits.
     #[error("a replay id is 'rpl_' followed by 32 lower-case hexadecimal digits")]
     Replay,
+    /// An audit entry's id that is not `adt_` and 32 lower-case hexadecimal digits.
+    #[error("an audit entry's id is 'adt_' followed by 32 lower-case hexadecimal digits")]
+    Audit,
 }
 
 /// A tenant's name, chosen by the operator: `^[a-z0-9-]{3,50}$`. It is never given a second time.
@@ -116,6 +119,11 @@ pub struct KeyId(Uuid);
 #[serde(try_from = "String", into = "String")]
 pub struct ErasureId(Uuid);
 
+/// The id of an entry of the audit: a UUID shown as `adt_` and its 32 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AuditId(Uuid);
+
 /// What the ids that are UUIDs share: how they are made, their text, and their form in the database.
 macro_rules! uuid_id {
     ($id:ident, $prefix:literal, $error:expr) => {
@@ -180,6 +188,7 @@ uuid_id!(EndpointId, "ep_", InvalidId::Endpoint);
 uuid_id!(KeyId, "key_", InvalidId::Key);
 uuid_id!(ErasureId, "ers_", InvalidId::Erasure);
 uuid_id!(ReplayId, "rpl_", InvalidId::Replay);
+uuid_id!(AuditId, "adt_", InvalidId::Audit);
 
 #[cfg(test)]
 mod tests {

@@ -13,6 +13,6 @@ pub mod retry_after;
 pub use delivery::{DeliveryStatus, EventStatus};
 pub use endpoint::EndpointSettings;
 pub use event::{EventType, NewEvent, OrderingKey};
-pub use id::{EndpointId, ErasureId, EventId, KeyId, ReplayId, TenantId};
+pub use id::{AuditId, EndpointId, ErasureId, EventId, KeyId, ReplayId, TenantId};
 pub use lane::{Lane, LaneSet};
 pub use outcome::{AttemptOutcome, Verdict};

@@ -29,6 +29,8 @@ pub struct NewKey<'a> {
 /// Who calls, as a key that is valid tells.
 #[derive(Debug, Clone)]
 pub struct KeyOwner {
+    /// The key, as people and scripts name it.
+    pub key_id: KeyId,
     /// The tenant.
     pub tenant_id: TenantId,
     /// The tenant's lane.
@@ -158,7 +160,7 @@ pub async fn find_owner(
 ) -> Result<Option<KeyOwner>, StoreError> {
     let found = sqlx::query!(
         r#"
-        SELECT k.tenant_id, k.scopes, k.expires_at, t.lane, t.status::text AS "status!", t.rate_per_second, t.burst,
+        SELECT k.key_id, k.tenant_id, k.scopes, k.expires_at, t.lane, t.status::text AS "status!", t.rate_per_second, t.burst,
                EXISTS (
                    SELECT FROM trunkline.endpoints AS e
                    WHERE e.tenant_id = k.tenant_id AND e.payload_filter IS NOT NULL AND e.deleted_at IS NULL
@@ -177,6 +179,7 @@ pub async fn find_owner(
     .await?;
     let Some(found) = found else { return Ok(None) };
     Ok(Some(KeyOwner {
+        key_id: found.key_id.into(),
         lane: row::lane("tenants", found.lane, &found.tenant_id)?,
         tenant_status: TenantStatus::from_row(&found.status, &found.tenant_id)?,
         tenant_id: row::tenant_id("api_keys", found.tenant_id)?,

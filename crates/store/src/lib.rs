@@ -2,6 +2,7 @@
 
 pub mod api_keys;
 pub mod attempts;
+pub mod audit;
 pub mod deliveries;
 pub mod endpoints;
 pub mod erasures;
@@ -15,6 +16,7 @@ pub mod partitions;
 pub mod pool;
 pub mod receiver;
 pub mod replays;
+pub mod roles;
 mod row;
 pub mod schema;
 pub mod stats;
@@ -25,6 +27,7 @@ pub mod workers;
 
 pub use error::StoreError;
 pub use pool::{Pool, Purpose};
+pub use roles::Role;
 pub use sqlx::{PgConnection, Postgres, Transaction};
 
 /// Opens a transaction on a connection; it is rolled back unless it is committed.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::StoreError;
+use crate::roles::Role;
 
 /// A bounded set of connections that share one purpose.
 pub type Pool = sqlx::PgPool;
@@ -108,19 +109,35 @@ pub async fn limit_statements(
     Ok(())
 }
 
-/// Prepares a pool. Nothing is connected until the first use, so that a door can start before its database.
+/// Prepares a pool whose connections act as the login of `url`. Nothing is connected until the first use, so that a door can
+/// start before its database.
 ///
 /// # Errors
 /// When `url` is no address.
 pub fn open(url: &str, purpose: Purpose, connections_max: u32) -> Result<Pool, InvalidUrl> {
-    Ok(PgPoolOptions::new()
+    Ok(pool(options(url, purpose)?, purpose, connections_max))
+}
+
+/// Prepares a pool whose connections act in a role from the first, which the login must be a member of
+/// ([`crate::schema::require_current`]). Behind a transaction pooler, which drops what a session begins with, they act as the
+/// login, which inherits the role's rights.
+///
+/// # Errors
+/// When `url` is no address.
+pub fn open_as(url: &str, role: Role, purpose: Purpose, connections_max: u32) -> Result<Pool, InvalidUrl> {
+    let options = options(url, purpose)?.options([("role", role.name())]);
+    Ok(pool(options, purpose, connections_max))
+}
+
+fn pool(options: PgConnectOptions, purpose: Purpose, connections_max: u32) -> Pool {
+    PgPoolOptions::new()
         .max_connections(connections_max.max(1))
         .acquire_timeout(if purpose == Purpose::Maintenance { MAINTENANCE_WAIT } else { CONNECTION_WAIT })
         // A connection that broke while idle is found when its first statement fails; asking before each use would
         // add a round trip to every one.
         .test_before_acquire(false)
         .idle_timeout(Duration::from_secs(300))
-        .connect_lazy_with(options(url, purpose)?))
+        .connect_lazy_with(options)
 }
 
 /// Makes one connection outside any pool.

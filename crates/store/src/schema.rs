@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 use sqlx::migrate::{MigrateError, Migrator};
 
 use crate::StoreError;
+use crate::roles::{self, Role};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
@@ -54,6 +55,17 @@ pub enum SchemaError {
         /// The last migration of this release.
         needed: i64,
     },
+    /// The login is no member of the door's roles.
+    #[error(
+        "the database login {login} may not act as {0}; let the owner of the tables run: GRANT {0} TO {login}",
+        .missing.join(", ")
+    )]
+    NotInRole {
+        /// As whom `database.url` logs in.
+        login: String,
+        /// The roles that it lacks.
+        missing: Vec<String>,
+    },
     /// The database did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -62,8 +74,8 @@ pub enum SchemaError {
     Migrate(#[from] MigrateError),
 }
 
-/// Applies what is missing, in order, each migration in a transaction of its own, and makes partitions ahead, so that
-/// a fresh database accepts events at once. Two at once: the second waits. Returns the versions that were applied.
+/// Applies what is missing, in order, each migration in a transaction of its own, gives the roles their rights, and makes partitions
+/// ahead, so that a fresh database accepts events at once. Two at once: the second waits. Returns the versions that were applied.
 ///
 /// # Errors
 /// When the database is newer than this release, a migration fails, or the server does not answer.
@@ -84,6 +96,7 @@ pub async fn migrate(
         return Err(SchemaError::TooNew { found, needed });
     }
     MIGRATIONS.run(&mut *connection).await?;
+    roles::grant(connection).await?;
     crate::partitions::create_ahead(connection, ahead_days, width_days).await?;
     let after = applied(connection).await?;
     Ok(after.into_iter().filter(|version| !before.contains(version)).collect())
@@ -97,15 +110,33 @@ pub async fn state(connection: &mut PgConnection) -> Result<SchemaState, StoreEr
     Ok(compare(&applied(connection).await?))
 }
 
-/// Lets a door go on only with the schema it was written for.
+/// Lets a door go on only with the schema it was written for, and only if its login may act in the door's roles.
 ///
 /// # Errors
-/// [`SchemaError::TooOld`] or [`SchemaError::TooNew`], which tell an operator what to do.
-pub async fn require_current(connection: &mut PgConnection) -> Result<(), SchemaError> {
-    match state(connection).await? {
-        SchemaState::Current => Ok(()),
-        SchemaState::TooOld { found, needed } => Err(SchemaError::TooOld { found, needed }),
-        SchemaState::TooNew { found, needed } => Err(SchemaError::TooNew { found, needed }),
+/// [`SchemaError::TooOld`], [`SchemaError::TooNew`] or [`SchemaError::NotInRole`], which tell an operator what to do.
+pub async fn require_current(connection: &mut PgConnection, acts_as: &[Role]) -> Result<(), SchemaError> {
+    let (login, missing) = roles::missing(connection, acts_as).await?;
+    if !missing.is_empty() {
+        // The roles came with a migration: where there are none, that is the cause, if the login may see so much.
+        if let Ok(Err(error)) = state(connection).await.map(SchemaState::require) {
+            return Err(error);
+        }
+        return Err(SchemaError::NotInRole { login, missing });
+    }
+    // A login that does not inherit its roles' rights could not even look.
+    if let Some(role) = acts_as.first() {
+        roles::enter(connection, *role).await?;
+    }
+    state(connection).await?.require()
+}
+
+impl SchemaState {
+    fn require(self) -> Result<(), SchemaError> {
+        match self {
+            Self::Current => Ok(()),
+            Self::TooOld { found, needed } => Err(SchemaError::TooOld { found, needed }),
+            Self::TooNew { found, needed } => Err(SchemaError::TooNew { found, needed }),
+        }
     }
 }
 

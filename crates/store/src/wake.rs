@@ -5,6 +5,7 @@ use sqlx::postgres::PgListener;
 use trunkline_domain::{EndpointId, Lane, TenantId};
 
 use crate::StoreError;
+use crate::roles::Role;
 
 /// The channel.
 pub const CHANNEL: &str = "trunkline_due";
@@ -98,6 +99,8 @@ impl Session {
         let mut listener = PgListener::connect(url).await?;
         // By itself it would connect again before it says that the connection is lost: without the lock, and late.
         listener.eager_reconnect(false);
+        let role = format!("SET ROLE {}", Role::Worker.name());
+        sqlx::raw_sql(sqlx::AssertSqlSafe(role)).execute(&mut listener).await?;
         sqlx::query!("SELECT pg_advisory_lock($1)", key).execute(&mut listener).await?;
         listener.listen(CHANNEL).await?;
         Ok(Self(listener))

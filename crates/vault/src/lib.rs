@@ -10,7 +10,7 @@ mod vault;
 
 pub use api_key::ApiKey;
 pub use error::{KeysRefused, VaultError};
-pub use operator_keys::{OperatorKeys, bearer};
+pub use operator_keys::{OperatorKeys, bearer, fingerprint};
 pub use secret::Sealed;
 pub use token::TOKEN_CHARS_MAX;
 pub use vault::Vault;

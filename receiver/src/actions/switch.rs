@@ -86,10 +86,10 @@ async fn switch_tenant(
     address: Address,
     enabled: bool,
 ) -> Result<web::Json<TenantStatus>, Problem> {
-    auth::may_switch(state, request, Some(&address.tenant_id)).await?;
+    let actor = auth::may_switch(state, request, Some(&address.tenant_id)).await?;
     // Only who may switch a tenant learns from this route whether it exists.
     state.secrets.recent(&address.tenant_id).await?;
-    state.switches.switch(Some(&address.tenant_id), enabled, state.clock.now()).await?;
+    state.switches.switch(Some(&address.tenant_id), enabled, &actor, state.clock.now()).await?;
     tracing::info!(tenant.id = %address.tenant_id, enabled, "reception was switched");
     tenant_status(state, address).await.map(web::Json)
 }
@@ -99,8 +99,8 @@ async fn switch_all(
     request: &HttpRequest,
     enabled: bool,
 ) -> Result<web::Json<AllStatus>, Problem> {
-    auth::may_switch(state, request, None).await?;
-    state.switches.switch(None, enabled, state.clock.now()).await?;
+    let actor = auth::may_switch(state, request, None).await?;
+    state.switches.switch(None, enabled, &actor, state.clock.now()).await?;
     tracing::info!(enabled, "reception of all tenants was switched");
     all_status(state).await.map(web::Json)
 }

@@ -4,3 +4,4 @@
 
 mod demonstration;
 mod layering;
+mod roles;

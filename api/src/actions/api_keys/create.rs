@@ -6,9 +6,11 @@ use trunkline_boot::random::random_bytes;
 use trunkline_domain::KeyId;
 use trunkline_store::StoreError;
 use trunkline_store::api_keys::{self, KeyOwner, NewKey};
+use trunkline_store::audit::Action;
 use trunkline_vault::ApiKey;
 use utoipa::ToSchema;
 
+use crate::audit::{Trail, What};
 use crate::auth::Writer;
 use crate::body::Json;
 use crate::problem::{Problem, ProblemBody};
@@ -81,6 +83,7 @@ pub(crate) struct CreatedKey {
 pub(crate) async fn create(
     state: web::Data<State>,
     Writer(owner): Writer,
+    trail: Trail,
     Json(wanted): Json<KeyRequest>,
 ) -> Result<HttpResponse, Problem> {
     let now = state.clock.now();
@@ -95,10 +98,13 @@ pub(crate) async fn create(
         may_write: wanted.scopes.contains(&Scope::Write),
         expires_at: wanted.expires_at,
     };
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
     if !api_keys::create_within(&mut connection, &owner.tenant_id, &new, LIVE_MAX, now).await? {
         return Err(Problem::too_many_keys(LIVE_MAX));
     }
+    let what = What { tenant_id: &owner.tenant_id, target: Some(new.key_id.to_string()) };
+    trail.record(&mut connection, Action::CreateKey, what, now).await?;
+    connection.commit().await.map_err(StoreError::from)?;
     Ok(HttpResponse::Created().insert_header((LOCATION, "/v1/api-keys")).json(CreatedKey {
         key_id: new.key_id,
         prefix: new.prefix.to_owned(),

@@ -1,6 +1,6 @@
 use actix_web::web;
 use serde::Serialize;
-use trunkline_store::{StoreError, api_keys};
+use trunkline_store::api_keys;
 use utoipa::ToSchema;
 
 use super::Key;
@@ -31,7 +31,7 @@ pub(crate) async fn list(
     state: web::Data<State>,
     Reader(owner): Reader,
 ) -> Result<web::Json<KeyList>, Problem> {
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
     let found = api_keys::list(&mut connection, &owner.tenant_id).await?;
     let api_keys: Vec<_> = found.into_iter().map(Key::from).collect();
     Ok(web::Json(KeyList { total_count: api_keys.len(), api_keys }))

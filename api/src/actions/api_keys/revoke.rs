@@ -1,9 +1,12 @@
 use actix_web::web;
 use serde::Serialize;
+use trunkline_domain::KeyId;
+use trunkline_store::audit::Action;
 use trunkline_store::{StoreError, api_keys};
 use utoipa::ToSchema;
 
 use super::Key;
+use crate::audit::{Trail, What};
 use crate::auth::Writer;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
@@ -34,11 +37,18 @@ pub(crate) async fn revoke(
     state: web::Data<State>,
     path: web::Path<String>,
     Writer(owner): Writer,
+    trail: Trail,
 ) -> Result<web::Json<RevokedKey>, Problem> {
-    let key_id = path.parse().map_err(|_| Problem::no_key())?;
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
-    let revoked = api_keys::revoke(&mut connection, &owner.tenant_id, key_id, state.clock.now()).await?;
+    let key_id: KeyId = path.parse().map_err(|_| Problem::no_key())?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
+    let now = state.clock.now();
+    let revoked = api_keys::revoke(&mut connection, &owner.tenant_id, key_id, now).await?;
     let revoked = revoked.ok_or_else(Problem::no_key)?;
+    if !revoked.was_revoked {
+        let what = What { tenant_id: &owner.tenant_id, target: Some(key_id.to_string()) };
+        trail.record(&mut connection, Action::RevokeKey, what, now).await?;
+    }
+    connection.commit().await.map_err(StoreError::from)?;
     state.keys.forget(&revoked.sha256).await;
     Ok(web::Json(RevokedKey { api_key: revoked.key.into() }))
 }

@@ -2,7 +2,6 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use trunkline_domain::{EndpointId, EventId, EventType};
-use trunkline_store::StoreError;
 use trunkline_store::deliveries::{self, Cursor};
 use utoipa::{IntoParams, ToSchema};
 
@@ -88,7 +87,7 @@ pub(crate) async fn list(
     let tenant = owner.tenant_id.as_str();
     let cursor = page::open(&state, tenant, &bound_to, parameters.next_token.as_deref())?;
     let below = cursor.as_deref().map(position).transpose()?.unwrap_or(Cursor::TOP);
-    let mut connection = state.search_pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.search_for_tenant(&owner.tenant_id).await?;
     let count = i64::try_from(CANDIDATES_MAX).unwrap_or(i64::MAX);
     let candidates =
         deliveries::dead_letters(&mut connection, owner.lane, &owner.tenant_id, &filter, below, count)

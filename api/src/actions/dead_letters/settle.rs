@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use actix_web::web;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use trunkline_domain::EventId;
 use trunkline_store::api_keys::KeyOwner;
 use trunkline_store::deliveries::{self, Cursor, DeliveryKey};
+use trunkline_store::wake::Hint;
 use trunkline_store::{PgConnection, StoreError};
 use utoipa::ToSchema;
 
@@ -134,7 +136,6 @@ async fn settle(
         before: selection.before.as_deref(),
     })
     .map_err(Problem::of_body)?;
-    let mut connection = state.search_pool.acquire().await.map_err(StoreError::from)?;
     let count = i64::try_from(CANDIDATES_MAX).unwrap_or(i64::MAX);
     let mut below = Cursor::TOP;
     if let Some(highest) = named.as_ref().and_then(|named| named.iter().max()) {
@@ -144,6 +145,8 @@ async fn settle(
     let started = Instant::now();
     let mut settled = 0;
     while settled < SETTLED_MAX && started.elapsed() < LOOKING {
+        // What was settled stays settled, whatever comes after it.
+        let mut connection = state.search_for_tenant(&owner.tenant_id).await?;
         let found =
             deliveries::dead_letters(&mut connection, owner.lane, &owner.tenant_id, &filter, below, count)
                 .await?;
@@ -156,7 +159,11 @@ async fn settle(
             .filter(|one| one.matches && is_named(one.key.event_id))
             .map(|one| one.key)
             .collect();
-        settled += write(&mut connection, &keys, settlement, state).await?;
+        let now = state.clock.now();
+        let (count, released) = write(&mut connection, &keys, settlement, now).await?;
+        connection.commit().await.map_err(StoreError::from)?;
+        state.waker.wake_for(released);
+        settled += count;
         if is_last {
             return Ok((settled, false));
         }
@@ -168,19 +175,14 @@ async fn write(
     connection: &mut PgConnection,
     keys: &[DeliveryKey],
     settlement: Settlement,
-    state: &State,
-) -> Result<u64, StoreError> {
+    now: DateTime<Utc>,
+) -> Result<(u64, Vec<Hint>), StoreError> {
     if keys.is_empty() {
-        return Ok(0);
+        return Ok((0, Vec::new()));
     }
-    let now = state.clock.now();
     match settlement {
-        Settlement::Requeue => deliveries::requeue(connection, keys, now).await,
-        Settlement::Purge => {
-            let (purged, released) = deliveries::purge_in_order(connection, keys, now).await?;
-            state.waker.wake_for(released);
-            Ok(purged)
-        }
+        Settlement::Requeue => Ok((deliveries::requeue(connection, keys, now).await?, Vec::new())),
+        Settlement::Purge => deliveries::purge_in_order(connection, keys, now).await,
     }
 }
 

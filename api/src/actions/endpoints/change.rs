@@ -1,9 +1,11 @@
 use actix_web::web;
 use trunkline_store::StoreError;
+use trunkline_store::audit::Action;
 use trunkline_store::endpoints::{self, Saved};
 
 use super::settings::SettingsChange;
 use super::{OneEndpoint, id, shown};
+use crate::audit::{Trail, What};
 use crate::auth::Writer;
 use crate::body::Json;
 use crate::problem::{Problem, ProblemBody};
@@ -34,6 +36,7 @@ pub(crate) async fn change(
     state: web::Data<State>,
     path: web::Path<String>,
     Writer(owner): Writer,
+    trail: Trail,
     Json(change): Json<SettingsChange>,
 ) -> Result<web::Json<OneEndpoint>, Problem> {
     let (tenant_id, endpoint_id) = (&owner.tenant_id, id(&path)?);
@@ -42,23 +45,25 @@ pub(crate) async fn change(
             "A secret is changed by POST .../rotate-secret, so that the old one signs beside it for a while.";
         return Err(Problem::bad_field("webhook_secret", detail));
     }
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
-    change.check_filter(&mut connection).await?;
-    let mut transaction = trunkline_store::begin(&mut connection).await?;
+    let mut transaction = state.for_tenant(&owner.tenant_id).await?;
+    change.check_filter(&mut transaction).await?;
     if !endpoints::lock(&mut transaction, tenant_id, endpoint_id).await? {
         return Err(Problem::no_endpoint());
     }
+    let now = state.clock.now();
     let found = endpoints::find(&mut transaction, tenant_id, endpoint_id).await?;
     let found = found.ok_or_else(Problem::no_endpoint)?;
     let settings = change.apply(&state, found.settings.clone(), found.operational)?;
     if settings == found.settings {
         return Ok(web::Json(OneEndpoint::new(found.into())));
     }
-    match endpoints::save(&mut transaction, tenant_id, endpoint_id, &settings, state.clock.now()).await? {
+    match endpoints::save(&mut transaction, tenant_id, endpoint_id, &settings, now).await? {
         Saved::Done => {}
         Saved::NameTaken => return Err(Problem::endpoint_exists()),
         Saved::Gone => return Err(Problem::no_endpoint()),
     }
+    let what = What { tenant_id, target: Some(endpoint_id.to_string()) };
+    trail.record(&mut transaction, Action::ChangeEndpoint, what, now).await?;
     let endpoint = shown(&mut transaction, tenant_id, endpoint_id).await?;
     transaction.commit().await.map_err(StoreError::from)?;
     Ok(web::Json(OneEndpoint::new(endpoint)))

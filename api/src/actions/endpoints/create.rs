@@ -2,10 +2,12 @@ use actix_web::http::header::LOCATION;
 use actix_web::{HttpResponse, web};
 use trunkline_domain::EndpointSettings;
 use trunkline_store::StoreError;
+use trunkline_store::audit::Action;
 use trunkline_store::endpoints::{self, Added, ENDPOINTS_MAX};
 
 use super::settings::SettingsChange;
 use super::{Draft, EndpointWithSecret, secret_or_new, shown};
+use crate::audit::{Trail, What};
 use crate::auth::Writer;
 use crate::body::Json;
 use crate::problem::{Problem, ProblemBody};
@@ -32,6 +34,7 @@ use crate::state::State;
 pub(crate) async fn create(
     state: web::Data<State>,
     Writer(owner): Writer,
+    trail: Trail,
     Json(wanted): Json<SettingsChange>,
 ) -> Result<HttpResponse, Problem> {
     let tenant_id = &owner.tenant_id;
@@ -44,7 +47,7 @@ pub(crate) async fn create(
         }
     }
     let secret = secret_or_new(wanted.webhook_secret.as_deref())?;
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
     wanted.check_filter(&mut connection).await?;
     let settings = wanted.apply(&state, EndpointSettings::default(), false)?;
     let draft = Draft::new(&state, tenant_id, &secret)?;
@@ -55,7 +58,10 @@ pub(crate) async fn create(
         Added::TooMany => return Err(Problem::too_many_endpoints(ENDPOINTS_MAX)),
         Added::NoTenant => return Err(Problem::unauthenticated()),
     }
+    let what = What { tenant_id, target: Some(draft.endpoint_id.to_string()) };
+    trail.record(&mut connection, Action::CreateEndpoint, what, state.clock.now()).await?;
     let endpoint = shown(&mut connection, tenant_id, draft.endpoint_id).await?;
+    connection.commit().await.map_err(StoreError::from)?;
     Ok(HttpResponse::Created()
         .insert_header((LOCATION, format!("/v1/endpoints/{}", draft.endpoint_id)))
         .json(EndpointWithSecret::new(endpoint, &secret)))

@@ -1,10 +1,12 @@
 use actix_web::web;
 use serde::Serialize;
 use trunkline_domain::EndpointId;
+use trunkline_store::audit::Action;
 use trunkline_store::{StoreError, endpoints};
 use utoipa::ToSchema;
 
 use super::id;
+use crate::audit::{Trail, What};
 use crate::auth::Writer;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
@@ -38,13 +40,17 @@ pub(crate) async fn delete(
     state: web::Data<State>,
     path: web::Path<String>,
     Writer(owner): Writer,
+    trail: Trail,
 ) -> Result<web::Json<DeletedEndpoint>, Problem> {
     let endpoint_id = id(&path)?;
     // A thousand deliveries take longer than a point read may.
-    let mut connection = state.search_pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.search_for_tenant(&owner.tenant_id).await?;
     let now = state.clock.now();
     let cancelled =
         endpoints::delete(&mut connection, owner.lane, &owner.tenant_id, endpoint_id, now).await?;
     let cancelled = cancelled.ok_or_else(Problem::no_endpoint)?;
+    let what = What { tenant_id: &owner.tenant_id, target: Some(endpoint_id.to_string()) };
+    trail.record(&mut connection, Action::DeleteEndpoint, what, now).await?;
+    connection.commit().await.map_err(StoreError::from)?;
     Ok(web::Json(DeletedEndpoint { endpoint_id, cancelled }))
 }

@@ -1,7 +1,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
+use trunkline_store::endpoints;
 use trunkline_store::endpoints::EndpointDetail;
-use trunkline_store::{StoreError, endpoints};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -63,7 +63,7 @@ pub(crate) async fn list(
         Some(cursor) => page::ids::<1>(&cursor)?[0],
         None => Uuid::max(),
     };
-    let mut connection = state.search_pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.search_for_tenant(&owner.tenant_id).await?;
     // One more than the page tells whether there is another.
     let rows = i64::try_from(limit + 1).unwrap_or(i64::MAX);
     let mut found = endpoints::list(&mut connection, &owner.tenant_id, before, rows).await?;

@@ -1,11 +1,13 @@
 use actix_web::web;
 use chrono::Duration;
 use serde::Deserialize;
+use trunkline_store::audit::Action;
 use trunkline_store::{StoreError, endpoints};
 use utoipa::ToSchema;
 
 use super::super::tenants::seal;
 use super::{EndpointWithSecret, id, new_secret, secret_or_new, shown};
+use crate::audit::{Trail, What};
 use crate::auth::Writer;
 use crate::body::Json;
 use crate::problem::{Problem, ProblemBody};
@@ -47,6 +49,7 @@ pub(crate) async fn rotate(
     state: web::Data<State>,
     path: web::Path<String>,
     Writer(owner): Writer,
+    trail: Trail,
     Json(rotation): Json<Rotation>,
 ) -> Result<web::Json<EndpointWithSecret>, Problem> {
     let (tenant_id, endpoint_id) = (&owner.tenant_id, id(&path)?);
@@ -59,13 +62,14 @@ pub(crate) async fn rotate(
     let sealed = seal(&state, tenant_id, endpoint_id, &secret)?;
     let now = state.clock.now();
     let until = now + Duration::seconds(overlap.into());
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
-    let mut transaction = trunkline_store::begin(&mut connection).await?;
+    let mut transaction = state.for_tenant(&owner.tenant_id).await?;
     if !endpoints::lock(&mut transaction, tenant_id, endpoint_id).await? {
         return Err(Problem::no_endpoint());
     }
     endpoints::retire_secrets(&mut transaction, tenant_id, endpoint_id, until).await?;
     endpoints::add_secret(&mut transaction, tenant_id, endpoint_id, &new_secret(&sealed, now), now).await?;
+    let what = What { tenant_id, target: Some(endpoint_id.to_string()) };
+    trail.record(&mut transaction, Action::RotateSecret, what, now).await?;
     let endpoint = shown(&mut transaction, tenant_id, endpoint_id).await?;
     transaction.commit().await.map_err(StoreError::from)?;
     Ok(web::Json(EndpointWithSecret::new(endpoint, &secret)))

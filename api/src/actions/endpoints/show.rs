@@ -1,5 +1,4 @@
 use actix_web::web;
-use trunkline_store::StoreError;
 
 use super::{OneEndpoint, id, shown};
 use crate::auth::Reader;
@@ -27,7 +26,7 @@ pub(crate) async fn show(
     Reader(owner): Reader,
 ) -> Result<web::Json<OneEndpoint>, Problem> {
     let endpoint_id = id(&path)?;
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
     let endpoint = shown(&mut connection, &owner.tenant_id, endpoint_id).await?;
     Ok(web::Json(OneEndpoint::new(endpoint)))
 }

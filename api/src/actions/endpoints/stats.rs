@@ -4,7 +4,6 @@ use actix_web::{HttpRequest, web};
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 use trunkline_domain::{EndpointId, EventId};
-use trunkline_store::StoreError;
 use trunkline_store::endpoints::{self, LOOKED_AT_MAX};
 use trunkline_store::events::IdRange;
 use utoipa::{IntoParams, ToSchema};
@@ -91,7 +90,7 @@ pub(crate) async fn stats(
         return Err(Problem::bad_query(Some("after"), "after accepts a time earlier than before."));
     }
     let (lane, tenant) = (owner.lane, &owner.tenant_id);
-    let mut connection = state.search_pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.search_for_tenant(&owner.tenant_id).await?;
     shown(&mut connection, tenant, endpoint_id).await?;
     // Exclusive at both ends, by the milliseconds that ids carry; events of this very moment belong to the range.
     let millisecond = Duration::milliseconds(1);

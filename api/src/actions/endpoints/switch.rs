@@ -1,9 +1,11 @@
 use actix_web::web;
 use trunkline_store::StoreError;
 use trunkline_store::api_keys::KeyOwner;
+use trunkline_store::audit::Action;
 use trunkline_store::endpoints;
 
 use super::{OneEndpoint, id, shown};
+use crate::audit::{Trail, What};
 use crate::auth::Writer;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
@@ -27,8 +29,9 @@ pub(crate) async fn enable(
     state: web::Data<State>,
     path: web::Path<String>,
     Writer(owner): Writer,
+    trail: Trail,
 ) -> Result<web::Json<OneEndpoint>, Problem> {
-    turn(&state, &owner, &path, Switch::Enable).await
+    turn(&state, (&owner, &trail), &path, Switch::Enable).await
 }
 
 /// Disable an endpoint
@@ -50,8 +53,9 @@ pub(crate) async fn disable(
     state: web::Data<State>,
     path: web::Path<String>,
     Writer(owner): Writer,
+    trail: Trail,
 ) -> Result<web::Json<OneEndpoint>, Problem> {
-    turn(&state, &owner, &path, Switch::Disable).await
+    turn(&state, (&owner, &trail), &path, Switch::Disable).await
 }
 
 /// Pause an endpoint
@@ -73,8 +77,9 @@ pub(crate) async fn pause(
     state: web::Data<State>,
     path: web::Path<String>,
     Writer(owner): Writer,
+    trail: Trail,
 ) -> Result<web::Json<OneEndpoint>, Problem> {
-    turn(&state, &owner, &path, Switch::Pause).await
+    turn(&state, (&owner, &trail), &path, Switch::Pause).await
 }
 
 /// Resume an endpoint
@@ -96,8 +101,9 @@ pub(crate) async fn resume(
     state: web::Data<State>,
     path: web::Path<String>,
     Writer(owner): Writer,
+    trail: Trail,
 ) -> Result<web::Json<OneEndpoint>, Problem> {
-    turn(&state, &owner, &path, Switch::Resume).await
+    turn(&state, (&owner, &trail), &path, Switch::Resume).await
 }
 
 #[derive(Clone, Copy)]
@@ -110,12 +116,12 @@ enum Switch {
 
 async fn turn(
     state: &State,
-    owner: &KeyOwner,
+    (owner, trail): (&KeyOwner, &Trail),
     path: &str,
     switch: Switch,
 ) -> Result<web::Json<OneEndpoint>, Problem> {
     let (tenant, endpoint_id, now) = (&owner.tenant_id, id(path)?, state.clock.now());
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
     let is_there = match switch {
         Switch::Enable => endpoints::enable(&mut connection, tenant, endpoint_id, now).await?,
         Switch::Disable => endpoints::disable(&mut connection, tenant, endpoint_id, now).await?,
@@ -125,9 +131,18 @@ async fn turn(
     if !is_there {
         return Err(Problem::no_endpoint());
     }
+    let action = match switch {
+        Switch::Enable => Action::EnableEndpoint,
+        Switch::Disable => Action::DisableEndpoint,
+        Switch::Pause => Action::PauseEndpoint,
+        Switch::Resume => Action::ResumeEndpoint,
+    };
+    let what = What { tenant_id: tenant, target: Some(endpoint_id.to_string()) };
+    trail.record(&mut connection, action, what, now).await?;
+    let endpoint = shown(&mut connection, tenant, endpoint_id).await?;
+    connection.commit().await.map_err(StoreError::from)?;
     if matches!(switch, Switch::Enable | Switch::Resume) {
         state.waker.wake();
     }
-    let endpoint = shown(&mut connection, tenant, endpoint_id).await?;
     Ok(web::Json(OneEndpoint::new(endpoint)))
 }

@@ -77,7 +77,7 @@ pub(crate) async fn test(
     let deadline = tokio::time::Instant::now() + WAIT_MAX;
     while tokio::time::Instant::now() < deadline {
         tokio::time::sleep(LOOK_EVERY).await;
-        let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+        let mut connection = state.for_tenant(&owner.tenant_id).await?;
         let status = events::status(&mut connection, owner.lane, &owner.tenant_id, event_id).await?;
         if let Some(status) = status.filter(|status| *status != EventStatus::Pending) {
             let attempts = attempts_of(&mut connection, &owner, event_id).await?;
@@ -124,7 +124,7 @@ async fn publish(state: &State, owner: &KeyOwner, endpoint_id: EndpointId) -> Re
         payload_sha256: Sha256::digest(&payload).into(),
         payload,
     };
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
     if !events::publish_to(&mut connection, &event, endpoint_id).await? {
         // Nothing was stored: it is not there, or it is disabled.
         endpoints::find(&mut connection, &owner.tenant_id, endpoint_id)
@@ -132,6 +132,7 @@ async fn publish(state: &State, owner: &KeyOwner, endpoint_id: EndpointId) -> Re
             .ok_or_else(Problem::no_endpoint)?;
         return Err(Problem::endpoint_disabled());
     }
+    connection.commit().await.map_err(StoreError::from)?;
     // A hint says that something is due, not that it passes a pause: that is what a look finds.
     state.waker.wake();
     Ok(event.event_id)

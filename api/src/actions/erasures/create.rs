@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use trunkline_boot::random::random_bytes;
 use trunkline_domain::{ErasureId, EventId};
 use trunkline_store::api_keys::KeyOwner;
-use trunkline_store::{PgConnection, StoreError, erasures};
+use trunkline_store::{StoreError, erasures};
 use utoipa::ToSchema;
 
 use crate::auth::Writer;
@@ -144,10 +144,10 @@ impl Walk<'_> {
         named: Option<&[EventId]>,
         mut below: Option<EventId>,
     ) -> Result<(u64, Option<EventId>), Problem> {
-        let mut connection = self.state.search_pool.acquire().await.map_err(StoreError::from)?;
         let started = Instant::now();
         let mut count = 0;
         loop {
+            let mut connection = self.state.search_for_tenant(&self.owner.tenant_id).await?;
             let found = match named {
                 Some(named) => {
                     let left: Vec<EventId> =
@@ -159,9 +159,10 @@ impl Walk<'_> {
                     self.search.step(&mut connection, self.owner, range, STEP).await?
                 }
             };
+            drop(connection);
             let ids: Vec<EventId> = found.events.iter().map(|event| event.event_id).collect();
             for some in ids.chunks(ERASED_AT_A_TIME) {
-                count += self.erase(&mut connection, some).await?;
+                count += self.erase(some).await?;
                 below = some.last().copied();
                 if started.elapsed() > WORKING && below.as_ref() != ids.last() {
                     return Ok((count, below));
@@ -175,15 +176,18 @@ impl Walk<'_> {
         }
     }
 
-    async fn erase(&self, connection: &mut PgConnection, events: &[EventId]) -> Result<u64, StoreError> {
+    /// In a transaction of its own: what was erased stays erased, whatever comes after it.
+    async fn erase(&self, events: &[EventId]) -> Result<u64, StoreError> {
         let (lane, tenant) = (self.owner.lane, &self.owner.tenant_id);
-        let there = erasures::with_content(connection, lane, tenant, events).await?;
+        let mut connection = self.state.search_for_tenant(tenant).await?;
+        let there = erasures::with_content(&mut connection, lane, tenant, events).await?;
         if self.dry_run || there.is_empty() {
             return Ok(there.len() as u64);
         }
         let now = self.state.clock.now();
         let (erased, released) =
-            erasures::erase(connection, lane, tenant, &there, self.erasure_id, now).await?;
+            erasures::erase(&mut connection, lane, tenant, &there, self.erasure_id, now).await?;
+        connection.commit().await?;
         self.state.waker.wake_for(released);
         Ok(erased)
     }

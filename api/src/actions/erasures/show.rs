@@ -1,7 +1,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use trunkline_domain::ErasureId;
-use trunkline_store::{StoreError, erasures};
+use trunkline_store::erasures;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -62,7 +62,7 @@ pub(crate) async fn show(
     let bound_to = format!("receipts of {erasure_id}");
     let cursor = page::open(&state, tenant.as_str(), &bound_to, parameters.next_token.as_deref())?;
     let [below] = cursor.as_deref().map_or(Ok([Uuid::max()]), page::ids)?;
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
     // One more than the page tells whether there is another.
     let rows = i64::try_from(limit + 1).unwrap_or(i64::MAX);
     let mut found = erasures::receipts(&mut connection, lane, tenant, erasure_id, below, rows).await?;

@@ -27,10 +27,11 @@ pub(crate) async fn delete(
     Writer(owner): Writer,
 ) -> Result<HttpResponse, Problem> {
     let event_type = event_type(&path)?;
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
     if !event_types::delete(&mut connection, &owner.tenant_id, &event_type).await? {
         return Err(Problem::no_event_type());
     }
+    connection.commit().await.map_err(StoreError::from)?;
     state.schemas.changed(&owner.tenant_id, &event_type).await;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -77,7 +77,7 @@ pub(crate) async fn describe(
         schema: wanted.schema.as_deref().map(RawValue::get),
         enforced: wanted.enforced,
     };
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
     let now = state.clock.now();
     let described = event_types::describe(&mut connection, &owner.tenant_id, &new, TYPES_MAX, now).await?;
     let status = match described {
@@ -85,9 +85,10 @@ pub(crate) async fn describe(
         Described::Replaced => StatusCode::OK,
         Described::Full => return Err(Problem::too_many_types(TYPES_MAX)),
     };
-    state.schemas.changed(&owner.tenant_id, &event_type).await;
     let found = event_types::find(&mut connection, &owner.tenant_id, &event_type).await?;
     let found = found.ok_or_else(Problem::no_event_type)?;
+    connection.commit().await.map_err(StoreError::from)?;
+    state.schemas.changed(&owner.tenant_id, &event_type).await;
     Ok(HttpResponse::build(status).json(EventTypeAnswer { event_type: DescribedType::of(found)? }))
 }
 

@@ -2,7 +2,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use trunkline_domain::EventType;
-use trunkline_store::{StoreError, event_types};
+use trunkline_store::event_types;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Reader;
@@ -72,7 +72,7 @@ pub(crate) async fn list(
     let tenant = owner.tenant_id.as_str();
     let cursor = page::open(&state, tenant, LIST, parameters.next_token.as_deref())?;
     let after = cursor.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|name| name.parse().ok());
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
     // One more than the page tells whether there is another.
     let rows = i64::try_from(limit + 1).unwrap_or(i64::MAX);
     let mut found = event_types::list(&mut connection, &owner.tenant_id, after.as_ref(), rows).await?;

@@ -1,5 +1,5 @@
 use actix_web::web;
-use trunkline_store::{StoreError, event_types};
+use trunkline_store::event_types;
 
 use super::{DescribedType, EventTypeAnswer, event_type};
 use crate::auth::Reader;
@@ -25,7 +25,7 @@ pub(crate) async fn show(
     Reader(owner): Reader,
 ) -> Result<web::Json<EventTypeAnswer>, Problem> {
     let event_type = event_type(&path)?;
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
     let found = event_types::find(&mut connection, &owner.tenant_id, &event_type).await?;
     let found = found.ok_or_else(Problem::no_event_type)?;
     Ok(web::Json(EventTypeAnswer { event_type: DescribedType::of(found)? }))

@@ -2,7 +2,6 @@ use actix_web::web;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use trunkline_domain::{EndpointId, EventId};
-use trunkline_store::StoreError;
 use trunkline_store::attempts::{self, EventFacts};
 use utoipa::ToSchema;
 
@@ -64,7 +63,7 @@ pub(crate) async fn list(
     Reader(owner): Reader,
 ) -> Result<web::Json<AttemptList>, Problem> {
     let event_id = id(&path)?;
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
     let facts = attempts::event_facts(&mut connection, owner.lane, &owner.tenant_id, event_id).await?;
     let facts = facts.ok_or_else(Problem::no_event)?;
     let found = attempts::of_event(&mut connection, owner.lane, &owner.tenant_id, event_id).await?;

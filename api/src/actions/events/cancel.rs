@@ -45,14 +45,15 @@ pub(crate) async fn cancel(
 ) -> Result<web::Json<Cancelled>, Problem> {
     let event_id = id(&path)?;
     let (lane, tenant) = (owner.lane, &owner.tenant_id);
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
     let (cancelled, released) =
         deliveries::cancel_in_order(&mut connection, lane, tenant, event_id, state.clock.now()).await?;
-    state.waker.wake_for(released);
     let status =
         events::status(&mut connection, lane, tenant, event_id).await?.ok_or_else(Problem::no_event)?;
     if cancelled == 0 {
         return Err(Problem::nothing_to_cancel(status));
     }
+    connection.commit().await.map_err(StoreError::from)?;
+    state.waker.wake_for(released);
     Ok(web::Json(Cancelled { event_id, status, cancelled }))
 }

@@ -32,13 +32,14 @@ pub(crate) async fn erase(
 ) -> Result<web::Json<Receipt>, Problem> {
     let event_id = id(&path)?;
     let (lane, tenant) = (owner.lane, &owner.tenant_id);
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
     let event = attempts::event_facts(&mut connection, lane, tenant, event_id).await?;
     event.ok_or_else(Problem::no_event)?;
     let now = state.clock.now();
     let erasure_id = ErasureId::mint(now, u64::from_ne_bytes(random_bytes()));
     let (_, released) = erasures::erase(&mut connection, lane, tenant, &[event_id], erasure_id, now).await?;
-    state.waker.wake_for(released);
     let receipt = erasures::receipt_of(&mut connection, lane, tenant, event_id).await?;
+    connection.commit().await.map_err(StoreError::from)?;
+    state.waker.wake_for(released);
     Ok(web::Json(receipt.ok_or_else(Problem::no_event)?.into()))
 }

@@ -3,7 +3,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use trunkline_domain::{EventId, EventStatus, EventType, payload};
 use trunkline_store::endpoints::{self, Question};
-use trunkline_store::{StoreError, events};
+use trunkline_store::events;
 use utoipa::ToSchema;
 
 use super::id;
@@ -49,7 +49,7 @@ pub(crate) async fn explain(
     Reader(owner): Reader,
 ) -> Result<web::Json<Explanation>, Problem> {
     let event_id = id(&path)?;
-    let mut connection = state.search_pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.search_for_tenant(&owner.tenant_id).await?;
     let found = events::find(&mut connection, owner.lane, &owner.tenant_id, event_id).await?;
     let event = found.ok_or_else(Problem::no_event)?;
     let unjudged = match &event.payload {

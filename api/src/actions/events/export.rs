@@ -10,7 +10,6 @@ use futures_util::stream;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use trunkline_domain::{EventId, EventStatus, EventType};
-use trunkline_store::StoreError;
 use trunkline_store::api_keys::KeyOwner;
 use trunkline_store::events::{self, EventSummary};
 use utoipa::ToSchema;
@@ -99,7 +98,7 @@ impl Walk {
         }
         let some: Vec<EventSummary> = self.found.drain(..PAYLOADS_AT_A_TIME.min(self.found.len())).collect();
         let ids: Vec<EventId> = some.iter().map(|event| event.event_id).collect();
-        let mut connection = self.state.search_pool.acquire().await.map_err(StoreError::from)?;
+        let mut connection = self.state.search_for_tenant(&self.owner.tenant_id).await?;
         let mut payloads =
             events::payloads(&mut connection, self.owner.lane, &self.owner.tenant_id, &ids).await?;
         drop(connection);
@@ -115,7 +114,7 @@ impl Walk {
     }
 
     async fn find(&mut self) -> Result<(), Problem> {
-        let mut connection = self.state.search_pool.acquire().await.map_err(StoreError::from)?;
+        let mut connection = self.state.search_for_tenant(&self.owner.tenant_id).await?;
         let range = self.search.range(self.below);
         let found = self.search.step(&mut connection, &self.owner, range, PAGE).await?;
         self.found.extend(found.events);

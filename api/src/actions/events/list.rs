@@ -2,7 +2,6 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use trunkline_domain::{EventId, EventStatus, EventType};
-use trunkline_store::StoreError;
 use trunkline_store::events::EventSummary;
 use utoipa::{IntoParams, ToSchema};
 
@@ -97,7 +96,7 @@ pub(crate) async fn list(
     let tenant = owner.tenant_id.as_str();
     let cursor = page::open(&state, tenant, &bound_to, token.as_deref())?;
     let below = cursor.as_deref().map(position).transpose()?;
-    let mut connection = state.search_pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.search_for_tenant(&owner.tenant_id).await?;
     let found = search.step(&mut connection, &owner, search.range(below), limit).await?;
     let next_token =
         found.next.map(|id| page::seal(&state, tenant, &bound_to, id.as_uuid().as_bytes())).transpose()?;

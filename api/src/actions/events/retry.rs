@@ -92,7 +92,7 @@ pub(crate) async fn change(
 }
 
 async fn reopen(state: &State, owner: &KeyOwner, event_id: EventId) -> Result<web::Json<Retried>, Problem> {
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
     let (lane, tenant) = (owner.lane, &owner.tenant_id);
     let reopened =
         deliveries::reopen(&mut connection, lane, tenant, event_id, None, state.clock.now()).await?;
@@ -104,6 +104,7 @@ async fn reopen(state: &State, owner: &KeyOwner, event_id: EventId) -> Result<we
             return Err(status.map_or_else(Problem::no_event, Problem::not_retryable));
         }
     };
+    connection.commit().await.map_err(StoreError::from)?;
     state.waker.wake();
     let noun = if count == 1 { "delivery is" } else { "deliveries are" };
     let message = format!("{count} {noun} due again, with a fresh attempt budget.");

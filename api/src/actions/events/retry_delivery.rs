@@ -50,7 +50,7 @@ pub(crate) async fn retry(
     let event_id = id(&path.0)?;
     let endpoint_id: Option<EndpointId> = path.1.parse().ok();
     let (lane, tenant) = (owner.lane, &owner.tenant_id);
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
     let Some(endpoint_id) = endpoint_id else {
         let event = events::status(&mut connection, lane, tenant, event_id).await?;
         return Err(event.map_or_else(Problem::no_event, |_| Problem::no_delivery()));
@@ -68,6 +68,7 @@ pub(crate) async fn retry(
             return Err(event.map_or_else(Problem::no_event, |_| Problem::no_delivery()));
         }
     }
+    connection.commit().await.map_err(StoreError::from)?;
     state.waker.wake();
     let message = "The delivery is due again, with a fresh attempt budget.";
     Ok(web::Json(RetriedDelivery { event_id, endpoint_id, status: DeliveryStatus::Pending, message }))

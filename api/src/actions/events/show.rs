@@ -3,7 +3,6 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use trunkline_domain::{DeliveryStatus, EndpointId, EventId, EventStatus, EventType};
-use trunkline_store::StoreError;
 use trunkline_store::events::{self, DeliveryDetail, EventDetail};
 use utoipa::ToSchema;
 
@@ -88,7 +87,7 @@ pub(crate) async fn show(
     Reader(owner): Reader,
 ) -> Result<web::Json<EventAnswer>, Problem> {
     let event_id = id(&path)?;
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
     let found = events::find(&mut connection, owner.lane, &owner.tenant_id, event_id).await?;
     let detail = found.ok_or_else(Problem::no_event)?;
     Ok(web::Json(EventAnswer { event: event(detail)? }))

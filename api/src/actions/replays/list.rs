@@ -1,6 +1,6 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
-use trunkline_store::{StoreError, replays};
+use trunkline_store::replays;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -57,7 +57,7 @@ pub(crate) async fn list(
         Some([id]) => id,
         None => Uuid::max(),
     };
-    let mut connection = state.search_pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.search_for_tenant(&owner.tenant_id).await?;
     // One more than is shown tells whether another page follows.
     let rows = i64::try_from(limit + 1).unwrap_or(i64::MAX);
     let mut found = replays::list(&mut connection, &owner.tenant_id, below, rows).await?;

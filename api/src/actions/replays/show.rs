@@ -1,5 +1,5 @@
 use actix_web::web;
-use trunkline_store::{StoreError, replays};
+use trunkline_store::replays;
 
 use super::{Replay, id};
 use crate::auth::Reader;
@@ -25,7 +25,7 @@ pub(crate) async fn show(
     Reader(owner): Reader,
 ) -> Result<web::Json<Replay>, Problem> {
     let replay_id = id(&path)?;
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
     let found = replays::find(&mut connection, &owner.tenant_id, replay_id).await?;
     Ok(web::Json(found.ok_or_else(Problem::no_replay)?.into()))
 }

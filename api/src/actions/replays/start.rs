@@ -104,7 +104,7 @@ pub(crate) async fn start(
     let now = state.clock.now();
     let spec = spec(&owner, &predicate, now).map_err(Problem::of_body)?;
     let rate_per_second = rate(predicate.rate)?;
-    let mut connection = state.search_pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.search_for_tenant(&owner.tenant_id).await?;
     check_endpoints(&mut connection, &spec).await?;
     if predicate.dry_run {
         return Ok(HttpResponse::Ok().json(count(&mut connection, &spec).await?));
@@ -117,6 +117,7 @@ pub(crate) async fn start(
     replays::create(&mut connection, &new).await?;
     let stored = replays::find(&mut connection, &owner.tenant_id, replay_id).await?;
     let replay = Replay::from(stored.ok_or_else(Problem::no_replay)?);
+    connection.commit().await.map_err(StoreError::from)?;
     Ok(HttpResponse::Created().insert_header((LOCATION, format!("/v1/replays/{replay_id}"))).json(replay))
 }
 

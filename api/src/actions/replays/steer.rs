@@ -89,11 +89,12 @@ async fn steer(
     to: ReplayState,
 ) -> Result<web::Json<Replay>, Problem> {
     let (replay_id, tenant) = (id(path)?, &owner.tenant_id);
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
     let is_steered = replays::steer(&mut connection, tenant, replay_id, to, state.clock.now()).await?;
     let replay = replays::find(&mut connection, tenant, replay_id).await?.ok_or_else(Problem::no_replay)?;
     if !is_steered {
         return Err(Problem::replay_is_over(replay.state));
     }
+    connection.commit().await.map_err(StoreError::from)?;
     Ok(web::Json(replay.into()))
 }

@@ -5,11 +5,13 @@ use trunkline_boot::random::random_bytes;
 use trunkline_domain::{EndpointId, TenantId};
 use trunkline_egress::TargetUrl;
 use trunkline_store::StoreError;
+use trunkline_store::audit::Action;
 use trunkline_store::endpoints::NewSecret;
 use trunkline_store::tenants::{self, DefaultEndpointChange, TenantStatus};
 use utoipa::ToSchema;
 
 use super::{Tenant, id, seal, secret, target_url};
+use crate::audit::{Trail, What};
 use crate::auth::{Caller, Writer};
 use crate::body::Json;
 use crate::problem::{Problem, ProblemBody};
@@ -57,9 +59,10 @@ pub(crate) struct ChangedTenant {
 pub(crate) async fn current(
     state: web::Data<State>,
     Writer(owner): Writer,
+    trail: Trail,
     Json(change): Json<TenantChange>,
 ) -> Result<web::Json<ChangedTenant>, Problem> {
-    apply(&state, &owner.tenant_id, &change).await
+    apply(&state, (&owner.tenant_id, &trail), &change).await
 }
 
 /// Change a tenant
@@ -83,16 +86,17 @@ pub(crate) async fn change(
     state: web::Data<State>,
     path: web::Path<String>,
     caller: Caller,
+    trail: Trail,
     Json(change): Json<TenantChange>,
 ) -> Result<web::Json<ChangedTenant>, Problem> {
     let tenant_id = id(&path)?;
     caller.may(&tenant_id, true)?;
-    apply(&state, &tenant_id, &change).await
+    apply(&state, (&tenant_id, &trail), &change).await
 }
 
 async fn apply(
     state: &State,
-    tenant_id: &TenantId,
+    (tenant_id, trail): (&TenantId, &Trail),
     change: &TenantChange,
 ) -> Result<web::Json<ChangedTenant>, Problem> {
     let message = match (&change.target_url, &change.webhook_secret) {
@@ -108,7 +112,7 @@ async fn apply(
     };
     let url = change.target_url.as_deref().map(|text| target_url(state, text)).transpose()?;
     let secret = change.webhook_secret.as_deref().map(secret).transpose()?;
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_tenant(tenant_id).await?;
     let found = tenants::find(&mut connection, tenant_id).await?;
     let tenant =
         found.filter(|tenant| tenant.status != TenantStatus::Deleted).ok_or_else(Problem::no_tenant)?;
@@ -128,6 +132,8 @@ async fn apply(
     if !tenants::update_default_endpoint(&mut connection, tenant_id, endpoint_id, &change, now).await? {
         return Err(Problem::no_tenant());
     }
+    trail.record(&mut connection, Action::ChangeTenant, What { tenant_id, target: None }, now).await?;
     let changed = tenants::find(&mut connection, tenant_id).await?.ok_or_else(Problem::no_tenant)?;
+    connection.commit().await.map_err(StoreError::from)?;
     Ok(web::Json(ChangedTenant { tenant: changed.into(), message: message.to_owned() }))
 }

@@ -7,12 +7,14 @@ use trunkline_domain::{EndpointId, KeyId, TenantId};
 use trunkline_signing::Secret;
 use trunkline_store::StoreError;
 use trunkline_store::api_keys::NewKey;
+use trunkline_store::audit::Action;
 use trunkline_store::endpoints::NewSecret;
 use trunkline_store::tenants::{self, NewTenant};
 use trunkline_vault::ApiKey;
 use utoipa::ToSchema;
 
 use super::{seal, secret, target_url};
+use crate::audit::{Trail, What};
 use crate::auth::Operator;
 use crate::body::Json;
 use crate::problem::{Problem, ProblemBody};
@@ -113,10 +115,13 @@ pub(crate) async fn create(
         },
         created_at: now,
     };
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_operator().await?;
     if !tenants::create(&mut connection, &new).await? {
         return Err(Problem::tenant_exists(&tenant_id));
     }
+    let what = What { tenant_id: &tenant_id, target: None };
+    Trail::of(&request).await.record(&mut connection, Action::CreateTenant, what, now).await?;
+    connection.commit().await.map_err(StoreError::from)?;
     Ok(HttpResponse::Created().insert_header((LOCATION, format!("/v1/tenants/{tenant_id}"))).json(
         CreatedTenant {
             target_url: url.as_str().to_owned(),

@@ -3,10 +3,12 @@ use std::time::{Duration, Instant};
 use actix_web::web;
 use serde::Serialize;
 use trunkline_domain::TenantId;
+use trunkline_store::audit::Action;
 use trunkline_store::{StoreError, tenants};
 use utoipa::ToSchema;
 
 use super::id;
+use crate::audit::{Trail, What};
 use crate::auth::Operator;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
@@ -57,11 +59,19 @@ pub(crate) async fn delete(
     state: web::Data<State>,
     path: web::Path<String>,
     _operator: Operator,
+    trail: Trail,
 ) -> Result<web::Json<DeletedTenant>, Problem> {
     let tenant_id = id(&path)?;
-    let mut connection = state.search_pool.acquire().await.map_err(StoreError::from)?;
-    let ended = tenants::end(&mut connection, &tenant_id, state.clock.now()).await?;
+    let mut connection = state.search_for_operator().await?;
+    let now = state.clock.now();
+    let ended = tenants::end(&mut connection, &tenant_id, now).await?;
     let ended = ended.ok_or_else(Problem::no_tenant)?;
+    // The first request; those after it go on with what it began.
+    if ended.deleted_at.timestamp_micros() == now.timestamp_micros() {
+        let what = What { tenant_id: &tenant_id, target: None };
+        trail.record(&mut connection, Action::DeleteTenant, what, now).await?;
+    }
+    connection.commit().await.map_err(StoreError::from)?;
     for key in &ended.keys {
         state.keys.forget(key).await;
     }
@@ -69,8 +79,10 @@ pub(crate) async fn delete(
     let (mut deliveries_cancelled, mut payloads_erased, mut is_left) = (0, 0, true);
     let started = Instant::now();
     while is_left && started.elapsed() < WORKING {
+        let mut connection = state.search_for_operator().await?;
         let (cancelled, erased) =
             tenants::clear(&mut connection, ended.lane, &tenant_id, BATCH, state.clock.now()).await?;
+        connection.commit().await.map_err(StoreError::from)?;
         deliveries_cancelled += cancelled;
         payloads_erased += erased;
         is_left = cancelled.max(erased) >= BATCH.unsigned_abs();

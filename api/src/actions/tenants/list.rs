@@ -1,7 +1,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use trunkline_domain::TenantId;
-use trunkline_store::{StoreError, tenants};
+use trunkline_store::tenants;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Tenant;
@@ -57,7 +57,7 @@ pub(crate) async fn list(
     let cursor = page::open(&state, page::OPERATOR, LIST, parameters.next_token.as_deref())?;
     let after =
         cursor.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|name| name.parse::<TenantId>().ok());
-    let mut connection = state.search_pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.search_for_operator().await?;
     // One more than the page tells whether there is another.
     let rows = i64::try_from(limit + 1).unwrap_or(i64::MAX);
     let mut found = tenants::list(&mut connection, after.as_ref(), rows).await?;

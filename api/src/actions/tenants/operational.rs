@@ -5,6 +5,7 @@ use serde::Deserialize;
 use trunkline_domain::endpoint::OPERATIONAL_NAME;
 use trunkline_domain::{EndpointId, EndpointSettings};
 use trunkline_store::api_keys::KeyOwner;
+use trunkline_store::audit::Action;
 use trunkline_store::endpoints::{self, Added, ENDPOINTS_MAX};
 use trunkline_store::{PgConnection, StoreError};
 use utoipa::ToSchema;
@@ -14,6 +15,7 @@ use super::super::endpoints::{
     Draft, Endpoint, EndpointWithSecret, OneEndpoint, new_secret, secret_or_new, shown, target_url,
 };
 use super::seal;
+use crate::audit::{Trail, What};
 use crate::auth::{Reader, Writer};
 use crate::body::Json;
 use crate::problem::{Problem, ProblemBody};
@@ -57,12 +59,16 @@ pub(crate) struct OperationalRequest {
 pub(crate) async fn set(
     state: web::Data<State>,
     Writer(owner): Writer,
+    trail: Trail,
     Json(wanted): Json<OperationalRequest>,
 ) -> Result<HttpResponse, Problem> {
     let url = target_url(&state, &wanted.url)?.as_str().to_owned();
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
     if let Some(endpoint_id) = endpoints::find_operational(&mut connection, &owner.tenant_id).await? {
         let endpoint = change(&state, &mut connection, &owner, endpoint_id, (url, &wanted)).await?;
+        let what = What { tenant_id: &owner.tenant_id, target: Some(endpoint_id.to_string()) };
+        trail.record(&mut connection, Action::ChangeEndpoint, what, state.clock.now()).await?;
+        connection.commit().await.map_err(StoreError::from)?;
         return Ok(HttpResponse::Ok().json(OneEndpoint::new(endpoint)));
     }
     let secret = secret_or_new(wanted.webhook_secret.as_deref())?;
@@ -75,7 +81,10 @@ pub(crate) async fn set(
         Added::TooMany => return Err(Problem::too_many_endpoints(ENDPOINTS_MAX)),
         Added::NoTenant => return Err(Problem::unauthenticated()),
     }
+    let what = What { tenant_id: &owner.tenant_id, target: Some(draft.endpoint_id.to_string()) };
+    trail.record(&mut connection, Action::CreateEndpoint, what, state.clock.now()).await?;
     let endpoint = shown(&mut connection, &owner.tenant_id, draft.endpoint_id).await?;
+    connection.commit().await.map_err(StoreError::from)?;
     let created = EndpointWithSecret::new(endpoint, &secret);
     Ok(HttpResponse::Created().insert_header((LOCATION, PATH)).json(created))
 }
@@ -90,22 +99,19 @@ async fn change(
     let (tenant_id, now) = (&owner.tenant_id, state.clock.now());
     let chosen = wanted.webhook_secret.as_deref().map(super::secret).transpose()?;
     let sealed = chosen.map(|secret| seal(state, tenant_id, endpoint_id, &secret)).transpose()?;
-    let mut transaction = trunkline_store::begin(connection).await?;
-    if !endpoints::lock(&mut transaction, tenant_id, endpoint_id).await? {
+    if !endpoints::lock(connection, tenant_id, endpoint_id).await? {
         return Err(Problem::no_operational_endpoint());
     }
-    let found = endpoints::find(&mut transaction, tenant_id, endpoint_id).await?;
+    let found = endpoints::find(connection, tenant_id, endpoint_id).await?;
     let mut settings = found.ok_or_else(Problem::no_operational_endpoint)?.settings;
     settings.url = url;
-    endpoints::save(&mut transaction, tenant_id, endpoint_id, &settings, now).await?;
+    endpoints::save(connection, tenant_id, endpoint_id, &settings, now).await?;
     if let Some(sealed) = &sealed {
         let until = now + ROTATION_OVERLAP;
-        endpoints::retire_secrets(&mut transaction, tenant_id, endpoint_id, until).await?;
-        endpoints::add_secret(&mut transaction, tenant_id, endpoint_id, &new_secret(sealed, now), now)
-            .await?;
+        endpoints::retire_secrets(connection, tenant_id, endpoint_id, until).await?;
+        endpoints::add_secret(connection, tenant_id, endpoint_id, &new_secret(sealed, now), now).await?;
     }
-    let endpoint = shown(&mut transaction, tenant_id, endpoint_id).await?;
-    transaction.commit().await.map_err(StoreError::from)?;
+    let endpoint = shown(connection, tenant_id, endpoint_id).await?;
     Ok(endpoint)
 }
 
@@ -125,7 +131,7 @@ pub(crate) async fn show(
     state: web::Data<State>,
     Reader(owner): Reader,
 ) -> Result<web::Json<OneEndpoint>, Problem> {
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
     let found = endpoints::find_operational(&mut connection, &owner.tenant_id).await?;
     let endpoint_id = found.ok_or_else(Problem::no_operational_endpoint)?;
     let endpoint = shown(&mut connection, &owner.tenant_id, endpoint_id).await?;
@@ -147,13 +153,17 @@ pub(crate) async fn show(
 pub(crate) async fn remove(
     state: web::Data<State>,
     Writer(owner): Writer,
+    trail: Trail,
 ) -> Result<web::Json<DeletedEndpoint>, Problem> {
-    let mut connection = state.search_pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.search_for_tenant(&owner.tenant_id).await?;
     let found = endpoints::find_operational(&mut connection, &owner.tenant_id).await?;
     let endpoint_id = found.ok_or_else(Problem::no_operational_endpoint)?;
     let now = state.clock.now();
     let cancelled =
         endpoints::delete(&mut connection, owner.lane, &owner.tenant_id, endpoint_id, now).await?;
     let cancelled = cancelled.ok_or_else(Problem::no_operational_endpoint)?;
+    let what = What { tenant_id: &owner.tenant_id, target: Some(endpoint_id.to_string()) };
+    trail.record(&mut connection, Action::DeleteEndpoint, what, now).await?;
+    connection.commit().await.map_err(StoreError::from)?;
     Ok(web::Json(DeletedEndpoint { endpoint_id, cancelled }))
 }

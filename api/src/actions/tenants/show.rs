@@ -1,7 +1,6 @@
 use actix_web::web;
 use serde::Serialize;
 use trunkline_domain::TenantId;
-use trunkline_store::StoreError;
 use trunkline_store::tenants::{self, TenantStatus};
 use utoipa::ToSchema;
 
@@ -58,7 +57,7 @@ pub(crate) async fn show(
 }
 
 async fn find(state: &State, tenant_id: &TenantId) -> Result<web::Json<TenantAnswer>, Problem> {
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+    let mut connection = state.for_tenant(tenant_id).await?;
     let found = tenants::find(&mut connection, tenant_id).await?;
     let tenant =
         found.filter(|tenant| tenant.status != TenantStatus::Deleted).ok_or_else(Problem::no_tenant)?;

@@ -2,10 +2,12 @@ use actix_web::web;
 use serde::Serialize;
 use trunkline_domain::TenantId;
 use trunkline_store::StoreError;
+use trunkline_store::audit::Action;
 use trunkline_store::tenants::{self, TenantStatus};
 use utoipa::ToSchema;
 
 use super::id;
+use crate::audit::{Trail, What};
 use crate::auth::Operator;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
@@ -38,8 +40,9 @@ pub(crate) async fn suspend(
     state: web::Data<State>,
     path: web::Path<String>,
     _operator: Operator,
+    trail: Trail,
 ) -> Result<web::Json<SwitchedTenant>, Problem> {
-    switch(&state, id(&path)?, TenantStatus::Suspended).await
+    switch(&state, (id(&path)?, &trail), TenantStatus::Suspended).await
 }
 
 /// Resume a tenant
@@ -59,19 +62,25 @@ pub(crate) async fn resume(
     state: web::Data<State>,
     path: web::Path<String>,
     _operator: Operator,
+    trail: Trail,
 ) -> Result<web::Json<SwitchedTenant>, Problem> {
-    switch(&state, id(&path)?, TenantStatus::Active).await
+    switch(&state, (id(&path)?, &trail), TenantStatus::Active).await
 }
 
 async fn switch(
     state: &State,
-    tenant_id: TenantId,
+    (tenant_id, trail): (TenantId, &Trail),
     status: TenantStatus,
 ) -> Result<web::Json<SwitchedTenant>, Problem> {
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
-    if !tenants::set_status(&mut connection, &tenant_id, status, state.clock.now()).await? {
+    let mut connection = state.for_operator().await?;
+    let now = state.clock.now();
+    if !tenants::set_status(&mut connection, &tenant_id, status, now).await? {
         return Err(Problem::no_tenant());
     }
+    let is_active = status == TenantStatus::Active;
+    let action = if is_active { Action::ResumeTenant } else { Action::SuspendTenant };
+    trail.record(&mut connection, action, What { tenant_id: &tenant_id, target: None }, now).await?;
+    connection.commit().await.map_err(StoreError::from)?;
     state.waker.wake();
     Ok(web::Json(SwitchedTenant { tenant_id, status: status.as_str() }))
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use trunkline_boot::{Clock, Settings};
 use trunkline_store::inspect::{self, QUEUE_COUNT_MAX, Queue, ServerSettings};
 use trunkline_store::schema::{self, SchemaState};
-use trunkline_store::{PgConnection, Purpose, StoreError, partitions, time};
+use trunkline_store::{PgConnection, Purpose, StoreError, partitions, roles, time};
 
 use super::check::{Check, Verdict};
 use crate::failure::message;
@@ -19,6 +19,9 @@ const CLOCK_SECONDS_WARN: i64 = 2;
 const CLOCK_SECONDS_FAIL: i64 = 200;
 /// Work that has been due for longer waits for a worker that is not there, or cannot keep up.
 const QUEUE_SECONDS_WARN: i64 = 60;
+
+/// Statements shown of those that would put rights in order.
+const SHOWN_MAX: usize = 5;
 
 /// Looks at everything that can be reached: without a connection that is one finding.
 pub(super) async fn all(settings: &Settings) -> Vec<Check> {
@@ -45,6 +48,7 @@ async fn look(connection: &mut PgConnection, checks: &mut Vec<Check>) -> Result<
     checks.push(schema(state));
     // Another release's tables may lack what the next statements read.
     if state == SchemaState::Current {
+        checks.extend(roles_and_rights(connection).await?);
         checks.push(days_ahead(partitions::days_ahead(connection).await?));
         let now = time::now(connection).await?;
         checks.push(queue(&inspect::queue(connection, now).await?, now));
@@ -122,6 +126,48 @@ fn schema(state: SchemaState) -> Check {
             "run the release that migrated it, or a newer one",
         ),
     }
+}
+
+/// Who may do what: the rights that `trunkline migrate` gives, no more and no less, and row security wherever a tenant is named.
+async fn roles_and_rights(connection: &mut PgConnection) -> Result<[Check; 3], StoreError> {
+    let differences = roles::differences(connection).await?;
+    let too_much = differences.iter().any(|difference| !difference.is_missing);
+    let statements: Vec<&str> =
+        differences.iter().take(SHOWN_MAX).map(|difference| difference.remedy.as_str()).collect();
+    let rights = match differences.len() {
+        0 => Check::ok("rights", "every role has what it needs and no more"),
+        count => {
+            let verdict =
+                if too_much { "some role may do too much" } else { "some role lacks what it needs" };
+            let seen = format!("{verdict}, {count} in all: {}", statements.join("; "));
+            Check::fail(
+                "rights",
+                seen,
+                "run `trunkline migrate` as the owner of the tables; it grants and revokes",
+            )
+        }
+    };
+    let (unheld, exposed) = (roles::unheld(connection).await?, roles::exposed(connection).await?);
+    let list = |names: &[String], none: &str| {
+        if names.is_empty() { none.to_owned() } else { names.join(", ") }
+    };
+    Ok([
+        rights,
+        Check::when(
+            unheld.is_empty(),
+            Verdict::Fail,
+            "row security",
+            list(&unheld, "forced on every table with a tenant"),
+            "run ALTER TABLE trunkline.<name> ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY on each",
+        ),
+        Check::when(
+            exposed.is_empty(),
+            Verdict::Fail,
+            "way round it",
+            list(&exposed, "no right on a partition, no role past row security"),
+            "revoke every right on partitions; take SUPERUSER and BYPASSRLS from the roles",
+        ),
+    ])
 }
 
 fn days_ahead(days: i32) -> Check {

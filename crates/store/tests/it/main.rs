@@ -6,6 +6,8 @@ mod catalog;
 mod claims;
 mod deliveries;
 mod ids;
+mod isolation;
 mod migrations;
 mod pages;
 mod partitions;
+mod roles;

@@ -35,7 +35,7 @@ async fn a_schema_of_another_release_is_refused_with_advice() {
     let database = TestDatabase::new().await;
     let mut connection = database.connect().await;
     database.execute("INSERT INTO trunkline._sqlx_migrations (version, description, success, checksum, execution_time) VALUES (99990101000000, 'later', true, '', 0)").await;
-    let newer = require_current(&mut connection).await.unwrap_err();
+    let newer = require_current(&mut connection, &[]).await.unwrap_err();
     assert!(matches!(newer, SchemaError::TooNew { found: 99_990_101_000_000, .. }), "{newer}");
     assert!(newer.to_string().contains("newer"), "{newer}");
     assert!(
@@ -44,6 +44,6 @@ async fn a_schema_of_another_release_is_refused_with_advice() {
     );
 
     database.execute("DELETE FROM trunkline._sqlx_migrations WHERE version > (SELECT min(version) FROM trunkline._sqlx_migrations)").await;
-    let older = require_current(&mut connection).await.unwrap_err();
+    let older = require_current(&mut connection, &[]).await.unwrap_err();
     assert!(older.to_string().contains("trunkline migrate"), "{older}");
 }
