@@ -145,9 +145,18 @@ fn pool(options: PgConnectOptions, purpose: Purpose, connections_max: u32) -> Po
 /// # Errors
 /// [`StoreError::Unavailable`] when the server does not answer, or `url` is no address.
 pub async fn connect(url: &str, purpose: Purpose) -> Result<sqlx::PgConnection, StoreError> {
-    let options = options(url, purpose)
-        .map_err(|error| StoreError::Unavailable(sqlx::Error::Configuration(Box::new(error))))?;
+    let options = options(url, purpose).map_err(no_address)?;
     Ok(sqlx::ConnectOptions::connect(&options).await?)
+}
+
+/// How a worker's session connects: in its role, and with the server's settings for the rest, since it only waits.
+pub(crate) fn worker_options(url: &str) -> Result<PgConnectOptions, StoreError> {
+    let options = PgConnectOptions::from_str(url).map_err(|_| no_address(InvalidUrl))?;
+    Ok(options.application_name("trunkline").options([("role", Role::Worker.name())]))
+}
+
+fn no_address(error: InvalidUrl) -> StoreError {
+    StoreError::Unavailable(sqlx::Error::Configuration(Box::new(error)))
 }
 
 fn options(url: &str, purpose: Purpose) -> Result<PgConnectOptions, InvalidUrl> {

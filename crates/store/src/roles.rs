@@ -83,11 +83,11 @@ pub async fn missing(
     // Since PostgreSQL 16 a membership may come without the right to act as the role.
     let found = sqlx::query!(
         r#"
-        SELECT session_user::text AS "login!", coalesce(array_agg(wanted.name) FILTER (
+        SELECT session_user::text AS "login!", coalesce(array_agg(wanted.name ORDER BY wanted.place) FILTER (
                    WHERE r.oid IS NULL OR NOT pg_has_role(session_user, r.oid,
                        CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END)
                ), '{}') AS "missing!"
-        FROM unnest($1::text[]) AS wanted (name)
+        FROM unnest($1::text[]) WITH ORDINALITY AS wanted (name, place)
         LEFT JOIN pg_roles AS r ON r.rolname = wanted.name
         "#,
         &names,
@@ -97,12 +97,12 @@ pub async fn missing(
     Ok((found.login, found.missing))
 }
 
-/// Makes a connection act as a role from now on.
+/// Acts as a role for the rest of the transaction. Not longer: a pooler would lend the connection to others in that role.
 ///
 /// # Errors
 /// When its login is no member, or the database is not available.
-pub async fn enter(connection: &mut PgConnection, role: Role) -> Result<(), StoreError> {
-    let sql = format!("SET ROLE {}", role.name());
+pub(crate) async fn enter(connection: &mut PgConnection, role: Role) -> Result<(), StoreError> {
+    let sql = format!("SET LOCAL ROLE {}", role.name());
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(connection).await?;
     Ok(())
 }

@@ -123,11 +123,12 @@ pub async fn require_current(connection: &mut PgConnection, acts_as: &[Role]) ->
         }
         return Err(SchemaError::NotInRole { login, missing });
     }
+    let mut transaction = crate::begin(connection).await?;
     // A login that does not inherit its roles' rights could not even look.
     if let Some(role) = acts_as.first() {
-        roles::enter(connection, *role).await?;
+        roles::enter(&mut transaction, *role).await?;
     }
-    state(connection).await?.require()
+    state(&mut transaction).await?.require()
 }
 
 impl SchemaState {

@@ -1,11 +1,10 @@
 //! Telling workers that something is due. Losing a notification costs at most one poll, never an event.
 
 use sqlx::PgConnection;
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgListener, PgPoolOptions};
 use trunkline_domain::{EndpointId, Lane, TenantId};
 
-use crate::StoreError;
-use crate::roles::Role;
+use crate::{StoreError, pool};
 
 /// The channel.
 pub const CHANNEL: &str = "trunkline_due";
@@ -96,11 +95,13 @@ impl Session {
     /// # Errors
     /// When the database is not available.
     pub async fn connect(url: &str, key: i64) -> Result<Self, StoreError> {
-        let mut listener = PgListener::connect(url).await?;
+        // The role is asked for as the session begins: set later, it would stick to whatever connection a pooler lent.
+        let options = pool::worker_options(url)?;
+        let one = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
+        let mut listener = PgListener::connect_with(&one.connect_with(options).await?).await?;
+        listener.ignore_pool_close_event(true);
         // By itself it would connect again before it says that the connection is lost: without the lock, and late.
         listener.eager_reconnect(false);
-        let role = format!("SET ROLE {}", Role::Worker.name());
-        sqlx::raw_sql(sqlx::AssertSqlSafe(role)).execute(&mut listener).await?;
         sqlx::query!("SELECT pg_advisory_lock($1)", key).execute(&mut listener).await?;
         listener.listen(CHANNEL).await?;
         Ok(Self(listener))
