@@ -36,12 +36,13 @@ BEGIN
         END LOOP;
     END IF;
     IF v_missing <> '{}' THEN
-        RAISE EXCEPTION 'the roles % are missing or not granted to %, who may do neither', array_to_string(v_missing, ', '), current_user
-            USING ERRCODE = 'insufficient_privilege',
-                  HINT = format('Let a DBA run, once for the cluster: %s GRANT %s TO %I;',
-                                (SELECT string_agg(format('CREATE ROLE %I NOLOGIN;', name), ' ') FROM unnest(v_missing) AS name
-                                 WHERE pg_catalog.to_regrole(name) IS NULL),
-                                array_to_string(v_roles, ', '), current_user);
+        -- In the message, since a hint is not always shown.
+        RAISE EXCEPTION 'the roles % are missing or not granted to %; let a DBA run, once for the cluster: %GRANT % TO %;',
+            array_to_string(v_missing, ', '), current_user,
+            (SELECT coalesce(string_agg(format('CREATE ROLE %I NOLOGIN; ', name), ''), '') FROM unnest(v_missing) AS name
+             WHERE pg_catalog.to_regrole(name) IS NULL),
+            array_to_string(v_roles, ', '), quote_ident(current_user)
+            USING ERRCODE = 'insufficient_privilege';
     END IF;
 END
 $$;
