@@ -181,7 +181,8 @@ async fn every_route_with_another_tenants_key_leaks_and_changes_nothing() {
             );
             let body = body.map(|body| body.to_string()).unwrap_or_default();
             let method = http::Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-            let reply = globex.send(method.clone(), &asked, body, &[]).await;
+            let reply =
+                globex.send(method.clone(), &asked, body, &[("content-type", "application/json")]).await;
             judge(&format!("{method} {asked}"), path, operation, &reply, &names);
             count += 1;
         }

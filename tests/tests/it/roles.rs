@@ -33,7 +33,8 @@ async fn the_whole_house_runs_on_logins_that_may_no_more_than_their_doors() {
 
     // One by itself, one by its key, some together, one in order: each has statements of its own.
     let with = async |headers: &[(&str, &str)]| {
-        let reply = acme.send(http::Method::POST, "/v1/events", r#"{"type":"t"}"#, headers).await;
+        let headers = [&[("content-type", "application/json")], headers].concat();
+        let reply = acme.send(http::Method::POST, "/v1/events", r#"{"type":"t"}"#, &headers).await;
         assert_eq!(reply.status, 201, "{}", String::from_utf8_lossy(&reply.body));
         reply.json()["event_id"].as_str().unwrap().to_owned()
     };
