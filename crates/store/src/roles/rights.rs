@@ -24,7 +24,7 @@ pub const RIGHTS: &[(Role, &str, &str)] = &[
     (Role::Api, "events", "SELECT; INSERT"),
     (Role::Api, "payloads", "SELECT; INSERT; UPDATE (payload)"),
     (Role::Api, "deliveries", "SELECT; INSERT; UPDATE"),
-    (Role::Api, "attempts", "SELECT; INSERT"),
+    (Role::Api, "attempts", "SELECT; INSERT; UPDATE (response_excerpt, response_headers)"),
     (Role::Api, "ordering_keys", "SELECT; INSERT; UPDATE"),
     (Role::Api, "event_types", "SELECT; INSERT; UPDATE; DELETE"),
     (Role::Api, "replays", "SELECT; INSERT; UPDATE"),
