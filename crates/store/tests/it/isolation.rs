@@ -67,7 +67,7 @@ impl Scene {
 
     /// Values for a parameter of that type, of `globex` where it can be; `None` = this test does not know the type.
     fn values(&self, kind: &str) -> Option<Vec<String>> {
-        let (one, two) = (&self.one, &self.two);
+        let (one, two) = (self.one.as_str(), self.two.as_str());
         let (lowest, highest) =
             ("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff");
         let values: Vec<String> = match kind {
@@ -84,7 +84,7 @@ impl Scene {
             "Bytea" => vec!["sha256('globex')".into()],
             "TextArray" => vec!["'{globex,globex}'::text[]".into()],
             "NameArray" => vec!["'{globex}'::name[]".into()],
-            "UuidArray" => [(one.as_str(), two.as_str()), (one, one), (lowest, lowest), (highest, highest)]
+            "UuidArray" => [(one, two), (one, one), (lowest, lowest), (highest, highest)]
                 .map(|(first, second)| format!("'{{{first},{second}}}'::uuid[]"))
                 .to_vec(),
             "TimestamptzArray" => ["2000-01-01", "2100-01-01"]
