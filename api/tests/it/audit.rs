@@ -40,7 +40,7 @@ async fn every_switch_of_a_tenant_and_action_of_an_operator_is_written_down() {
     note(&reply, &by_key, "endpoint.rotate_secret", json!(endpoint));
     let reply = house.client.patch(&path, r#"{"description":"news"}"#).await;
     note(&reply, &by_key, "endpoint.change", json!(endpoint));
-    let reply = house.client.post("/v1/endpoints", r#"{"name":"more","url":"http://127.0.0.1:9/"}"#).await;
+    let reply = house.client.post("/v1/endpoints", r#"{"name":"more","url":"http://127.0.0.1:9999/"}"#).await;
     let more = reply.json()["endpoint"]["endpoint_id"].clone();
     note(&reply, &by_key, "endpoint.create", more.clone());
     let reply = house.client.delete(&format!("/v1/endpoints/{}", more.as_str().unwrap())).await;
@@ -52,7 +52,7 @@ async fn every_switch_of_a_tenant_and_action_of_an_operator_is_written_down() {
     let reply = house.client.delete(&revoke).await;
     note(&reply, &by_key, "api_key.revoke", report);
     assert_eq!(house.client.delete(&revoke).await.status, 200, "a second time changes nothing");
-    let url = r#"{"target_url":"http://127.0.0.1:9/new"}"#;
+    let url = r#"{"target_url":"http://127.0.0.1:9999/new"}"#;
     note(&house.client.patch("/v1/tenants/current", url).await, &by_key, "tenant.change", Value::Null);
 
     let by_operator = format!("operator:{}", trunkline_vault::fingerprint(OPERATOR_KEY));
@@ -66,7 +66,7 @@ async fn every_switch_of_a_tenant_and_action_of_an_operator_is_written_down() {
     assert_eq!(entries(&house, "?tenant_id=acme").await, expected);
 
     let made =
-        operator.post("/v1/tenants", r#"{"tenant_id":"initech","target_url":"http://127.0.0.1:9/"}"#).await;
+        operator.post("/v1/tenants", r#"{"tenant_id":"initech","target_url":"http://127.0.0.1:9999/"}"#).await;
     assert_eq!(made.status, 201);
     let all = entries(&house, "").await;
     assert_eq!(all.len(), expected.len() + 1);

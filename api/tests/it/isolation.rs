@@ -78,7 +78,7 @@ async fn furnished() -> (House, Vec<(&'static str, String)>) {
     let house = House::new().await;
     let acme = &house.client;
     let endpoint =
-        json!({"name": CANARY, "url": format!("http://127.0.0.1:9/{CANARY}"), "description": CANARY});
+        json!({"name": CANARY, "url": format!("http://127.0.0.1:9999/{CANARY}"), "description": CANARY});
     let endpoint = acme.post("/v1/endpoints", endpoint.to_string()).await.json();
     let event = house.publish(&json!({"type": CANARY, "secret": CANARY}).to_string()).await;
     house.set(&event, "DEAD").await;
@@ -117,13 +117,13 @@ fn body(operation: &str, named: impl Fn(&str) -> String) -> Option<Value> {
         "describeEventType" => json!({"description": "mine"}),
         "createApiKey" => json!({"name": "mine", "scopes": ["read"]}),
         "requeueDeadLetters" | "purgeDeadLetters" => json!({"event_ids": [event], "endpoint_id": endpoint}),
-        "createEndpoint" => json!({"name": "mine", "url": "http://127.0.0.1:9/mine"}),
+        "createEndpoint" => json!({"name": "mine", "url": "http://127.0.0.1:9999/mine"}),
         "changeEndpoint" => json!({"description": "mine"}),
         "rotateEndpointSecret" => json!({}),
-        "setOperationalEndpoint" => json!({"url": "http://127.0.0.1:9/mine"}),
+        "setOperationalEndpoint" => json!({"url": "http://127.0.0.1:9999/mine"}),
         "startReplay" => json!({"type": CANARY}),
-        "createTenant" => json!({"tenant_id": "mine", "target_url": "http://127.0.0.1:9/mine"}),
-        "changeOwnTenant" | "changeTenant" => json!({"target_url": "http://127.0.0.1:9/mine"}),
+        "createTenant" => json!({"tenant_id": "mine", "target_url": "http://127.0.0.1:9999/mine"}),
+        "changeOwnTenant" | "changeTenant" => json!({"target_url": "http://127.0.0.1:9999/mine"}),
         _ => return None,
     })
 }
