@@ -3,7 +3,9 @@
 /// Every setting's dotted key. A test holds that each is read and that none is read besides.
 pub const KEYS: &[&str] = &[
     "database.url",
+    "database.url_file",
     "database.session_url",
+    "database.session_url_file",
     "database.max_connections",
     "api.bind",
     "receiver.bind",
@@ -11,7 +13,9 @@ pub const KEYS: &[&str] = &[
     "receiver.receipt_retention",
     "admin.bind",
     "operator.keys",
+    "operator.keys_file",
     "secrets.keys",
+    "secrets.keys_file",
     "egress.allow",
     "delivery.retry_schedule",
     "delivery.retry_jitter",
@@ -35,6 +39,12 @@ pub const KEYS: &[&str] = &[
 
 /// What the environment variable of every setting starts with.
 pub(super) const PREFIX: &str = "TRUNKLINE__";
+
+/// The setting that names a file with the value of `key`, if there is one: `secrets.keys` -> `secrets.keys_file`. Those that
+/// have one are secrets, of which no copy should be left behind.
+pub(super) fn file_of(key: &str) -> Option<&'static str> {
+    KEYS.iter().copied().find(|other| other.strip_suffix("_file") == Some(key))
+}
 
 /// `worker.lease` -> `TRUNKLINE__WORKER__LEASE`.
 pub(super) fn variable(key: &str) -> String {

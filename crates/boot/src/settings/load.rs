@@ -3,6 +3,7 @@
 use super::reader::{Reader, Sources};
 use super::{Settings, SettingsError, keys, sections};
 use config::{Config, ConfigError, Environment, File, FileFormat, Value, ValueKind};
+use secrecy::zeroize::Zeroizing;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -10,7 +11,7 @@ impl Settings {
     /// Reads `file` (TOML), if there is one, and lays the environment over it. Pure but for the file.
     ///
     /// `DATABASE_URL` is taken as `database.url` unless `TRUNKLINE__DATABASE__URL` is there; empty, it
-    /// counts as absent, as compose files tend to leave it.
+    /// counts as absent, as compose files tend to leave it. Beside a `database.url_file` of the environment it is ignored.
     ///
     /// # Errors
     /// The file cannot be read or is not TOML; a setting is unknown or has a value that is not accepted.
@@ -24,16 +25,23 @@ impl Settings {
         for (name, value) in environment {
             if let Some(key) = keys::of_variable(&name) {
                 sources.variables.insert(key.to_owned(), name.clone());
-                sources.environment.insert(name, value);
+                if keys::file_of(key).is_some() {
+                    sources.secrets.insert(key, Zeroizing::new(value));
+                } else {
+                    sources.environment.insert(name, value);
+                }
             } else if name.starts_with(keys::PREFIX) {
                 unknown.push(name);
             } else if name == "DATABASE_URL" && !value.is_empty() {
-                database_url = Some(value);
+                database_url = Some(Zeroizing::new(value));
             }
         }
-        if let Some(url) = database_url.filter(|_| !sources.variables.contains_key("database.url")) {
+        let is_named = |key: &str| sources.variables.contains_key(key);
+        if let Some(url) =
+            database_url.filter(|_| !is_named("database.url") && !is_named("database.url_file"))
+        {
             sources.variables.insert("database.url".to_owned(), "DATABASE_URL".to_owned());
-            sources.environment.insert(keys::variable("database.url"), url);
+            sources.secrets.insert("database.url", url);
         }
         let values = gather(file, &sources.environment)?;
         let mut reader = Reader::new(values, sources);
@@ -54,7 +62,8 @@ impl Settings {
         // Not `vars`, which panics on names and values of others that are no UTF-8.
         let environment = std::env::vars_os().filter_map(|(name, value)| {
             let name = name.into_string().ok()?;
-            Some((name, value.to_string_lossy().into_owned()))
+            let value = value.into_string().unwrap_or_else(|value| value.to_string_lossy().into_owned());
+            Some((name, value))
         });
         Self::load(file, environment)
     }
@@ -67,7 +76,7 @@ fn gather(
 ) -> Result<BTreeMap<String, Value>, SettingsError> {
     let mut builder = Config::builder();
     if let Some(path) = file {
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|error| {
             SettingsError::one(path.display().to_string(), format!("cannot be read: {error}"))
         })?;
         builder = builder.add_source(File::from_str(&text, FileFormat::Toml));

@@ -3,12 +3,16 @@
 //! A setting has a dotted key such as `worker.lease`; its environment variable is
 //! `TRUNKLINE__WORKER__LEASE`. What is wrong or unknown is refused, all of it in one answer, by name and
 //! with what would have been accepted, and never with the value, which may be a secret.
+//!
+//! A secret can be in a file of its own, as Kubernetes and Docker mount them: `secrets.keys_file` names the file that holds
+//! `secrets.keys`. It is read once, at start.
 
 mod error;
 mod keys;
 mod load;
 mod reader;
 mod secret_keys;
+mod secret_values;
 mod sections;
 
 pub use error::{SettingProblem, SettingsError};
@@ -64,7 +68,7 @@ impl Settings {
         self.database.url.as_ref().ok_or_else(|| {
             SettingsError::one(
                 "database.url",
-                "is required: set TRUNKLINE__DATABASE__URL or DATABASE_URL to postgres://user:password@host/database",
+                "is required: set TRUNKLINE__DATABASE__URL or DATABASE_URL to postgres://user:password@host/database, or TRUNKLINE__DATABASE__URL_FILE to a file that holds it",
             )
         })
     }
@@ -77,7 +81,7 @@ impl Settings {
         if self.secrets.keys.is_empty() {
             return Err(SettingsError::one(
                 "secrets.keys",
-                "is required: set TRUNKLINE__SECRETS__KEYS to id:key, where key is what `openssl rand -base64 32` prints",
+                "is required: set TRUNKLINE__SECRETS__KEYS to id:key, where key is what `openssl rand -base64 32` prints, or TRUNKLINE__SECRETS__KEYS_FILE to a file that holds it",
             ));
         }
         Ok(&self.secrets.keys)

@@ -2,7 +2,7 @@
 
 use super::{SettingProblem, SettingsError, keys};
 use config::{Value, ValueKind};
-use secrecy::SecretString;
+use secrecy::zeroize::Zeroizing;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -17,8 +17,10 @@ pub(super) struct Sources {
     pub(super) file: Option<String>,
     /// The variable that set a dotted key.
     pub(super) variables: HashMap<String, String>,
-    /// Known variables and their values.
+    /// Known variables and their values, but for secrets.
     pub(super) environment: HashMap<String, String>,
+    /// Secrets of the environment, by dotted key.
+    pub(super) secrets: HashMap<&'static str, Zeroizing<String>>,
 }
 
 /// Takes values out by key; what is left at the end is unknown.
@@ -111,14 +113,6 @@ impl Reader {
         })
     }
 
-    /// A PostgreSQL URL, kept secret because it holds a password.
-    pub(super) fn postgres_url(&mut self, key: &'static str) -> Option<SecretString> {
-        self.scalar(key, None, "accepts postgres://user:password@host:port/database", |text| {
-            let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
-            is_url.then(|| Some(SecretString::from(text)))
-        })
-    }
-
     /// A value of one piece. `parse` answers `None` for what `accepts` does not describe.
     pub(super) fn scalar<T>(
         &mut self,
@@ -165,7 +159,12 @@ impl Reader {
         list
     }
 
-    fn take(&mut self, key: &'static str) -> Option<Value> {
+    /// A secret's text in the environment.
+    pub(super) fn take_from_environment(&mut self, key: &'static str) -> Option<Zeroizing<String>> {
+        self.sources.secrets.remove(key)
+    }
+
+    pub(super) fn take(&mut self, key: &'static str) -> Option<Value> {
         debug_assert!(keys::KEYS.contains(&key), "{key} is read but not listed in KEYS");
         #[cfg(test)]
         self.asked.push(key);
@@ -180,7 +179,7 @@ pub(super) fn duration_in(text: &str, range: &RangeInclusive<Duration>) -> Optio
     humantime::parse_duration(text).ok().filter(|duration| range.contains(duration))
 }
 
-fn text_of(value: Value) -> Option<String> {
+pub(super) fn text_of(value: Value) -> Option<String> {
     match value.kind {
         ValueKind::Array(_) | ValueKind::Table(_) | ValueKind::Nil => None,
         _ => value.into_string().ok().map(|text| text.trim().to_owned()),

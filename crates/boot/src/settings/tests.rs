@@ -92,6 +92,58 @@ fn keys_are_parsed_and_hidden() {
     assert!(!format!("{settings:?}").contains(CANARY));
 }
 
+#[test]
+fn a_secret_can_be_in_a_file_of_its_own() {
+    let file = |text: &str| {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    };
+    let keys = file(&format!("\nnew:{KEY_A}\n\nold:{KEY_A},older:{KEY_A}\n"));
+    let operators = file("operator-key-number-one\r\noperator-key-number-two\r\n");
+    let (url, session_url) = (file("postgres://u:p@h/d\n"), file("postgresql://direct/d"));
+    let path = |file: &tempfile::NamedTempFile| file.path().to_str().unwrap().to_owned();
+    let settings = load(&[
+        ("TRUNKLINE__SECRETS__KEYS_FILE", &path(&keys)),
+        ("TRUNKLINE__OPERATOR__KEYS_FILE", &path(&operators)),
+        ("TRUNKLINE__DATABASE__URL_FILE", &path(&url)),
+        ("TRUNKLINE__DATABASE__SESSION_URL_FILE", &path(&session_url)),
+        // The weaker name, and what a compose file passes on although nobody set it.
+        ("DATABASE_URL", "postgres://weaker/d"),
+        ("TRUNKLINE__OPERATOR__KEYS", ""),
+    ])
+    .unwrap();
+    let ids: Vec<_> = settings.secrets.keys.iter().map(|key| key.id.as_str()).collect();
+    assert_eq!(ids, ["new", "old", "older"]);
+    let keys: Vec<_> = settings.operator.keys.iter().map(|key| key.expose_secret()).collect();
+    assert_eq!(keys, ["operator-key-number-one", "operator-key-number-two"]);
+    assert_eq!(settings.require_database_url().unwrap().expose_secret(), "postgres://u:p@h/d");
+    assert_eq!(settings.database.session_url.unwrap().expose_secret(), "postgresql://direct/d");
+
+    let from_toml = load_file(&format!("[database]\nurl_file = {:?}", path(&url)), &[]).unwrap();
+    assert_eq!(from_toml.require_database_url().unwrap().expose_secret(), "postgres://u:p@h/d");
+}
+
+#[test]
+fn a_secret_in_a_file_is_refused_under_the_name_of_its_file_and_beside_one_without() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"a:c4n4ry").unwrap();
+    let path = &file.path().to_str().unwrap().to_owned();
+    let error = load(&[("TRUNKLINE__SECRETS__KEYS_FILE", path)]).unwrap_err();
+    assert_eq!(error.problems()[0].key, "TRUNKLINE__SECRETS__KEYS_FILE");
+    assert!(error.to_string().contains("entry 1 has a key that is not padded base64"), "{error}");
+    assert!(!error.to_string().contains(CANARY), "{error}");
+
+    let key = format!("a:{KEY_A}");
+    let both = load(&[("TRUNKLINE__SECRETS__KEYS", &key), ("TRUNKLINE__SECRETS__KEYS_FILE", path)]);
+    let error = both.unwrap_err().to_string();
+    assert!(error.contains("KEYS_FILE is set beside secrets.keys; keep one of the two"), "{error}");
+
+    file.write_all(b"\xff").unwrap();
+    let error = load(&[("TRUNKLINE__SECRETS__KEYS_FILE", path)]).unwrap_err();
+    assert!(error.to_string().contains("no text (UTF-8)"), "{error}");
+}
+
 /// (variable, value, what the error says). The value never shows in it.
 const REFUSED: &[(&str, &str, &str)] = &[
     ("DATABASE_URL", "mysql://c4n4ry", "accepts postgres://"),
@@ -109,6 +161,13 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("TRUNKLINE__SECRETS__KEYS", "C4N4RY:c4n4ry", "has an id that is not"),
     ("TRUNKLINE__SECRETS__KEYS", "a:c4n4ry", "is not padded base64"),
     ("TRUNKLINE__SECRETS__KEYS", "a:YzRuNHJ5", "not 32 bytes long"),
+    // Whoever mistakes one for the other has put the secret where a path belongs.
+    ("TRUNKLINE__DATABASE__URL_FILE", "/c4n4ry", "names a file that cannot be read: No such file"),
+    ("TRUNKLINE__DATABASE__SESSION_URL_FILE", "c4n4ry", "names a file that cannot be read"),
+    ("TRUNKLINE__OPERATOR__KEYS_FILE", "c4n4ry", "names a file that cannot be read"),
+    ("TRUNKLINE__SECRETS__KEYS_FILE", "a:c4n4ry", "names a file that cannot be read"),
+    ("TRUNKLINE__SECRETS__KEYS_FILE", "/", "names a file that cannot be read"),
+    ("TRUNKLINE__SECRETS__KEYS_FILE", "/dev/zero", "names a file of more than 65536 bytes"),
     (
         "TRUNKLINE__EGRESS__ALLOW",
         "10.0.0.0/8,c4n4ry",
