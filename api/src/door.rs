@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use secrecy::ExposeSecret;
+use trunkline_boot::settings::SecretsKey;
 use trunkline_boot::{BindError, Clock, ReadinessCheck, Settings, SettingsError, Shutdown, listen};
 use trunkline_egress::EgressPolicy;
 use trunkline_store::pool::InvalidUrl;
@@ -86,8 +87,7 @@ pub struct Door {
 /// When a setting is missing or wrong, the database is away, its schema is not this release's, or the port is taken.
 pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, BuildError> {
     let url = settings.require_database_url()?.expose_secret();
-    let keys = settings.require_secrets_keys()?.iter();
-    let vault = Vault::new(keys.map(|key| (key.id.clone(), *key.key.expose_secret())).collect())?;
+    let vault = Vault::new(settings.require_secrets_keys()?.iter().map(SecretsKey::as_pair))?;
     schema::require_current(&mut pool::connect(url, Purpose::Request).await?, Role::OF_API).await?;
     let connections = settings.database.max_connections;
     let pool = pool::open_as(url, Role::Api, Purpose::Request, connections)?;

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::Args;
 use secrecy::{ExposeSecret as _, SecretString};
 use trunkline_boot::Settings;
+use trunkline_boot::settings::SecretsKey;
 use trunkline_domain::TenantId;
 use trunkline_store::audit::{self, Action, Actor, Entry};
 use trunkline_store::{PgConnection, Purpose, pool, time};
@@ -101,9 +102,8 @@ pub(crate) async fn record(
 /// # Errors
 /// There are no keys, or they are no good.
 pub(crate) fn vault(settings: &Settings) -> anyhow::Result<Vault> {
-    let keys = settings.require_secrets_keys()?.iter();
-    let keys = keys.map(|key| (key.id.clone(), *key.key.expose_secret())).collect();
-    Vault::new(keys).map_err(|error| Failure::Usage(format!("secrets.keys: {error}")).into())
+    Vault::new(settings.require_secrets_keys()?.iter().map(SecretsKey::as_pair))
+        .map_err(|error| Failure::Usage(format!("secrets.keys: {error}")).into())
 }
 
 /// Runs a command that waits for a database.

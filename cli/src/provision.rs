@@ -112,7 +112,7 @@ pub(crate) fn seal(
     secret: &str,
 ) -> anyhow::Result<Sealed> {
     vault
-        .seal_secret(tenant_id.as_str(), &endpoint_id.to_string(), secret.as_bytes(), random_bytes())
+        .seal_secret(tenant_id, endpoint_id, secret.as_bytes(), random_bytes())
         .context("the webhook secret cannot be sealed")
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actix_web::{App, HttpServer, web};
 use secrecy::ExposeSecret;
+use trunkline_boot::settings::SecretsKey;
 use trunkline_boot::{BindError, Clock, ReadinessCheck, Settings, SettingsError, Shutdown, listen};
 use trunkline_store::pool::InvalidUrl;
 use trunkline_store::schema::SchemaError;
@@ -157,6 +158,5 @@ async fn close(pool: &Pool) {
 }
 
 fn open_vault(settings: &Settings) -> Result<Vault, BuildError> {
-    let keys = settings.require_secrets_keys()?.iter();
-    Ok(Vault::new(keys.map(|key| (key.id.clone(), *key.key.expose_secret())).collect())?)
+    Ok(Vault::new(settings.require_secrets_keys()?.iter().map(SecretsKey::as_pair))?)
 }

@@ -95,14 +95,13 @@ impl SecretCache {
     }
 
     fn open(&self, tenant_id: &TenantId, stored: SealedSecret) -> Option<Secret> {
-        let endpoint_id = stored.endpoint_id.to_string();
         let sealed = Sealed { key_id: stored.key_id, bytes: stored.sealed };
-        let opened = self.vault.open_secret(tenant_id.as_str(), &endpoint_id, &sealed).ok();
+        let opened = self.vault.open_secret(tenant_id, stored.endpoint_id, &sealed).ok();
         let secret = opened.and_then(|plain| Secret::from_stored(std::str::from_utf8(&plain).ok()?).ok());
         if secret.is_none() {
             tracing::error!(
                 tenant.id = %tenant_id,
-                endpoint.id = endpoint_id,
+                endpoint.id = %stored.endpoint_id,
                 key.id = sealed.key_id,
                 "a signing secret cannot be opened; is its key missing from secrets.keys?"
             );

@@ -59,10 +59,10 @@ impl Ceiling {
         let lane = Lane::new(0).context("there is a lane 0")?;
         let tenant_id: TenantId = "ceiling".parse()?;
         let endpoint_id = EndpointId::mint(clock.now(), u64::from_ne_bytes(random_bytes()));
-        let vault = Arc::new(Vault::new(vec![("ceiling".to_owned(), random_bytes())])?);
+        let vault = Arc::new(Vault::new([("ceiling", &random_bytes())])?);
         let secret = Secret::generate(random_bytes());
-        let owner = (tenant_id.as_str(), endpoint_id.to_string());
-        let sealed = vault.seal_secret(owner.0, &owner.1, secret.expose().as_bytes(), random_bytes())?;
+        let text = secret.expose().as_bytes();
+        let sealed = vault.seal_secret(&tenant_id, endpoint_id, text, random_bytes())?;
         let endpoint = Endpoint {
             tenant_id: tenant_id.clone(),
             endpoint_id,

@@ -6,6 +6,7 @@ use secrecy::ExposeSecret;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use trunkline_boot::settings::SecretsKey;
 use trunkline_boot::{Clock, ReadinessCheck, Settings, SettingsError, Shutdown};
 use trunkline_store::pool::InvalidUrl;
 use trunkline_store::schema::SchemaError;
@@ -75,8 +76,7 @@ pub struct Door {
 /// When a setting is missing, the database is away, or its schema is not this release's.
 pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, BuildError> {
     let url = settings.require_database_url()?.expose_secret();
-    let keys = settings.require_secrets_keys()?.iter();
-    let vault = Arc::new(Vault::new(keys.map(|key| (key.id.clone(), *key.key.expose_secret())).collect())?);
+    let vault = Arc::new(Vault::new(settings.require_secrets_keys()?.iter().map(SecretsKey::as_pair))?);
     schema::require_current(&mut pool::connect(url, Purpose::Engine).await?, &[Role::Worker]).await?;
     let claim_connections = CLAIM_CONNECTIONS.min(settings.database.max_connections / 2);
     let engine_connections = settings.database.max_connections - claim_connections;

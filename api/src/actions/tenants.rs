@@ -70,6 +70,6 @@ pub(super) fn seal(
     secret: &Secret,
 ) -> Result<Sealed, Problem> {
     let nonce = trunkline_boot::random::random_bytes();
-    let (tenant, endpoint) = (tenant_id.as_str(), endpoint_id.to_string());
-    state.vault.seal_secret(tenant, &endpoint, secret.expose().as_bytes(), nonce).map_err(Problem::internal)
+    let text = secret.expose().as_bytes();
+    state.vault.seal_secret(tenant_id, endpoint_id, text, nonce).map_err(Problem::internal)
 }

@@ -64,7 +64,16 @@ async fn an_endpoint_is_created_with_all_settings_and_its_secrets_are_shown_once
         assert!(!String::from_utf8_lossy(&reply.body).contains("whsec_"));
     }
     let kept = "SELECT custom_headers->>'authorization' FROM trunkline.endpoints WHERE name = 'shop'";
-    assert_eq!(house.database.text(kept).await, "Bearer canary");
+    let kept = house.database.text(kept).await;
+    assert!(kept.starts_with("sealed:test:"), "{kept}");
+    let endpoint_id = shown.json()["endpoint"]["endpoint_id"].as_str().unwrap().parse().unwrap();
+    let opened = trunkline_testkit::vault(&house.settings).open_header(
+        &house.acme.tenant_id,
+        endpoint_id,
+        "authorization",
+        &kept,
+    );
+    assert_eq!(opened.unwrap().as_str(), "Bearer canary");
 }
 
 #[tokio::test]
@@ -112,6 +121,8 @@ async fn a_change_leaves_what_is_absent_and_null_stands_for_the_default() {
     let house = House::new().await;
     let endpoint = create(&house.client, &full()).await;
     let at = path(&endpoint);
+    let kept = "SELECT custom_headers->>'x-team' FROM trunkline.endpoints WHERE name = 'shop'";
+    let sealed = house.database.text(kept).await;
     let changed =
         house.client.patch(&at, r#"{"description":"new","metadata":{"a":"b"},"timeout_ms":1000}"#).await;
     assert_eq!(changed.status, 200);
@@ -123,8 +134,15 @@ async fn a_change_leaves_what_is_absent_and_null_stands_for_the_default() {
     expected["updated_at"] = changed["updated_at"].clone();
     assert_eq!(changed, expected, "lists and objects are replaced whole, the rest stays");
     assert_ne!(changed["updated_at"], endpoint["updated_at"]);
-    let kept = "SELECT custom_headers->>'x-team' FROM trunkline.endpoints WHERE name = 'shop'";
-    assert_eq!(house.database.text(kept).await, "canary");
+    assert_eq!(house.database.text(kept).await, sealed, "headers that were not named stay");
+    let same = house
+        .client
+        .patch(&at, r#"{"custom_headers":{"Authorization":"Bearer canary","X-Team":"canary"}}"#)
+        .await;
+    assert_eq!(same.json()["endpoint"]["updated_at"], changed["updated_at"], "the same values are no change");
+    let other = house.client.patch(&at, r#"{"custom_headers":{"X-Team":"other"}}"#).await;
+    assert_eq!(other.json()["endpoint"]["custom_headers"], json!({"x-team": "***"}));
+    assert_ne!(house.database.text(kept).await, sealed);
 
     let nulls = json!({"description": null, "metadata": null, "event_types": null, "payload_filter": null, "custom_headers": null,
         "timeout_ms": null, "retry_schedule_ms": null, "rate_per_second": null, "in_flight_max": null, "ordering": null});

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use secrecy::SecretBox;
 use serde::{Deserialize, Serialize};
 use trunkline_boot::random::random_bytes;
 use trunkline_boot::settings::SecretsKey;
 use trunkline_domain::TenantId;
 use trunkline_vault::ApiKey;
+use zeroize::Zeroizing;
 
 use crate::private_files;
 
@@ -80,10 +80,10 @@ impl Credentials {
     /// # Errors
     /// It is damaged.
     pub(crate) fn secrets_key(&self) -> anyhow::Result<SecretsKey> {
-        let bytes = STANDARD.decode(&self.secrets_key).ok().and_then(|bytes| bytes.try_into().ok());
-        let bytes: [u8; 32] =
-            bytes.context("the secrets_key in credentials.json is not base64 of 32 bytes")?;
-        Ok(SecretsKey { id: "dev".to_owned(), key: SecretBox::new(Box::new(bytes)) })
+        let bytes = STANDARD.decode(&self.secrets_key).map(Zeroizing::new).ok();
+        let key = bytes.as_deref().and_then(|bytes| bytes.as_array::<32>());
+        let key = key.context("the secrets_key in credentials.json is not base64 of 32 bytes")?;
+        Ok(SecretsKey::new("dev".to_owned(), key))
     }
 }
 

@@ -119,7 +119,7 @@ async fn current_secret(
     let secrets = endpoints::secrets_of_tenant(connection, tenant_id, now).await?;
     let newest = secrets.into_iter().find(|secret| secret.endpoint_id == endpoint_id).and_then(|secret| {
         let sealed = Sealed { key_id: secret.key_id, bytes: secret.sealed };
-        let opened = vault.open_secret(tenant_id.as_str(), &endpoint_id.to_string(), &sealed).ok()?;
+        let opened = vault.open_secret(tenant_id, endpoint_id, &sealed).ok()?;
         String::from_utf8(opened.to_vec()).ok()
     });
     let replacement = if newest.is_none() { Some(new_secret()) } else { None };

@@ -31,7 +31,8 @@ pub struct EndpointSettings {
     pub event_types: Option<Vec<String>>,
     /// An SQL/JSON path predicate of at most 1,024 bytes, which PostgreSQL judges; `None` = all.
     pub payload_filter: Option<String>,
-    /// Sent with every attempt: at most 20, by names in lower case. The values may be secrets.
+    /// Sent with every attempt: at most 20, by names in lower case. The values may be secrets: as a tenant sent them when they are
+    /// checked, sealed when they are stored.
     pub custom_headers: BTreeMap<String, String>,
     /// Deadline of one attempt: 1 s up to what leases and drains leave.
     pub timeout: Option<Duration>,

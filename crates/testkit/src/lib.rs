@@ -9,6 +9,6 @@ mod wait;
 
 pub use client::{Client, Reply};
 pub use database::{TestDatabase, run, text, try_text};
-pub use seed::{OPERATOR_KEY, SeededTenant, publish, seed_endpoint, seed_tenant, settings};
+pub use seed::{OPERATOR_KEY, SeededTenant, publish, seed_endpoint, seed_tenant, settings, vault};
 pub use sink::{Answer, Arrival, Sink};
 pub use wait::eventually;

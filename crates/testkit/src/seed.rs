@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use secrecy::{SecretBox, SecretString};
+use secrecy::SecretString;
 use trunkline_boot::Settings;
 use trunkline_boot::random::random_bytes;
 use trunkline_boot::settings::SecretsKey;
@@ -30,8 +30,7 @@ pub fn settings(database: &TestDatabase) -> Settings {
     settings.admin.bind = free_port;
     settings.database.url = Some(SecretString::from(database.url().to_owned()));
     settings.operator.keys = vec![SecretString::from(OPERATOR_KEY)];
-    settings.secrets.keys =
-        vec![SecretsKey { id: "test".to_owned(), key: SecretBox::new(Box::new([7; 32])) }];
+    settings.secrets.keys = vec![SecretsKey::new("test".to_owned(), &[7; 32])];
     settings.egress.allow = vec!["127.0.0.0/8".parse().unwrap()];
     settings.delivery.retry_schedule = vec![Duration::from_millis(50), Duration::from_millis(100)];
     settings.delivery.retry_jitter = 0.0;
@@ -63,18 +62,13 @@ pub async fn seed_tenant(
     tenant_id: &str,
     url: &str,
 ) -> SeededTenant {
-    use secrecy::ExposeSecret as _;
-
     let tenant_id: TenantId = tenant_id.parse().unwrap();
     let mut connection = database.borrow().await;
     let now = time::now(&mut connection).await.unwrap();
     let endpoint_id = EndpointId::mint(now, random());
-    let keys = settings.secrets.keys.iter().map(|key| (key.id.clone(), *key.key.expose_secret())).collect();
     let secret = Secret::generate(random_bytes());
-    let sealed = Vault::new(keys)
-        .unwrap()
-        .seal_secret(tenant_id.as_str(), &endpoint_id.to_string(), secret.expose().as_bytes(), random_bytes())
-        .unwrap();
+    let text = secret.expose().as_bytes();
+    let sealed = vault(settings).seal_secret(&tenant_id, endpoint_id, text, random_bytes()).unwrap();
     let key = ApiKey::from_random(random_bytes());
     let new = NewTenant {
         tenant_id: &tenant_id,
@@ -118,16 +112,12 @@ pub async fn seed_endpoint(
     name: &str,
     url: &str,
 ) -> EndpointId {
-    use secrecy::ExposeSecret as _;
-
     let mut connection = database.borrow().await;
     let now = time::now(&mut connection).await.unwrap();
     let endpoint_id = EndpointId::mint(now, random());
-    let keys = settings.secrets.keys.iter().map(|key| (key.id.clone(), *key.key.expose_secret())).collect();
     let secret = Secret::generate(random_bytes());
-    let (owner, endpoint) = (tenant.tenant_id.as_str(), endpoint_id.to_string());
-    let vault = Vault::new(keys).unwrap();
-    let sealed = vault.seal_secret(owner, &endpoint, secret.expose().as_bytes(), random_bytes()).unwrap();
+    let text = secret.expose().as_bytes();
+    let sealed = vault(settings).seal_secret(&tenant.tenant_id, endpoint_id, text, random_bytes()).unwrap();
     let new = NewEndpoint {
         tenant_id: &tenant.tenant_id,
         endpoint_id,
@@ -168,6 +158,14 @@ pub async fn publish(database: &TestDatabase, tenant: &SeededTenant, payload: &s
     let routing = events::publish(&mut connection, &[event]).await.unwrap();
     wake::notify(&mut connection, &Wake::of(routing.endpoints)).await.unwrap();
     event_id
+}
+
+/// The vault that doors with these settings have.
+///
+/// # Panics
+/// When the settings have no keys.
+pub fn vault(settings: &Settings) -> Vault {
+    Vault::new(settings.secrets.keys.iter().map(SecretsKey::as_pair)).unwrap()
 }
 
 fn random() -> u64 {

@@ -2,6 +2,7 @@
 
 pub mod api_key;
 mod error;
+mod header;
 mod operator_keys;
 mod purpose;
 mod secret;
@@ -10,6 +11,7 @@ mod vault;
 
 pub use api_key::ApiKey;
 pub use error::{KeysRefused, VaultError};
+pub use header::SEALED_PREFIX;
 pub use operator_keys::{OperatorKeys, bearer, fingerprint};
 pub use secret::Sealed;
 pub use token::TOKEN_CHARS_MAX;

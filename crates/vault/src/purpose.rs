@@ -12,6 +12,7 @@ use crate::{NONCE_BYTES, VaultError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     EndpointSecret,
+    CustomHeader,
     PageToken,
 }
 
@@ -20,6 +21,7 @@ impl Purpose {
     fn name(self) -> &'static [u8] {
         match self {
             Self::EndpointSecret => b"endpoint-secret",
+            Self::CustomHeader => b"custom-header",
             Self::PageToken => b"page-token",
         }
     }
@@ -30,7 +32,7 @@ impl Purpose {
         Hkdf::<Sha256>::new(Some(b"trunkline-vault-1"), root_key)
             .expand(self.name(), derived.as_mut_slice())
             .expect("32 bytes are within what HKDF-SHA256 can give");
-        XChaCha20Poly1305::new(&Key::from(*derived))
+        XChaCha20Poly1305::new(<&Key>::from(&*derived))
     }
 
     /// The associated data: purpose, tenant and context, each behind its length, so that no two triples read alike.

@@ -1,5 +1,6 @@
 //! Endpoint secrets at rest.
 
+use trunkline_domain::{EndpointId, TenantId};
 use zeroize::Zeroizing;
 
 use crate::purpose::Purpose;
@@ -24,8 +25,8 @@ impl Vault {
     /// [`VaultError::TooLong`] beyond 1,024 bytes.
     pub fn seal_secret(
         &self,
-        tenant: &str,
-        endpoint: &str,
+        tenant_id: &TenantId,
+        endpoint_id: EndpointId,
         plaintext: &[u8],
         nonce: [u8; NONCE_BYTES],
     ) -> Result<Sealed, VaultError> {
@@ -33,8 +34,14 @@ impl Vault {
             return Err(VaultError::TooLong);
         }
         let key = self.sealing_key();
-        let bytes =
-            Purpose::EndpointSecret.seal(&key.secrets, tenant, endpoint.as_bytes(), plaintext, nonce)?;
+        let context = endpoint_id.to_string();
+        let bytes = Purpose::EndpointSecret.seal(
+            &key.secrets,
+            tenant_id.as_str(),
+            context.as_bytes(),
+            plaintext,
+            nonce,
+        )?;
         Ok(Sealed { key_id: key.id.clone(), bytes })
     }
 
@@ -45,11 +52,30 @@ impl Vault {
     /// another owner, or changed.
     pub fn open_secret(
         &self,
-        tenant: &str,
-        endpoint: &str,
+        tenant_id: &TenantId,
+        endpoint_id: EndpointId,
         sealed: &Sealed,
     ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
         let key = self.key(&sealed.key_id)?;
-        Purpose::EndpointSecret.open(&key.secrets, tenant, endpoint.as_bytes(), &sealed.bytes)
+        let context = endpoint_id.to_string();
+        Purpose::EndpointSecret.open(&key.secrets, tenant_id.as_str(), context.as_bytes(), &sealed.bytes)
+    }
+
+    /// The same secret under the key that seals now; `None` if it is under that key already.
+    ///
+    /// # Errors
+    /// As [`Vault::open_secret`].
+    pub fn reseal_secret(
+        &self,
+        tenant_id: &TenantId,
+        endpoint_id: EndpointId,
+        sealed: &Sealed,
+        nonce: [u8; NONCE_BYTES],
+    ) -> Result<Option<Sealed>, VaultError> {
+        if sealed.key_id == self.sealing_key_id() {
+            return Ok(None);
+        }
+        let plaintext = self.open_secret(tenant_id, endpoint_id, sealed)?;
+        self.seal_secret(tenant_id, endpoint_id, &plaintext, nonce).map(Some)
     }
 }

@@ -2,11 +2,9 @@
 
 use std::fmt;
 
-use chacha20poly1305::XChaCha20Poly1305;
-use zeroize::Zeroizing;
-
 use crate::purpose::Purpose;
 use crate::{KeysRefused, VaultError};
+use chacha20poly1305::XChaCha20Poly1305;
 
 /// The longest key id, in characters.
 const KEY_ID_CHARS_MAX: usize = 32;
@@ -21,28 +19,33 @@ pub struct Vault {
 pub(crate) struct VaultKey {
     pub(crate) id: String,
     pub(crate) secrets: XChaCha20Poly1305,
+    pub(crate) headers: XChaCha20Poly1305,
     pub(crate) tokens: XChaCha20Poly1305,
 }
 
 impl Vault {
-    /// Takes keys by id: the first seals, all open. The keys are overwritten once their ciphers are derived.
+    /// Takes keys by id: the first seals, all open. They are borrowed, so that no copy is left behind; the ciphers are
+    /// overwritten when the vault is dropped.
     ///
     /// # Errors
     /// [`KeysRefused`] when there is none, or one has a bad id, an id twice, or nothing but zeros.
-    pub fn new(keys: Vec<(String, [u8; 32])>) -> Result<Self, KeysRefused> {
-        let mut taken: Vec<VaultKey> = Vec::with_capacity(keys.len());
+    pub fn new<'a>(keys: impl IntoIterator<Item = (&'a str, &'a [u8; 32])>) -> Result<Self, KeysRefused> {
+        let mut taken: Vec<VaultKey> = Vec::new();
         for (id, root_key) in keys {
-            let root_key = Zeroizing::new(root_key);
-            check_id(&id)?;
+            check_id(id)?;
+            let id = id.to_owned();
             if taken.iter().any(|key| key.id == id) {
                 return Err(KeysRefused::DuplicateId(id));
             }
             if *root_key == [0; 32] {
                 return Err(KeysRefused::ZeroKey(id));
             }
-            let secrets = Purpose::EndpointSecret.cipher(&root_key);
-            let tokens = Purpose::PageToken.cipher(&root_key);
-            taken.push(VaultKey { id, secrets, tokens });
+            taken.push(VaultKey {
+                id,
+                secrets: Purpose::EndpointSecret.cipher(root_key),
+                headers: Purpose::CustomHeader.cipher(root_key),
+                tokens: Purpose::PageToken.cipher(root_key),
+            });
         }
         if taken.is_empty() { Err(KeysRefused::NoKey) } else { Ok(Self { keys: taken }) }
     }
@@ -51,6 +54,11 @@ impl Vault {
     #[must_use]
     pub fn sealing_key_id(&self) -> &str {
         &self.sealing_key().id
+    }
+
+    /// The ids of all keys, the one that seals first.
+    pub fn key_ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(|key| key.id.as_str())
     }
 
     pub(crate) fn sealing_key(&self) -> &VaultKey {

@@ -110,16 +110,12 @@ async fn a_mismatch_is_our_fault_while_a_secret_cannot_be_opened() {
 }
 
 async fn add_secret(house: &House, secret: &Secret) {
-    use secrecy::ExposeSecret as _;
     use trunkline_store::endpoints::{NewSecret, add_secret};
 
-    let keys = &house.settings.secrets.keys;
-    let keys = keys.iter().map(|key| (key.id.clone(), *key.key.expose_secret())).collect();
-    let vault = trunkline_vault::Vault::new(keys).unwrap();
+    let vault = trunkline_testkit::vault(&house.settings);
     let (tenant_id, endpoint_id) = (&house.acme.tenant_id, house.acme.endpoint_id);
-    let sealed = vault
-        .seal_secret(tenant_id.as_str(), &endpoint_id.to_string(), secret.expose().as_bytes(), random_bytes())
-        .unwrap();
+    let text = secret.expose().as_bytes();
+    let sealed = vault.seal_secret(tenant_id, endpoint_id, text, random_bytes()).unwrap();
     let mut connection = house.database.connect().await;
     let now = trunkline_store::time::now(&mut connection).await.unwrap();
     let secret = NewSecret {

@@ -23,7 +23,10 @@ pub(super) fn make(
     timestamp: i64,
 ) -> Result<Call, Failure> {
     // First, so that none of ours can be replaced.
-    let mut headers = callable.custom_headers.clone();
+    let mut headers = callable
+        .custom_headers
+        .clone()
+        .ok_or_else(|| Failure::internal("a custom header could not be opened"))?;
     headers.reserve(12);
     headers.insert(HOST, target.host.clone());
     headers.insert(USER_AGENT, OURSELVES);

@@ -24,8 +24,8 @@ pub(crate) struct Callable {
     pub(crate) url: String,
     /// The URL checked and taken apart, or why it may not be called.
     pub(crate) target: Result<Target, TargetRefused>,
-    /// Sent with every attempt, unless we send one of that name.
-    pub(crate) custom_headers: HeaderMap,
+    /// Sent with every attempt, unless we send one of that name; `None` if one cannot be opened, and then nothing is sent.
+    pub(crate) custom_headers: Option<HeaderMap>,
     /// Newest first; empty if none can be opened, and then nothing is sent.
     pub(crate) secrets: Vec<Secret>,
     pub(crate) timeout: Duration,
@@ -75,20 +75,6 @@ impl Callable {
 const BY_HAND: DateTime<Utc> =
     DateTime::from_timestamp(4_102_444_800, 0).expect("it is an instant of the year 2100");
 
-/// Headers as they are sent. They were checked when they were saved; what may not be sent all the same is left out, for the
-/// table can be written by hand, and a forged `transfer-encoding` would change where a request ends.
-fn custom_headers(pairs: &[(String, String)]) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(pairs.len());
-    for (name, value) in pairs.iter().filter(|(name, value)| is_custom_header(name, value)) {
-        if let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-            // It may be a credential.
-            value.set_sensitive(true);
-            headers.insert(name, value);
-        }
-    }
-    headers
-}
-
 /// Makes [`Callable`]s of what the store has.
 pub(crate) struct CallableFactory {
     vault: Arc<Vault>,
@@ -113,6 +99,8 @@ impl CallableFactory {
     pub(crate) fn make(&self, endpoint: Endpoint) -> Callable {
         let secrets =
             endpoint.secrets.iter().filter_map(|sealed| self.open(&endpoint.tenant_id, sealed)).collect();
+        let custom_headers =
+            self.custom_headers(&endpoint.tenant_id, endpoint.endpoint_id, &endpoint.custom_headers);
         let paused_until = if endpoint.is_paused { Some(BY_HAND) } else { endpoint.paused_until };
         let schedule = endpoint.retry_schedule.unwrap_or_else(|| self.retry.schedule.clone());
         Callable {
@@ -120,7 +108,7 @@ impl CallableFactory {
             endpoint_id: endpoint.endpoint_id,
             target: Target::new(&endpoint.url, &self.policy),
             url: endpoint.url,
-            custom_headers: custom_headers(&endpoint.custom_headers),
+            custom_headers,
             is_open: AtomicBool::new(endpoint.is_open),
             secrets,
             // The setting was checked against the same bound when it was read.
@@ -135,18 +123,49 @@ impl CallableFactory {
     }
 
     fn open(&self, tenant_id: &TenantId, secret: &SealedSecret) -> Option<Secret> {
-        let endpoint_id = secret.endpoint_id.to_string();
         let sealed = Sealed { key_id: secret.key_id.clone(), bytes: secret.sealed.clone() };
-        let opened = self.vault.open_secret(tenant_id.as_str(), &endpoint_id, &sealed).ok();
+        let opened = self.vault.open_secret(tenant_id, secret.endpoint_id, &sealed).ok();
         let opened = opened.and_then(|plain| Secret::from_stored(std::str::from_utf8(&plain).ok()?).ok());
         if opened.is_none() {
             tracing::error!(
                 tenant.id = %tenant_id,
-                endpoint.id = endpoint_id,
+                endpoint.id = %secret.endpoint_id,
                 key.id = secret.key_id,
                 "a signing secret cannot be opened; is its key missing from secrets.keys?"
             );
         }
         opened
+    }
+
+    /// Headers as they are sent. They were checked when they were saved; what may not be sent all the same is left out, for
+    /// the table can be written by hand, and a forged `transfer-encoding` would change where a request ends.
+    fn custom_headers(
+        &self,
+        tenant_id: &TenantId,
+        endpoint_id: EndpointId,
+        stored: &[(String, String)],
+    ) -> Option<HeaderMap> {
+        let mut headers = HeaderMap::with_capacity(stored.len());
+        for (name, stored) in stored {
+            let value = self.vault.open_header(tenant_id, endpoint_id, name, stored).inspect_err(|error| {
+                tracing::error!(
+                    tenant.id = %tenant_id,
+                    endpoint.id = %endpoint_id,
+                    header.name = name,
+                    error = %error,
+                    "a custom header cannot be opened; is its key missing from secrets.keys?"
+                );
+            });
+            let value = value.ok()?;
+            if !is_custom_header(name, &value) {
+                continue;
+            }
+            if let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name), HeaderValue::try_from(&*value)) {
+                // It may be a credential.
+                value.set_sensitive(true);
+                headers.insert(name, value);
+            }
+        }
+        Some(headers)
     }
 }

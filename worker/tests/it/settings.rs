@@ -119,3 +119,32 @@ async fn publish_test(house: &House) -> EventId {
     wake::notify(&mut connection, &Wake::Look).await.unwrap();
     event.event_id
 }
+
+#[tokio::test]
+async fn a_sealed_header_is_sent_as_its_tenant_wrote_it_and_nothing_goes_out_without_it() {
+    let house = House::new().await;
+    let (tenant_id, endpoint_id) = (&house.acme.tenant_id, house.acme.endpoint_id);
+    let vault = trunkline_testkit::vault(&house.settings);
+    let sealed = vault.seal_header(tenant_id, endpoint_id, "authorization", "Bearer of-acme", random_bytes());
+    let set = |value: &str| {
+        let headers = format!(r#"{{"authorization": "{value}"}}"#);
+        format!("UPDATE trunkline.endpoints SET custom_headers = '{headers}'")
+    };
+    house.database.execute(&set(&sealed.unwrap())).await;
+    let worker = house.worker().await;
+    house.publish("{}").await;
+    let arrivals = house.sink.wait_for(1).await;
+    assert_eq!(arrivals[0].header("authorization"), "Bearer of-acme");
+    worker.stop().await;
+
+    // Under a key that this worker lacks: the endpoint would refuse what comes without its credential.
+    house.database.execute(&set("sealed:lost:AAAA")).await;
+    let worker = house.worker().await;
+    let event_id = house.publish("{}").await;
+    house.until(event_id, "FAILED").await;
+    let error = "SELECT last_error FROM trunkline.deliveries WHERE last_error IS NOT NULL";
+    let error = house.database.text(error).await;
+    assert!(error.contains("a custom header could not be opened"), "{error}");
+    assert_eq!(house.sink.arrivals().len(), 1);
+    worker.stop().await;
+}

@@ -53,7 +53,8 @@ pub(crate) async fn change(
     let now = state.clock.now();
     let found = endpoints::find(&mut transaction, tenant_id, endpoint_id).await?;
     let found = found.ok_or_else(Problem::no_endpoint)?;
-    let settings = change.apply(&state, found.settings.clone(), found.operational)?;
+    let settings =
+        change.apply(&state, (tenant_id, endpoint_id), found.settings.clone(), found.operational)?;
     if settings == found.settings {
         return Ok(web::Json(OneEndpoint::new(found.into())));
     }

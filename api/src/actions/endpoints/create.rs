@@ -49,8 +49,9 @@ pub(crate) async fn create(
     let secret = secret_or_new(wanted.webhook_secret.as_deref())?;
     let mut connection = state.for_tenant(&owner.tenant_id).await?;
     wanted.check_filter(&mut connection).await?;
-    let settings = wanted.apply(&state, EndpointSettings::default(), false)?;
     let draft = Draft::new(&state, tenant_id, &secret)?;
+    let owner = (tenant_id, draft.endpoint_id);
+    let settings = wanted.apply(&state, owner, EndpointSettings::default(), false)?;
     let row = draft.to_row(tenant_id, &settings.name, &settings.url);
     match endpoints::add(&mut connection, &row, &settings, false).await? {
         Added::Done => {}

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use secrecy::zeroize::Zeroizing;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
-use trunkline_domain::EndpointSettings;
+use trunkline_boot::random::random_bytes;
 use trunkline_domain::endpoint::{OPERATIONAL_NAME, Ordering, Refused};
+use trunkline_domain::{EndpointId, EndpointSettings, TenantId};
 use trunkline_store::{PgConnection, endpoints};
+use trunkline_vault::Vault;
 use utoipa::ToSchema;
 
 use super::target_url;
@@ -73,16 +76,21 @@ pub(crate) struct SettingsChange {
 }
 
 impl SettingsChange {
-    /// The settings as they will be, by every rule but PostgreSQL's own for filters: see [`Self::check_filter`].
+    /// The settings as they will be, by every rule but PostgreSQL's own for filters: see [`Self::check_filter`]. Values of
+    /// headers are sealed for the endpoint; `settings` has them sealed already.
     ///
     /// # Errors
     /// 422 naming the first field that breaks a rule.
     pub(super) fn apply(
         self,
         state: &State,
+        (tenant_id, endpoint_id): (&TenantId, EndpointId),
         mut settings: EndpointSettings,
         is_operational: bool,
     ) -> Result<EndpointSettings, Problem> {
+        // What is sealed was checked before it was, and is longer now than a header may be.
+        let sealed_before = std::mem::take(&mut settings.custom_headers);
+        let are_headers_kept = self.custom_headers.is_none();
         if let Some(name) = self.name {
             settings.name = name.ok_or_else(|| no_default("name"))?;
         }
@@ -106,8 +114,12 @@ impl SettingsChange {
             let detail = "The name operational is that of the endpoint at /v1/tenants/current/operational-endpoint, and of no other.";
             return Err(Problem::bad_field("name", detail));
         }
-        let lower = |(name, value): (String, String)| (name.to_ascii_lowercase(), value);
-        settings.custom_headers = settings.custom_headers.into_iter().map(lower).collect();
+        settings.custom_headers = if are_headers_kept {
+            sealed_before
+        } else {
+            let chosen = std::mem::take(&mut settings.custom_headers);
+            seal_headers(&state.vault, tenant_id, endpoint_id, chosen, &sealed_before)?
+        };
         Ok(settings)
     }
 
@@ -132,6 +144,32 @@ impl SettingsChange {
             )
         })
     }
+}
+
+/// Values by names in lower case, sealed. One that stays what it was stays as it was sealed, so that nothing changes.
+fn seal_headers(
+    vault: &Vault,
+    tenant_id: &TenantId,
+    endpoint_id: EndpointId,
+    chosen: BTreeMap<String, String>,
+    sealed_before: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Problem> {
+    let mut sealed = BTreeMap::new();
+    for (name, value) in chosen {
+        let name = name.to_ascii_lowercase();
+        let value = Zeroizing::new(value);
+        let is_the_same = |before: &&String| {
+            vault.open_header(tenant_id, endpoint_id, &name, before).is_ok_and(|before| before == value)
+        };
+        let text = match sealed_before.get(&name).filter(is_the_same) {
+            Some(before) => before.clone(),
+            None => vault
+                .seal_header(tenant_id, endpoint_id, &name, &value, random_bytes())
+                .map_err(Problem::internal)?,
+        };
+        sealed.insert(name, text);
+    }
+    Ok(sealed)
 }
 
 fn replace<T>(setting: &mut T, wanted: Option<T>) {

@@ -123,8 +123,13 @@ async fn mark_deleted(
 ) -> Result<bool, StoreError> {
     let done = sqlx::query!(
         r#"
-        UPDATE trunkline.endpoints
-        SET enabled = false, disabled_reason = 'manual', deleted_at = $3, updated_at = $3
+        UPDATE trunkline.endpoints AS e
+        SET enabled = false, disabled_reason = 'manual', deleted_at = $3, updated_at = $3,
+            -- Names stay, because history shows them; values may be credentials.
+            custom_headers = (
+                SELECT coalesce(jsonb_object_agg(name, ''), '{}')
+                FROM jsonb_object_keys(e.custom_headers) AS name
+            )
         WHERE tenant_id = $1 AND endpoint_id = $2 AND deleted_at IS NULL
         "#,
         tenant_id.as_str(),

@@ -37,7 +37,7 @@ pub struct Endpoint {
     pub in_flight_max: Option<u32>,
     /// Its own bound on attempts a second.
     pub rate_per_second: Option<u32>,
-    /// Sent with every attempt: names and values.
+    /// Sent with every attempt: names, and values that are sealed unless they were written by hand.
     pub custom_headers: Vec<(String, String)>,
     /// The secrets to sign with, newest first.
     pub secrets: Vec<SealedSecret>,

@@ -18,8 +18,7 @@ fn keys_that_could_not_be_told_apart_or_were_never_set_are_refused() {
         (vec![("a", [1; 32]), ("b", [0; 32])], KeysRefused::ZeroKey("b".into())),
     ];
     for (keys, refused) in cases {
-        let keys = keys.into_iter().map(|(id, key)| (id.to_owned(), key)).collect();
-        assert_eq!(Vault::new(keys).unwrap_err(), refused);
+        assert_eq!(Vault::new(keys.iter().map(|(id, key)| (*id, key))).unwrap_err(), refused);
     }
 }
 
@@ -27,4 +26,5 @@ fn keys_that_could_not_be_told_apart_or_were_never_set_are_refused() {
 fn a_vault_shows_ids_and_no_keys() {
     assert_eq!(format!("{:?}", vault(&[7, 8])), r#"Vault { key_ids: ["k7", "k8"], .. }"#);
     assert_eq!(vault(&[7, 8]).sealing_key_id(), "k7");
+    assert!(vault(&[7, 8]).key_ids().eq(["k7", "k8"]));
 }

@@ -1,9 +1,9 @@
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use proptest::prelude::*;
 use trunkline_vault::{TOKEN_CHARS_MAX, VaultError};
 
-use crate::vault;
+use crate::{endpoint, tenant, vault};
 
 #[test]
 fn a_token_opens_for_its_tenant_and_filter_alone() {
@@ -23,14 +23,26 @@ fn a_token_opens_for_its_tenant_and_filter_alone() {
 #[test]
 fn what_was_sealed_for_one_purpose_does_not_open_for_another() {
     let vault = vault(&[1]);
-    let secret = vault.seal_secret("acme", "same context", b"secret", [9; 24]).unwrap();
+    let context = endpoint("89ab").to_string();
+    let secret = vault.seal_secret(&tenant("acme"), endpoint("89ab"), b"secret", [9; 24]).unwrap();
     let as_token = URL_SAFE_NO_PAD.encode(&secret.bytes);
-    assert_eq!(vault.open_token("acme", b"same context", &as_token).unwrap_err(), VaultError::NotAuthentic);
+    assert_eq!(
+        vault.open_token("acme", context.as_bytes(), &as_token).unwrap_err(),
+        VaultError::NotAuthentic
+    );
 
-    let token = vault.seal_token("acme", b"same context", b"cursor", [9; 24]).unwrap();
+    let token = vault.seal_token("acme", context.as_bytes(), b"cursor", [9; 24]).unwrap();
     let bytes = URL_SAFE_NO_PAD.decode(token).unwrap();
     let as_secret = trunkline_vault::Sealed { bytes, ..secret };
-    assert_eq!(vault.open_secret("acme", "same context", &as_secret).unwrap_err(), VaultError::NotAuthentic);
+    let opened = vault.open_secret(&tenant("acme"), endpoint("89ab"), &as_secret);
+    assert_eq!(opened.unwrap_err(), VaultError::NotAuthentic);
+
+    // The same context in both, so that only the purpose differs.
+    let header = vault.seal_header(&tenant("acme"), endpoint("89ab"), "x", "value", [9; 24]).unwrap();
+    let bytes = STANDARD.decode(header.rsplit(':').next().unwrap()).unwrap();
+    let as_token = URL_SAFE_NO_PAD.encode(bytes);
+    let filter = format!("{context}:x");
+    assert_eq!(vault.open_token("acme", filter.as_bytes(), &as_token).unwrap_err(), VaultError::NotAuthentic);
 }
 
 #[test]
