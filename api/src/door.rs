@@ -166,10 +166,10 @@ impl Door {
         let follow = time::follow(state.pool.clone(), move |now, round_trip| {
             clock.set(now, round_trip);
         });
-        let (touched, enforced) = (state.clone(), state.clone());
+        let (touched, enforced, last) = (state.clone(), state.clone(), state.clone());
         let background = [
             tokio::spawn(follow),
-            tokio::spawn(async move { touched.keys.touch(&touched.pool, &touched.clock).await }),
+            tokio::spawn(async move { touched.keys.follow_uses(&touched.pool, &touched.clock).await }),
             tokio::spawn(async move { enforced.schemas.follow(&enforced.pool).await }),
             tokio::spawn(state.waker.clone().run(wake_pool)),
         ];
@@ -195,6 +195,7 @@ impl Door {
         }
         // Whoever queued something was answered before the server ended, unless it ran out of time.
         flushers.abort();
+        last.keys.note_uses(&last.pool, &last.clock).await;
         tracing::info!("api stopped");
         result
     }

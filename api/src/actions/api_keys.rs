@@ -28,7 +28,7 @@ pub(crate) struct Key {
     expires_at: Option<DateTime<Utc>>,
     /// When it was revoked; null = it was not.
     revoked_at: Option<DateTime<Utc>>,
-    /// To within a minute; null = never.
+    /// Written down at most once a minute; null = never.
     last_used_at: Option<DateTime<Utc>>,
 }
 

@@ -17,8 +17,8 @@ const BELIEVED_FOR: Duration = Duration::from_secs(3);
 /// Answers kept; about 30 MB at worst.
 const ENTRIES_MAX: u64 = 100_000;
 
-/// How often the time of last use is written down.
-const TOUCH_EVERY: Duration = Duration::from_secs(30);
+/// How often keys that were used are handed to the database, which writes each down at most once a minute.
+const TOUCH_EVERY: Duration = Duration::from_secs(10);
 
 /// Keys whose use is written down at one time; the use of more is not worth remembering.
 const TOUCHED_MAX: usize = 10_000;
@@ -69,20 +69,25 @@ impl KeyCache {
     }
 
     /// Writes down now and then which keys were used, for ever.
-    pub(crate) async fn touch(&self, pool: &Pool, clock: &Clock) {
+    pub(crate) async fn follow_uses(&self, pool: &Pool, clock: &Clock) {
         loop {
             tokio::time::sleep(TOUCH_EVERY).await;
-            let used = std::mem::take(&mut *self.used.lock().unwrap_or_else(PoisonError::into_inner));
-            if used.is_empty() {
-                continue;
-            }
-            let hashes: Vec<Vec<u8>> = used.into_iter().map(|hash| hash.to_vec()).collect();
-            // When it fails, the next use is written down later.
-            if let Ok(mut connection) = roles::for_operator(pool).await
-                && api_keys::touch(&mut connection, &hashes, clock.now()).await.is_ok()
-            {
-                let _ = connection.commit().await;
-            }
+            self.note_uses(pool, clock).await;
+        }
+    }
+
+    /// Writes down which keys were used since the last time.
+    pub(crate) async fn note_uses(&self, pool: &Pool, clock: &Clock) {
+        let used = std::mem::take(&mut *self.used.lock().unwrap_or_else(PoisonError::into_inner));
+        if used.is_empty() {
+            return;
+        }
+        let hashes: Vec<Vec<u8>> = used.into_iter().map(|hash| hash.to_vec()).collect();
+        // When it fails, the next use is written down later.
+        if let Ok(mut connection) = roles::for_operator(pool).await
+            && api_keys::touch(&mut connection, &hashes, clock.now()).await.is_ok()
+        {
+            let _ = connection.commit().await;
         }
     }
 }

@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::json;
 use trunkline_testkit::OPERATOR_KEY;
 
-use crate::house::{House, problem};
+use crate::house::{Door, House, problem};
 
 #[tokio::test]
 async fn every_key_that_is_not_valid_gets_the_same_401() {
@@ -79,4 +79,57 @@ async fn a_revoked_key_stops_working_within_five_seconds() {
     })
     .await;
     assert!(revoked_at.elapsed() < Duration::from_secs(5), "{:?}", revoked_at.elapsed());
+}
+
+#[tokio::test]
+async fn a_key_with_a_wrong_checksum_is_refused_without_a_query() {
+    let house = House::new().await;
+    // Whoever asks this table waits from now on, until the time of the statement is over.
+    let mut blocker = house.database.connect().await;
+    trunkline_testkit::run(&mut blocker, "BEGIN; LOCK TABLE trunkline.api_keys").await;
+    let valid = &house.acme.api_key;
+    let last = if valid.ends_with('A') { 'B' } else { 'A' };
+    let forged = format!("{}{last}", &valid[..valid.len() - 1]);
+    problem(&house.anyone.bearer(&forged).get("/v1/events").await, 401, "unauthenticated");
+    let unknown = trunkline_vault::ApiKey::from_random([8; 32]);
+    let looked_up = house.anyone.bearer(unknown.expose()).get("/v1/events").await;
+    assert_eq!(looked_up.status, 503, "one that could be a key is looked up");
+}
+
+#[tokio::test]
+async fn a_key_is_made_with_its_end_and_refused_from_then_on() {
+    let house = House::new().await;
+    let body = json!({"name": "guest", "scopes": ["read"], "expires_at": "2999-01-01T00:00:00Z"});
+    let created = house.client.post("/v1/api-keys", body.to_string()).await.json();
+    assert_eq!(created["expires_at"], body["expires_at"]);
+    let guest = house.anyone.bearer(created["api_key"].as_str().unwrap());
+    assert_eq!(guest.get("/v1/events").await.status, 200);
+    house.database.execute("UPDATE trunkline.api_keys SET expires_at = now() WHERE name = 'guest'").await;
+    trunkline_testkit::eventually("its time is over", async || {
+        (guest.get("/v1/events").await.status == 401).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_last_use_of_a_key_is_written_down_at_most_once_a_minute() {
+    let house = House::new().await;
+    // What was used is written down now and then, and when an api stops.
+    let use_it = async || {
+        let door = Door::start(&house.settings).await;
+        let client = trunkline_testkit::Client::local(door.port).bearer(&house.acme.api_key);
+        assert_eq!(client.get("/v1/events").await.status, 200);
+        door.stop().await;
+        house.database.text("SELECT last_used_at FROM trunkline.api_keys").await
+    };
+    let listed =
+        async || house.client.get("/v1/api-keys").await.json()["api_keys"][0]["last_used_at"].clone();
+    assert_eq!(house.database.text("SELECT last_used_at FROM trunkline.api_keys").await, "");
+    let first = use_it().await;
+    assert_ne!(first, "");
+    assert_eq!(use_it().await, first, "a minute has not gone by");
+    house.database.execute("UPDATE trunkline.api_keys SET last_used_at = now() - interval '1 minute'").await;
+    let stale = house.database.text("SELECT last_used_at FROM trunkline.api_keys").await;
+    assert_ne!(use_it().await, stale, "a minute has gone by");
+    assert!(listed().await.is_string());
 }

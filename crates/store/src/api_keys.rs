@@ -69,7 +69,7 @@ pub struct KeyInfo {
     pub expires_at: Option<DateTime<Utc>>,
     /// When it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
-    /// When it was last used, to within a minute.
+    /// When it was last used, written down at most once a minute.
     pub last_used_at: Option<DateTime<Utc>>,
 }
 
@@ -192,7 +192,8 @@ pub async fn find_owner(
     }))
 }
 
-/// Notes that keys were used. Called now and then with many, so that reading costs no write.
+/// Notes that keys were used, those of which the last minute tells nothing yet. Called now and then with many, so that a call of
+/// the api costs no write.
 ///
 /// # Errors
 /// When the database is not available.
@@ -201,9 +202,26 @@ pub async fn touch(
     hashes: &[Vec<u8>],
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    sqlx::query!("UPDATE trunkline.api_keys SET last_used_at = $2 WHERE key_sha256 = ANY($1)", hashes, now)
-        .execute(connection)
-        .await?;
+    sqlx::query!(
+        r#"
+        WITH quiet AS (
+            SELECT key_sha256
+            FROM trunkline.api_keys
+            WHERE key_sha256 = ANY($1)
+              AND (last_used_at IS NULL OR last_used_at <= $2::timestamptz - interval '1 minute')
+            -- Another process that holds one is writing the same; in whatever order two write, neither waits.
+            FOR NO KEY UPDATE SKIP LOCKED
+        )
+        UPDATE trunkline.api_keys AS k
+        SET last_used_at = $2
+        FROM quiet
+        WHERE k.key_sha256 = quiet.key_sha256
+        "#,
+        hashes,
+        now,
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
