@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     audit, call, completions, dead_letters, dev, doctor, endpoint, endpoints, event_type, events, key,
-    listen, migrate, probe, replay, role, send, stats, tenant,
+    listen, migrate, probe, replay, role, secrets, send, stats, tenant,
 };
 use crate::failure::EXIT_CODES_HELP;
 use crate::output::Output;
@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Key(key::Options),
     /// See who switched what, straight from the database
     Audit(audit::Options),
+    /// What is sealed at rest under which key, and sealing it again under a new one, straight on the database
+    Secrets(secrets::Options),
     /// Receive webhooks on this machine and print them
     Listen(listen::Options),
     /// Publish a JSON object, or one per line, from a file or standard input
@@ -80,6 +82,7 @@ impl Command {
             Self::Endpoint(options) => endpoint::run(&options, output),
             Self::Key(options) => key::run(&options, output),
             Self::Audit(options) => audit::run(&options, output),
+            Self::Secrets(options) => secrets::run(&options, output),
             Self::Listen(options) => listen::run(&options, output),
             Self::Send(options) => send::run(&options, output),
             Self::Events(options) => events::run(&options, output),

@@ -12,6 +12,7 @@ mod operator;
 mod output;
 mod private_files;
 mod provision;
+mod sealing_keys;
 mod target_url;
 
 use std::process::ExitCode;

@@ -2,6 +2,7 @@
 
 mod check;
 mod database_checks;
+mod sealing_checks;
 mod settings_checks;
 
 use anyhow::bail;

@@ -16,6 +16,7 @@ pub(crate) mod migrate;
 pub(crate) mod probe;
 pub(crate) mod replay;
 pub(crate) mod role;
+pub(crate) mod secrets;
 pub(crate) mod send;
 pub(crate) mod stats;
 pub(crate) mod tenant;

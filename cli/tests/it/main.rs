@@ -2,13 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail where it stands")]
 
+mod canaries;
 mod dev;
 mod house;
 mod http;
+mod installation;
 mod listen;
 mod operators;
 mod process;
 mod publishing;
 mod refusals;
+mod secrets;
 mod signals;
 mod steering;

@@ -8,6 +8,7 @@ mod filter;
 mod find;
 mod health;
 mod load;
+mod reseal;
 mod save;
 mod secrets;
 mod stats;
@@ -21,6 +22,10 @@ pub use filter::check_filter;
 pub use find::{EndpointDetail, find, find_operational, list};
 pub use health::{DisabledFailing, Health, disable_failing, disable_gone, note_health, pause};
 pub use load::{Endpoint, load};
+pub use reseal::{
+    EndpointPlace, KeyUse, SecretPlace, StaleHeaders, StaleSecret, count_by_key, lock_stale_headers,
+    lock_stale_secrets, replace_headers, replace_secrets,
+};
 pub use save::{Saved, lock, save};
 pub use secrets::{NewSecret, SealedSecret, add_secret, retire_secrets, secrets_of_tenant};
 pub use stats::{AttemptCounts, DeliveryCounts, LOOKED_AT_MAX, count_attempts, count_deliveries};

@@ -7,6 +7,7 @@ use trunkline_store::schema::{self, SchemaState};
 use trunkline_store::{PgConnection, Purpose, StoreError, partitions, roles, time};
 
 use super::check::{Check, Verdict};
+use super::sealing_checks;
 use crate::failure::message;
 use crate::operator::connect;
 
@@ -34,13 +35,17 @@ pub(super) async fn all(settings: &Settings) -> Vec<Check> {
         }
     };
     let mut checks = Vec::new();
-    if let Err(error) = look(&mut connection, &mut checks).await {
+    if let Err(error) = look(&mut connection, settings, &mut checks).await {
         checks.push(Check::fail("database", error.to_string(), "look into PostgreSQL's own log"));
     }
     checks
 }
 
-async fn look(connection: &mut PgConnection, checks: &mut Vec<Check>) -> Result<(), StoreError> {
+async fn look(
+    connection: &mut PgConnection,
+    settings: &Settings,
+    checks: &mut Vec<Check>,
+) -> Result<(), StoreError> {
     let server = inspect::server_settings(connection).await?;
     checks.extend(durability(&server));
     checks.push(clock(Clock::new().now(), time::now(connection).await?));
@@ -52,6 +57,7 @@ async fn look(connection: &mut PgConnection, checks: &mut Vec<Check>) -> Result<
         checks.push(days_ahead(partitions::days_ahead(connection).await?));
         let now = time::now(connection).await?;
         checks.push(queue(&inspect::queue(connection, now).await?, now));
+        checks.extend(sealing_checks::all(connection, settings).await?);
     }
     Ok(())
 }
