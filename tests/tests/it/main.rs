@@ -4,4 +4,6 @@
 
 mod demonstration;
 mod layering;
+mod panics;
 mod roles;
+mod security_page;
