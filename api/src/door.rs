@@ -110,7 +110,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
         search_pool: pool::open_as(url, Role::Api, Purpose::Search, connections.div_ceil(2))?,
         clock,
         vault,
-        egress: EgressPolicy::new(settings.egress.allow.clone()),
+        egress: EgressPolicy::new(settings.egress.allow.clone(), settings.egress.deny.clone()),
         signup: settings.signup,
         operators: OperatorKeys::new(settings.operator.keys.iter().map(ExposeSecret::expose_secret)),
         keys: KeyCache::new(),

@@ -5,10 +5,12 @@ mod connect;
 mod connection;
 mod failure;
 mod idle;
+mod proxy;
 mod request;
 mod response_headers;
 mod send;
 mod target;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Instant;

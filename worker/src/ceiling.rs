@@ -35,26 +35,43 @@ impl Ceiling {
     /// # Errors
     /// When the HTTP client cannot be set up.
     pub fn new(url: &str, payload_bytes: usize, concurrency: usize) -> anyhow::Result<Self> {
-        Self::with(url, payload_bytes, concurrency, Sender::new)
+        let concurrent = |settings: &mut Settings| settings.worker.endpoint_concurrency = concurrency;
+        Self::with(url, payload_bytes, concurrent, Sender::new)
+    }
+
+    /// The same under other settings.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be set up.
+    pub fn under(
+        url: &str,
+        payload_bytes: usize,
+        change: impl FnOnce(&mut Settings),
+    ) -> anyhow::Result<Self> {
+        Self::with(url, payload_bytes, change, Sender::new)
     }
 
     /// The same with a client that trusts certificates under `roots` only, as no worker outside a test does.
     ///
     /// # Errors
     /// When the HTTP client cannot be set up.
-    pub fn trusting(url: &str, roots: RootCertStore) -> anyhow::Result<Self> {
-        Self::with(url, 0, 1, |settings| Sender::trusting(settings, roots))
+    pub fn trusting(
+        url: &str,
+        roots: RootCertStore,
+        change: impl FnOnce(&mut Settings),
+    ) -> anyhow::Result<Self> {
+        Self::with(url, 0, change, |settings| Sender::trusting(settings, roots))
     }
 
     fn with(
         url: &str,
         payload_bytes: usize,
-        concurrency: usize,
+        change: impl FnOnce(&mut Settings),
         sender: impl FnOnce(&Settings) -> Result<Sender, SenderError>,
     ) -> anyhow::Result<Self> {
         let mut settings = Settings::default();
         settings.egress.allow = vec!["127.0.0.0/8".parse()?, "::1/128".parse()?];
-        settings.worker.endpoint_concurrency = concurrency;
+        change(&mut settings);
         let clock = Clock::new();
         let lane = Lane::new(0).context("there is a lane 0")?;
         let tenant_id: TenantId = "ceiling".parse()?;

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use trunkline_boot::settings::SecretsKey;
 use trunkline_boot::{Clock, ReadinessCheck, Settings, SettingsError, Shutdown};
+use trunkline_egress::{Lookup, system_lookup};
 use trunkline_store::pool::InvalidUrl;
 use trunkline_store::schema::SchemaError;
 use trunkline_store::{Pool, Purpose, Role, StoreError, partitions, pool, schema, time, workers};
@@ -75,6 +76,18 @@ pub struct Door {
 /// # Errors
 /// When a setting is missing, the database is away, or its schema is not this release's.
 pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, BuildError> {
+    build_asking(settings, system_lookup(), shutdown).await
+}
+
+/// The same, but names of endpoints mean what `lookup` says: for tests whose names are nobody's.
+///
+/// # Errors
+/// As [`build`].
+pub async fn build_asking(
+    settings: &Settings,
+    lookup: Lookup,
+    shutdown: Shutdown,
+) -> Result<Door, BuildError> {
     let url = settings.require_database_url()?.expose_secret();
     let vault = Arc::new(Vault::new(settings.require_secrets_keys()?.iter().map(SecretsKey::as_pair))?);
     schema::require_current(&mut pool::connect(url, Purpose::Engine).await?, &[Role::Worker]).await?;
@@ -104,7 +117,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
         clock: clock.clone(),
         lanes: lanes.clone(),
         mailbox: mailbox.clone(),
-        sender: Sender::new(settings)?,
+        sender: Sender::asking(settings, lookup)?,
         factory: CallableFactory::new(settings, vault),
         recorder: sender,
         stuck: stuck.clone(),

@@ -16,4 +16,6 @@ mod session;
 mod upkeep;
 mod wake;
 
+#[doc(hidden)]
+pub use door::build_asking;
 pub use door::{BuildError, Door, build};

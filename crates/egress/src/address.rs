@@ -7,7 +7,9 @@ use ipnet::IpNet;
 
 /// An address that deliveries may not reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{address} is {what}, which deliveries may not reach; an operator can allow it with egress.allow")]
+#[error(
+    "{address} is {what}, which deliveries may not reach; what they may is up to the operator: egress.allow, egress.deny"
+)]
 pub struct AddressRefused {
     /// The address as it was given.
     pub address: IpAddr,
@@ -15,16 +17,20 @@ pub struct AddressRefused {
     pub what: &'static str,
 }
 
-/// Whether an address is public, or named by `allow`.
-pub(crate) fn check(address: IpAddr, allow: &[IpNet]) -> Result<(), AddressRefused> {
+/// Whether an address is public, or named by `allow`; and whatever it is, not named by `deny`.
+pub(crate) fn check(address: IpAddr, allow: &[IpNet], deny: &[IpNet]) -> Result<(), AddressRefused> {
     let carried = carried_ipv4(address);
-    let is_allowed = |address: IpAddr| allow.iter().any(|network| network.contains(&address));
+    let is_in =
+        |networks: &[IpNet], address: IpAddr| networks.iter().any(|network| network.contains(&address));
+    if is_in(deny, address) || carried.is_some_and(|carried| is_in(deny, carried.into())) {
+        return Err(AddressRefused { address, what: "in a network that its operator denies" });
+    }
     // An entry for an IPv4 network also means its addresses mapped into IPv6, which reach the same host.
     let mapped = match address {
         IpAddr::V6(v6) => v6.to_ipv4_mapped().map(IpAddr::V4),
         IpAddr::V4(_) => None,
     };
-    if is_allowed(address) || mapped.is_some_and(is_allowed) {
+    if is_in(allow, address) || mapped.is_some_and(|mapped| is_in(allow, mapped)) {
         return Ok(());
     }
     let what = match address {
@@ -120,7 +126,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn refused(text: &str) -> Option<&'static str> {
-        check(text.parse().unwrap(), &[]).err().map(|refused| refused.what)
+        check(text.parse().unwrap(), &[], &[]).err().map(|refused| refused.what)
     }
 
     #[test]
@@ -228,8 +234,29 @@ mod tests {
             ("fc00::1", false),
             ("64:ff9b::10.1.2.3", false),
         ] {
-            assert_eq!(check(address.parse().unwrap(), &allow).is_ok(), passes, "{address}");
+            assert_eq!(check(address.parse().unwrap(), &allow, &[]).is_ok(), passes, "{address}");
         }
+    }
+
+    #[test]
+    fn what_an_operator_denies_is_refused_in_every_spelling() {
+        let networks =
+            |texts: &[&str]| -> Vec<IpNet> { texts.iter().map(|text| text.parse().unwrap()).collect() };
+        let deny = networks(&["8.8.8.0/24", "2606:4700:1::/96"]);
+        for (address, passes) in [
+            ("8.8.8.8", false),
+            ("8.8.4.4", true),
+            ("::ffff:8.8.8.8", false),
+            ("64:ff9b::8.8.8.8", false),
+            ("2002:0808:0808::1", false),
+            // A network's own NAT64 prefix, which nobody else can know.
+            ("2606:4700:1::10.0.0.1", false),
+            ("2606:4700:2::1", true),
+        ] {
+            assert_eq!(check(address.parse().unwrap(), &[], &deny).is_ok(), passes, "{address}");
+        }
+        let allow = networks(&["8.8.0.0/16"]);
+        assert!(check("8.8.8.8".parse().unwrap(), &allow, &deny).is_err(), "deny is the stronger of the two");
     }
 
     proptest! {
@@ -250,7 +277,7 @@ mod tests {
                 [prefix, 1, 2, 3, 0x200, 0x5efe, high, low],
             ] {
                 let address = IpAddr::from(segments);
-                prop_assert!(check(address, &[]).is_err(), "{address}");
+                prop_assert!(check(address, &[], &[]).is_err(), "{address}");
             }
         }
     }

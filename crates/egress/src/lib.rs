@@ -2,8 +2,9 @@
 
 mod address;
 mod policy;
+mod ports;
 mod resolver;
 
 pub use address::AddressRefused;
 pub use policy::{EgressPolicy, TargetUrl, URL_LENGTH_MAX, UrlRefused};
-pub use resolver::{GuardedResolver, ResolveError};
+pub use resolver::{GuardedResolver, Lookup, ResolveError, system_lookup};

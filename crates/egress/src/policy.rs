@@ -7,21 +7,16 @@ use ipnet::IpNet;
 use url::{Host, Position, Url};
 
 use crate::address::{self, AddressRefused};
+use crate::ports;
 
 /// The longest URL of an endpoint, in characters.
 pub const URL_LENGTH_MAX: usize = 2_048;
 
-/// Ports of services that speak no HTTP, or that nobody means to hand to a tenant.
-const SERVICE_PORTS: &[u16] = &[
-    1433, 1521, 2049, 2181, 2375, 2376, 2379, 2380, 3306, 3389, 4369, 5432, 5433, 5672, 5900, 5984, 6379,
-    6432, 6443, 7000, 7001, 8500, 9042, 9092, 9160, 9200, 9300, 10250, 10255, 11211, 15672, 25672, 26257,
-    27017, 27018, 28015, 50000,
-];
-
-/// What may be called: the public Internet, and what the operator allows beyond it.
+/// What may be called: the public Internet and what the operator allows beyond it, without what it denies.
 #[derive(Debug, Clone, Default)]
 pub struct EgressPolicy {
     allow: Vec<IpNet>,
+    deny: Vec<IpNet>,
 }
 
 /// A URL that passed, in the canonical form of the WHATWG standard.
@@ -65,9 +60,9 @@ pub enum UrlRefused {
 }
 
 impl EgressPolicy {
-    /// A policy that lets these networks through, although they are private.
-    pub fn new(allow: Vec<IpNet>) -> Self {
-        Self { allow }
+    /// A policy that lets the networks of `allow` through, although they are private, and those of `deny` never.
+    pub fn new(allow: Vec<IpNet>, deny: Vec<IpNet>) -> Self {
+        Self { allow, deny }
     }
 
     /// Checks a URL by itself: form, scheme, port, and the address if it is written as one. A name's addresses are
@@ -113,7 +108,7 @@ impl EgressPolicy {
     /// # Errors
     /// When it is not public and not allowed.
     pub fn check_address(&self, address: IpAddr) -> Result<(), AddressRefused> {
-        address::check(address, &self.allow)
+        address::check(address, &self.allow, &self.deny)
     }
 
     fn check_name(&self, name: &str) -> Result<(), UrlRefused> {
@@ -137,8 +132,7 @@ impl EgressPolicy {
 
     fn check_port(&self, url: &Url) -> Result<(), UrlRefused> {
         let port = url.port_or_known_default().unwrap_or(0);
-        let is_open = matches!(port, 80 | 443) || port >= 1_024 && !SERVICE_PORTS.contains(&port);
-        if is_open { Ok(()) } else { Err(UrlRefused::Port(port)) }
+        if ports::is_open(port) { Ok(()) } else { Err(UrlRefused::Port(port)) }
     }
 }
 
@@ -279,7 +273,7 @@ mod tests {
 
     #[test]
     fn an_operator_can_allow_a_network() {
-        let policy = EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()]);
+        let policy = EgressPolicy::new(vec!["127.0.0.0/8".parse().unwrap()], Vec::new());
         for text in [
             "http://127.0.0.1:8081/acme/webhook",
             "http://localhost:8081/",
@@ -292,6 +286,31 @@ mod tests {
     }
 
     proptest! {
+        // The last part stands for all bytes that are left (WHATWG URL, "IPv4 parser").
+        #[test]
+        fn no_spelling_of_a_private_ipv4_address_passes(
+            first in prop_oneof![Just(0_u32), Just(10), Just(127)],
+            rest in 0_u32..1 << 24,
+            parts in 1_usize..=4,
+            radixes: [u8; 4],
+            dot in prop_oneof![Just("."), Just("%2e"), Just("\u{3002}"), Just("\u{ff0e}")],
+        ) {
+            let bits = first << 24 | rest;
+            let number = |part: usize| if part + 1 == parts {
+                bits << (8 * part) >> (8 * part)
+            } else {
+                bits >> (24 - 8 * part) & 0xff
+            };
+            let spelt: Vec<String> = (0..parts).map(|part| match radixes[part] % 3 {
+                0 => number(part).to_string(),
+                1 => format!("0x{:x}", number(part)),
+                _ => format!("0{:o}", number(part)),
+            }).collect();
+            let host = spelt.join(dot);
+            let refused = checked(&format!("http://{host}/"));
+            prop_assert!(matches!(refused, Err(UrlRefused::Address(_))), "{host}: {refused:?}");
+        }
+
         #[test]
         fn nothing_panics_and_what_passes_passes_again(text in "(https?://)?[a-z0-9.:@/#\\[\\]%\\\\ -]{0,40}") {
             let policy = EgressPolicy::default();

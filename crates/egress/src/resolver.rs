@@ -1,7 +1,8 @@
 //! Names to addresses, every one of them checked.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -9,17 +10,32 @@ use tokio::sync::Semaphore;
 use crate::EgressPolicy;
 use crate::address::AddressRefused;
 
-/// Look-ups at one time: each blocks a thread of the system resolver.
-const LOOKUPS_MAX: usize = 64;
+/// Look-ups at one time: each blocks a thread of the system resolver. Twice as many as there can be calls to endpoints that
+/// fail (a quarter of what a worker does by default), so that names that never resolve leave room for others.
+const LOOKUPS_MAX: usize = 256;
 
 /// Addresses used of one name; more are cut off after all were checked.
 const ADDRESSES_MAX: usize = 16;
 
-/// Asks the system's resolver, and hands out addresses only if all of them may be called: a name that answers with one
-/// private address among public ones is not to be trusted with any.
-#[derive(Debug)]
+/// What turns a name into addresses.
+pub type Lookup =
+    Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>> + Send + Sync>;
+
+/// The system's resolver, in the order it prefers.
+pub fn system_lookup() -> Lookup {
+    Arc::new(|name| {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name, 0)).await?;
+            Ok(found.map(|address| address.ip()).collect())
+        })
+    })
+}
+
+/// Hands out the addresses of a name only if all of them may be called: a name that answers with one private address
+/// among public ones is not to be trusted with any.
 pub struct GuardedResolver {
     policy: Arc<EgressPolicy>,
+    lookup: Lookup,
     lookups: Semaphore,
 }
 
@@ -43,31 +59,22 @@ pub enum ResolveError {
 }
 
 impl GuardedResolver {
-    /// A resolver under a policy.
-    pub fn new(policy: Arc<EgressPolicy>) -> Self {
-        Self { policy, lookups: Semaphore::new(LOOKUPS_MAX) }
+    /// A resolver under a policy, which asks `lookup`: outside tests, [`system_lookup`].
+    pub fn new(policy: Arc<EgressPolicy>, lookup: Lookup) -> Self {
+        Self { policy, lookup, lookups: Semaphore::new(LOOKUPS_MAX) }
     }
 
-    /// The addresses of a name, in the order the system prefers. Their port is 0: the caller knows it.
+    /// The addresses of a name, in the order they came. Whoever connects, connects to these: asking again could bring
+    /// others, which nobody has checked.
     ///
     /// # Errors
     /// When the name cannot be resolved, or any of its addresses is refused.
-    pub async fn resolve(&self, name: &str) -> Result<Vec<SocketAddr>, ResolveError> {
+    pub async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
         let _turn = self.lookups.acquire().await;
-        let found = tokio::net::lookup_host((name, 0))
-            .await
-            .map_err(|source| ResolveError::Failed { name: name.to_owned(), source })?;
-        self.check(name, found)
-    }
-
-    fn check(
-        &self,
-        name: &str,
-        found: impl Iterator<Item = SocketAddr>,
-    ) -> Result<Vec<SocketAddr>, ResolveError> {
-        let mut addresses: Vec<_> = found.collect();
+        let found = (self.lookup)(name.to_owned()).await;
+        let mut addresses = found.map_err(|source| ResolveError::Failed { name: name.to_owned(), source })?;
         for address in &addresses {
-            self.policy.check_address(address.ip())?;
+            self.policy.check_address(*address)?;
         }
         if addresses.is_empty() {
             return Err(ResolveError::NotFound(name.to_owned()));
@@ -81,30 +88,36 @@ impl GuardedResolver {
 mod tests {
     use super::*;
 
-    fn checked(answers: &[&str]) -> Result<usize, ResolveError> {
-        let resolver = GuardedResolver::new(Arc::default());
-        let addresses = answers.iter().map(|address| SocketAddr::new(address.parse().unwrap(), 0));
-        resolver.check("example.com", addresses).map(|addresses| addresses.len())
+    async fn resolved(answers: &[&str]) -> Result<usize, ResolveError> {
+        let addresses: Vec<IpAddr> = answers.iter().map(|address| address.parse().unwrap()).collect();
+        let lookup: Lookup = Arc::new(move |_| {
+            let addresses = addresses.clone();
+            Box::pin(async move { Ok(addresses) })
+        });
+        let found = GuardedResolver::new(Arc::default(), lookup).resolve("example.com").await;
+        found.map(|addresses| addresses.len())
     }
 
-    #[test]
-    fn one_bad_answer_blocks_all() {
-        assert_eq!(checked(&["1.1.1.1", "2606:4700::1111"]).unwrap(), 2);
-        assert!(matches!(checked(&["1.1.1.1", "10.0.0.1"]), Err(ResolveError::Blocked(_))));
+    #[tokio::test]
+    async fn one_bad_answer_blocks_all() {
+        assert_eq!(resolved(&["1.1.1.1", "2606:4700::1111"]).await.unwrap(), 2);
+        assert!(matches!(resolved(&["1.1.1.1", "10.0.0.1"]).await, Err(ResolveError::Blocked(_))));
         // Also where it comes after the last address that would be used.
         let mut many = vec!["1.1.1.1"; 40];
-        assert_eq!(checked(&many).unwrap(), ADDRESSES_MAX);
+        assert_eq!(resolved(&many).await.unwrap(), ADDRESSES_MAX);
         many.push("127.0.0.1");
-        assert!(matches!(checked(&many), Err(ResolveError::Blocked(_))));
-        assert!(matches!(checked(&[]), Err(ResolveError::NotFound(_))));
+        assert!(matches!(resolved(&many).await, Err(ResolveError::Blocked(_))));
+        assert!(matches!(resolved(&[]).await, Err(ResolveError::NotFound(_))));
     }
 
     #[tokio::test]
     async fn a_name_of_this_machine_is_blocked_unless_allowed() {
-        let guarded = GuardedResolver::new(Arc::default()).resolve("localhost").await;
+        let guarded = GuardedResolver::new(Arc::default(), system_lookup()).resolve("localhost").await;
         assert!(matches!(guarded, Err(ResolveError::Blocked(_))), "{guarded:?}");
         let allow = ["127.0.0.0/8", "::1/128"].map(|network| network.parse().unwrap()).to_vec();
-        let open = GuardedResolver::new(Arc::new(EgressPolicy::new(allow)));
-        assert!(!open.resolve("localhost").await.unwrap().is_empty());
+        let policy = Arc::new(EgressPolicy::new(allow, Vec::new()));
+        assert!(
+            !GuardedResolver::new(policy, system_lookup()).resolve("localhost").await.unwrap().is_empty()
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! From an origin to a connection: names, addresses, TCP, TLS. Only addresses that were checked are connected to.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +12,13 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
+use trunkline_boot::Settings;
 use trunkline_domain::AttemptOutcome;
-use trunkline_egress::{EgressPolicy, GuardedResolver, ResolveError};
+use trunkline_egress::{EgressPolicy, GuardedResolver, Lookup, ResolveError};
 
 use super::Failure;
 use super::connection::Connection;
+use super::proxy::Proxy;
 use super::target::{Host, Origin};
 
 /// Bytes to and from an endpoint.
@@ -29,16 +31,17 @@ const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 pub(super) struct Connector {
     policy: Arc<EgressPolicy>,
     resolver: GuardedResolver,
+    proxy: Option<Proxy>,
     tls: TlsConnector,
     timeout: Duration,
 }
 
 impl Connector {
-    /// `timeout` is for all of look-up, TCP and TLS.
+    /// Whatever the environment says of proxies counts for nothing here: `egress.proxy` does.
     pub(super) fn new(
-        policy: Arc<EgressPolicy>,
+        settings: &Settings,
         roots: RootCertStore,
-        timeout: Duration,
+        lookup: Lookup,
     ) -> Result<Self, rustls::Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
@@ -46,46 +49,83 @@ impl Connector {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let resolver = GuardedResolver::new(policy.clone());
-        Ok(Self { policy, resolver, tls: TlsConnector::from(Arc::new(config)), timeout })
+        let egress = &settings.egress;
+        let policy = Arc::new(EgressPolicy::new(egress.allow.clone(), egress.deny.clone()));
+        Ok(Self {
+            resolver: GuardedResolver::new(policy.clone(), lookup),
+            policy,
+            proxy: Proxy::new(egress),
+            tls: TlsConnector::from(Arc::new(config)),
+            timeout: settings.delivery.connect_timeout,
+        })
     }
 
+    /// Look-up, TCP and TLS, all within `delivery.connect_timeout`.
     pub(super) async fn connect(&self, origin: &Origin) -> Result<Box<Connection>, Failure> {
-        let connection = tokio::time::timeout(self.timeout, async {
-            let tcp = connect_any(self.addresses(origin).await?).await.map_err(no_connection)?;
-            // Without it, a small write would wait for the acknowledgement of the one before.
-            tcp.set_nodelay(true).map_err(no_connection)?;
-            let stream = match &origin.tls_name {
-                None => Either::Left(tcp),
-                Some(name) => {
-                    let session = self.tls.connect(name.clone(), tcp).await;
-                    Either::Right(Box::new(session.map_err(no_connection)?))
-                }
-            };
-            Connection::new(stream).await.map_err(|error| Failure::broken(&error))
-        });
-        let connection = connection
-            .await
-            .unwrap_or_else(|_| Err(Failure::new(AttemptOutcome::Timeout, "no connection in time")));
-        connection.map(Box::new)
+        let mut lacking = "";
+        let made = tokio::time::timeout(self.timeout, self.make(origin, &mut lacking)).await;
+        made.unwrap_or_else(|_| {
+            let reason = format!("{lacking} within {} s", self.timeout.as_secs_f64());
+            Err(Failure::new(AttemptOutcome::Timeout, reason))
+        })
+    }
+
+    /// `lacking` tells what is being waited for.
+    async fn make(&self, origin: &Origin, lacking: &mut &'static str) -> Result<Box<Connection>, Failure> {
+        *lacking = "the name was not resolved";
+        let tcp = match &self.proxy {
+            None => {
+                let addresses = self.addresses(origin).await?;
+                *lacking = "no connection was made";
+                connect_any(addresses).await.map_err(|error| no_connection(&error))?
+            }
+            Some(proxy) => {
+                let targets = self.tunnel_ends(proxy, origin).await?;
+                *lacking = "the egress proxy made no connection";
+                proxy.tunnel(&targets).await?
+            }
+        };
+        // Without it, a small write would wait for the acknowledgement of the one before.
+        tcp.set_nodelay(true).map_err(|error| no_connection(&error))?;
+        let stream = match &origin.tls_name {
+            None => Either::Left(tcp),
+            Some(name) => {
+                *lacking = "no TLS session was made";
+                let session = self.tls.connect(name.clone(), tcp).await;
+                Either::Right(Box::new(session.map_err(|error| Failure::handshake(&error))?))
+            }
+        };
+        let connection = Connection::new(stream).await.map_err(|error| Failure::broken(&error))?;
+        Ok(Box::new(connection))
     }
 
     /// Where the origin can be reached: every address was allowed at this moment.
     async fn addresses(&self, origin: &Origin) -> Result<Vec<SocketAddr>, Failure> {
         let found = match &origin.host {
             Host::Name(name) => self.resolver.resolve(name).await.map_err(|error| no_address(&error))?,
-            Host::Address(address) => {
-                let checked = self.policy.check_address(*address);
-                checked.map_err(|refused| Failure::new(AttemptOutcome::Blocked, refused.to_string()))?;
-                vec![SocketAddr::new(*address, 0)]
-            }
+            Host::Address(address) => vec![self.checked(*address)?],
         };
-        Ok(found.into_iter().map(|address| SocketAddr::new(address.ip(), origin.port)).collect())
+        Ok(found.into_iter().map(|address| SocketAddr::new(address, origin.port)).collect())
+    }
+
+    /// What a proxy is asked to connect to: addresses that were allowed, or the name where it resolves names itself.
+    async fn tunnel_ends(&self, proxy: &Proxy, origin: &Origin) -> Result<Vec<String>, Failure> {
+        match &origin.host {
+            Host::Name(name) if proxy.resolves => Ok(vec![format!("{name}:{}", origin.port)]),
+            _ => Ok(self.addresses(origin).await?.iter().map(ToString::to_string).collect()),
+        }
+    }
+
+    /// A literal address never meets the resolver.
+    fn checked(&self, address: IpAddr) -> Result<IpAddr, Failure> {
+        let checked = self.policy.check_address(address);
+        checked.map_err(|refused| Failure::new(AttemptOutcome::Blocked, refused.to_string()))?;
+        Ok(address)
     }
 }
 
 /// Connects to whichever address answers first, giving each a head start before the next.
-async fn connect_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+pub(super) async fn connect_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     let mut waiting = addresses.into_iter();
     let mut tried = FuturesUnordered::new();
     let mut refusal = None;
@@ -116,8 +156,6 @@ fn no_address(error: &ResolveError) -> Failure {
     Failure::new(outcome, error.to_string())
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
-fn no_connection(error: io::Error) -> Failure {
-    Failure::tls(&error)
-        .unwrap_or_else(|| Failure::new(AttemptOutcome::ConnectionError, format!("no connection: {error}")))
+fn no_connection(error: &io::Error) -> Failure {
+    Failure::new(AttemptOutcome::ConnectionError, format!("no connection: {error}"))
 }

@@ -15,6 +15,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use super::connect::Stream;
+use super::wire::{Allowance, Wire};
 
 /// How much of an answer is buffered at one time, and the most that its head may have. hyper allows 100 headers in it.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
@@ -26,7 +27,8 @@ pub(super) type Call = Request<Full<Bytes>>;
 pub(super) struct Connection {
     calls: http1::SendRequest<Full<Bytes>>,
     /// `None` when it has come to its end.
-    protocol: Option<http1::Connection<TokioIo<Stream>, Full<Bytes>>>,
+    protocol: Option<http1::Connection<TokioIo<Wire>, Full<Bytes>>>,
+    allowance: Allowance,
 }
 
 /// Why a call brought no answer.
@@ -40,18 +42,22 @@ pub(super) enum Broken {
 
 impl Connection {
     pub(super) async fn new(stream: Stream) -> Result<Self, hyper::Error> {
+        let (wire, allowance) = Wire::new(stream);
         let (calls, protocol) =
-            http1::Builder::new().max_buf_size(BUFFER_BYTES_MAX).handshake(TokioIo::new(stream)).await?;
-        Ok(Self { calls, protocol: Some(protocol) })
+            http1::Builder::new().max_buf_size(BUFFER_BYTES_MAX).handshake(TokioIo::new(wire)).await?;
+        Ok(Self { calls, protocol: Some(protocol), allowance })
     }
 
     /// Sends a call and reads the head of its answer.
     pub(super) async fn send(&mut self, call: Call) -> Result<Response<Incoming>, Broken> {
+        self.allowance.renew();
         let answer = self.calls.try_send_request(call);
-        self.drive(answer).await.map_err(|mut error| match error.take_message() {
+        let answer = self.drive(answer).await.map_err(|mut error| match error.take_message() {
             Some(call) => Broken::Unsent(Box::new(call)),
             None => Broken::Lost(error.into_error()),
-        })
+        })?;
+        self.allowance.lift();
+        Ok(answer)
     }
 
     /// The next piece of an answer's body; `None` at its end.

@@ -35,6 +35,20 @@ impl Failure {
         Self { is_final: true, ..Self::internal(reason) }
     }
 
+    /// What ended a TLS handshake: what one side does not accept of the other, or the endpoint hanging up.
+    pub(super) fn handshake(error: &std::io::Error) -> Self {
+        Self::tls(error).unwrap_or_else(|| {
+            let reason = format!("no TLS session: the endpoint ended the handshake ({error})");
+            Self::new(AttemptOutcome::TlsError, reason)
+        })
+    }
+
+    /// The answer's head said success, but it never came to its end.
+    pub(super) fn unfinished(status: u16, error: &hyper::Error) -> Self {
+        let broken = Self::broken(error);
+        Self::new(broken.outcome, format!("the endpoint answered {status}, but {}", broken.reason))
+    }
+
     /// What ended a connection in the middle of a call.
     pub(super) fn broken(error: &hyper::Error) -> Self {
         Self::tls(error).unwrap_or_else(|| {

@@ -89,7 +89,7 @@ impl CallableFactory {
         let delivery = &settings.delivery;
         Self {
             vault,
-            policy: EgressPolicy::new(settings.egress.allow.clone()),
+            policy: EgressPolicy::new(settings.egress.allow.clone(), settings.egress.deny.clone()),
             timeout: delivery.timeout,
             timeout_max: settings.endpoint_timeout_max(),
             retry: RetryPolicy { schedule: delivery.retry_schedule.clone(), jitter: delivery.retry_jitter },

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use trunkline_domain::AttemptOutcome;
 use trunkline_testkit::{publish, seed_tenant};
+use trunkline_worker::ceiling::Ceiling;
 
 use crate::house::{House, millis};
 use crate::raw_endpoint::{Conduct, RawEndpoint, Then};
@@ -80,10 +82,108 @@ async fn an_endless_answer_is_not_followed_to_its_end() {
             "informational answers",
             "",
             Then::Repeat(b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(100)),
-            "timeout",
+            "connection_error",
+        ),
+        case(
+            "informational answers with much to say",
+            "",
+            Then::Repeat([b"HTTP/1.1 100 Continue\r\nx: ".as_slice(), &[b'y'; 30_000], b"\r\n\r\n"].concat()),
+            "connection_error",
+        ),
+        case("chunks of one byte", &chunked, Then::Repeat(b"1\r\nx\r\n".repeat(500)), "succeeded"),
+        case("empty lines", "", Then::Repeat(b"\r\n".repeat(1_000)), "connection_error"),
+        case("a refusal's body", "HTTP/1.1 500 No\r\n\r\n", Then::Repeat(vec![b'x'; 4_096]), "rejected"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_refusal_counts_whatever_becomes_of_its_body() {
+    const LONG: &str = "content-length: 9999\r\n\r\nabc";
+    each_comes_to_its_outcome(vec![
+        case("broken off", format!("HTTP/1.1 500 No\r\n{LONG}"), Then::Close, "rejected"),
+        case("silent", format!("HTTP/1.1 404 No\r\n{LONG}"), Then::Hold, "rejected"),
+        case("dripping", format!("HTTP/1.1 429 No\r\n{LONG}"), Then::Drip(b"y".to_vec()), "rejected"),
+        case(
+            "of another size",
+            "HTTP/1.1 413 No\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+            Then::Close,
+            "rejected",
         ),
     ])
     .await;
+}
+
+/// A reset that comes while the call is still being written must not hide what was answered.
+#[tokio::test]
+async fn an_answer_counts_that_comes_before_the_call_was_read() {
+    let says = b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno".to_vec();
+    let endpoint = RawEndpoint::hasty(says).await;
+    let ceiling = Ceiling::new(&endpoint.url, 900_000, 1).unwrap();
+    for _ in 0..30 {
+        let attempt = ceiling.deliver().await;
+        assert_eq!(attempt.outcome, AttemptOutcome::Rejected, "{:?}", attempt.error);
+        assert_eq!((attempt.status_code, attempt.response_excerpt.as_slice()), (Some(413), b"no".as_slice()));
+    }
+}
+
+#[tokio::test]
+async fn a_reset_is_a_connection_error_wherever_it_comes() {
+    for (name, says) in [
+        ("before the answer", ""),
+        ("in the head", "HTTP/1.1 200 OK\r\nx: "),
+        ("in the body", "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc"),
+    ] {
+        let endpoint = RawEndpoint::resetting(says.into()).await;
+        let attempt = Ceiling::new(&endpoint.url, 100, 1).unwrap().deliver().await;
+        let error = attempt.error.as_deref().unwrap_or_default();
+        assert_eq!(attempt.outcome, AttemptOutcome::ConnectionError, "{name}: {error}");
+        assert!(error.contains("the connection broke"), "{name}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn no_retry_after_breaks_anything() {
+    let values: [&[u8]; 17] = [
+        b"-1",
+        b"99999999999999999999999999999",
+        b"1.5",
+        b"1e9",
+        b"",
+        b"soon",
+        b"0x10",
+        b"120, 240",
+        b"Sun, 06 Nov 1994 08:49:37 GMT",
+        b"Thu, 01 Jan 1960 00:00:00 GMT",
+        b"Fri, 31 Dec 9999 23:59:59 GMT",
+        b"Fri, 31 Dec 99999 23:59:59 GMT",
+        b"Mon, 32 Foo 2030 25:61:61 GMT",
+        b"\xff\xfe\xfd",
+        b"Sunday, 06-Nov-94 08:49:37 GMT",
+        b"120\r\nretry-after: soon",
+        b"soon\r\nretry-after: 120",
+    ];
+    let cases = values.iter().map(|value| {
+        let says =
+            [b"HTTP/1.1 503 Later\r\ncontent-length: 0\r\nretry-after: ".as_slice(), value, b"\r\n\r\n"]
+                .concat();
+        case("Retry-After", says, Then::Close, "rejected")
+    });
+    let digits = [b"HTTP/1.1 429 Later\r\nretry-after: ".as_slice(), &[b'9'; 60_000], b"\r\n\r\n"].concat();
+    let cases = cases.chain([case("Retry-After of 60,000 digits", digits, Then::Close, "rejected")]);
+    each_comes_to_its_outcome(cases.collect()).await;
+}
+
+#[tokio::test]
+async fn a_compressed_answer_is_kept_as_it_came() {
+    // 10 KiB of gzip that would be 10 MiB of zeros.
+    let body = [[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3].as_slice(), &[0; 10_000]].concat();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", body.len());
+    let says = [head.as_bytes(), &body].concat();
+    let endpoint = RawEndpoint::start(Conduct { says, then: Then::Hold }).await;
+    let attempt = Ceiling::new(&endpoint.url, 100, 1).unwrap().deliver().await;
+    assert_eq!(attempt.outcome, AttemptOutcome::Succeeded, "{:?}", attempt.error);
+    assert_eq!(attempt.response_excerpt, body[..4_096]);
 }
 
 #[tokio::test]
@@ -119,6 +219,20 @@ async fn an_answer_that_is_no_http_is_a_connection_error() {
         case("a later version", "HTTP/3.7 200 OK\r\n\r\n", Then::Close, "connection_error"),
         case("no status", "HTTP/1.1 abc OK\r\n\r\n", Then::Close, "connection_error"),
         case("half a head", "HTTP/1.1 200 OK\r\nx", Then::Close, "connection_error"),
+        case("the first version", "<html>ok</html>", Then::Close, "connection_error"),
+        case("a name with a space", "HTTP/1.1 200 OK\r\nx y: z\r\n\r\n", Then::Close, "connection_error"),
+        case(
+            "a length beyond all numbers",
+            "HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999999\r\n\r\nab",
+            Then::Close,
+            "connection_error",
+        ),
+        case(
+            "101 headers",
+            format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(101)),
+            Then::Hold,
+            "connection_error",
+        ),
         case(
             "half a body",
             "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc",

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail where it stands")]
 
+mod authority;
 mod auto_disable;
 mod breaker;
 mod concurrency;
@@ -13,6 +14,7 @@ mod lanes;
 mod operational;
 mod order;
 mod outcomes;
+mod proxy;
 mod raw_endpoint;
 mod replays;
 mod retries;

@@ -43,13 +43,40 @@ impl RawEndpoint {
         Self::serving(move |stream| serve(stream, conduct.clone())).await
     }
 
-    /// Says this before anything has come, and then nothing.
-    pub(crate) async fn greeting(says: Vec<u8>) -> Self {
+    /// Says this before anything has come.
+    pub(crate) async fn greeting(says: Vec<u8>, then: Then) -> Self {
+        Self::serving(move |mut stream| {
+            let (says, then) = (says.clone(), then.clone());
+            async move {
+                let _ = stream.write_all(&says).await;
+                go_on(&mut stream, &then).await;
+            }
+        })
+        .await
+    }
+
+    /// Answers when it has read the head of a call, and closes with the rest of it unread, which resets the connection.
+    pub(crate) async fn hasty(says: Vec<u8>) -> Self {
         Self::serving(move |mut stream| {
             let says = says.clone();
             async move {
-                let _ = stream.write_all(&says).await;
-                std::future::pending::<()>().await;
+                if read_head(&mut stream).await.is_some() {
+                    let _ = stream.write_all(&says).await;
+                }
+            }
+        })
+        .await
+    }
+
+    /// Says this when a call has come, and resets the connection.
+    pub(crate) async fn resetting(says: Vec<u8>) -> Self {
+        Self::serving(move |mut stream| {
+            let says = says.clone();
+            async move {
+                if read_call(&mut stream).await.is_some() {
+                    let _ = stream.write_all(&says).await;
+                    let _ = stream.set_zero_linger();
+                }
             }
         })
         .await
@@ -84,18 +111,24 @@ pub(crate) async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, condu
         if stream.write_all(&conduct.says).await.is_err() || stream.flush().await.is_err() {
             return;
         }
-        match &conduct.then {
-            Then::Listen => {}
-            Then::Close => {
-                let _ = stream.shutdown().await;
-                return;
-            }
-            Then::Hold => std::future::pending().await,
-            Then::Repeat(bytes) => while stream.write_all(bytes).await.is_ok() {},
-            Then::Drip(bytes) => {
-                while stream.write_all(bytes).await.is_ok() {
-                    tokio::time::sleep(DRIP_EVERY).await;
-                }
+        go_on(&mut stream, &conduct.then).await;
+        if matches!(conduct.then, Then::Close) {
+            return;
+        }
+    }
+}
+
+async fn go_on(stream: &mut (impl AsyncWrite + Unpin), then: &Then) {
+    match then {
+        Then::Listen => {}
+        Then::Close => {
+            let _ = stream.shutdown().await;
+        }
+        Then::Hold => std::future::pending().await,
+        Then::Repeat(bytes) => while stream.write_all(bytes).await.is_ok() {},
+        Then::Drip(bytes) => {
+            while stream.write_all(bytes).await.is_ok() {
+                tokio::time::sleep(DRIP_EVERY).await;
             }
         }
     }
@@ -103,13 +136,18 @@ pub(crate) async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, condu
 
 /// Reads one call; `None` when none comes any more.
 async fn read_call(stream: &mut (impl AsyncRead + Unpin)) -> Option<()> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.ok()?);
-    }
-    let head = String::from_utf8(head).unwrap();
+    let head = read_head(stream).await?;
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
     let mut body = vec![0; length.parse().unwrap()];
     stream.read_exact(&mut body).await.ok()?;
     Some(())
+}
+
+/// Reads a head and nothing behind it.
+pub(crate) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    Some(String::from_utf8(head).unwrap())
 }

@@ -1,76 +1,19 @@
 //! Deliveries over TLS: to whom the certificate belongs, and to nobody else.
 
-use std::sync::Arc;
-
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{RootCertStore, ServerConfig};
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
+use rcgen::date_time_ymd;
+use rustls::RootCertStore;
+use trunkline_boot::Settings;
 use trunkline_domain::AttemptOutcome;
 use trunkline_store::deliveries::EndedAttempt;
 use trunkline_testkit::seed_tenant;
 use trunkline_worker::ceiling::Ceiling;
 
+use crate::authority::Authority;
 use crate::house::{House, millis};
-use crate::raw_endpoint::{Conduct, RawEndpoint, Then, serve};
-
-/// An authority that only those know who are told.
-struct Authority {
-    certificate: CertificateDer<'static>,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new(name: &str) -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate = params.self_signed(&key).unwrap().der().clone();
-        Self { certificate, issuer: Issuer::new(params, key) }
-    }
-
-    fn roots(&self) -> RootCertStore {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()).unwrap();
-        roots
-    }
-
-    /// Starts an endpoint with a certificate for that name, and returns its port.
-    async fn endpoint(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> u16 {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        change(&mut params);
-        let certificate = params.signed_by(&key, &self.issuer).unwrap().der().clone();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let acceptor = acceptor.clone();
-                tokio::spawn(async move {
-                    // A client that does not trust us ends it here.
-                    if let Ok(stream) = acceptor.accept(stream).await {
-                        let says = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec();
-                        serve(stream, Conduct { says, then: Then::Listen }).await;
-                    }
-                });
-            }
-        });
-        port
-    }
-}
+use crate::raw_endpoint::{RawEndpoint, Then};
 
 async fn deliver(url: &str, roots: RootCertStore) -> EndedAttempt {
-    Ceiling::trusting(url, roots).unwrap().deliver().await
+    Ceiling::trusting(url, roots, |_| {}).unwrap().deliver().await
 }
 
 fn assert_tls_error(attempt: &EndedAttempt, reason: &str) {
@@ -84,7 +27,8 @@ async fn an_endpoint_with_a_trusted_certificate_is_delivered_to() {
     let authority = Authority::new("ours");
     for (name, host) in [("localhost", "localhost"), ("127.0.0.1", "127.0.0.1")] {
         let port = authority.endpoint(name, |_| {}).await;
-        let ceiling = Ceiling::trusting(&format!("https://{host}:{port}/hook"), authority.roots()).unwrap();
+        let ceiling =
+            Ceiling::trusting(&format!("https://{host}:{port}/hook"), authority.roots(), |_| {}).unwrap();
         for _ in 0..3 {
             let attempt = ceiling.deliver().await;
             assert_eq!(attempt.outcome, AttemptOutcome::Succeeded, "{:?}", attempt.error);
@@ -123,9 +67,42 @@ async fn a_worker_trusts_no_certificate_that_signs_itself() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_speaks_no_tls_where_it_should_is_a_tls_error() {
-    let says = b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec();
-    let endpoint = RawEndpoint::greeting(says).await;
+async fn what_is_no_handshake_is_a_tls_error() {
+    const HANDSHAKE: &[u8] = &[22, 3, 3];
+    let cases: [(&str, Vec<u8>, Then); 11] = [
+        ("no TLS", b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), Then::Hold),
+        ("nothing", Vec::new(), Then::Close),
+        ("another protocol", b"SSH-2.0-OpenSSH_9.2\r\n".to_vec(), Then::Close),
+        ("zeros", vec![0; 512], Then::Close),
+        ("high bytes", vec![0xff; 512], Then::Hold),
+        ("high bytes without end", vec![0xff; 512], Then::Repeat(vec![0xff; 4_096])),
+        ("a refusal", vec![21, 3, 3, 0, 2, 2, 40], Then::Hold),
+        ("half a record", [HANDSHAKE, &[0, 100, 2]].concat(), Then::Close),
+        ("a record beyond the longest", [HANDSHAKE, &[0xff; 600]].concat(), Then::Hold),
+        ("a message of garbage", [HANDSHAKE, &[0, 8, 2, 0, 0, 4, 9, 9, 9, 9]].concat(), Then::Hold),
+        (
+            "a message without end",
+            Vec::new(),
+            Then::Repeat([HANDSHAKE, &[0, 4, 2, 0xff, 0xff, 0xff]].concat()),
+        ),
+    ];
+    for (name, says, then) in cases {
+        let endpoint = RawEndpoint::greeting(says, then).await;
+        let url = endpoint.url.replace("http://", "https://");
+        let attempt = deliver(&url, Authority::new("ours").roots()).await;
+        let error = attempt.error.as_deref().unwrap_or_default();
+        assert_eq!(attempt.outcome, AttemptOutcome::TlsError, "{name}: {error}");
+        assert!(error.starts_with("no TLS session: "), "{name}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_never_ends_ends_in_time_and_is_named() {
+    let endpoint = RawEndpoint::greeting(Vec::new(), Then::Hold).await;
     let url = endpoint.url.replace("http://", "https://");
-    assert_tls_error(&deliver(&url, Authority::new("ours").roots()).await, "no TLS session");
+    let soon = |settings: &mut Settings| settings.delivery.connect_timeout = millis(300);
+    let ceiling = Ceiling::trusting(&url, Authority::new("ours").roots(), soon).unwrap();
+    let attempt = ceiling.deliver().await;
+    assert_eq!(attempt.outcome, AttemptOutcome::Timeout);
+    assert_eq!(attempt.error.as_deref(), Some("no TLS session was made within 0.3 s"));
 }

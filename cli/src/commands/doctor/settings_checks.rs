@@ -20,6 +20,7 @@ pub(super) fn all(settings: &Settings) -> Vec<Check> {
         secrets_keys(settings),
         operator_keys(settings),
         egress(settings),
+        egress_proxy(settings),
         signup(settings),
     ]
 }
@@ -69,6 +70,20 @@ fn egress(settings: &Settings) -> Check {
         "egress.allow",
         seen,
         "tenants can reach services on the worker's own machine; right for a laptop, wrong in production",
+    )
+}
+
+fn egress_proxy(settings: &Settings) -> Check {
+    let Some(proxy) = &settings.egress.proxy else {
+        return Check::ok("egress.proxy", "none; deliveries go straight to their endpoints");
+    };
+    let seen = format!("{} port {}", proxy.host, proxy.port);
+    Check::when(
+        !settings.egress.proxy_resolves,
+        Verdict::Warn,
+        "egress.proxy",
+        seen,
+        "it resolves names itself (egress.proxy_resolves): it must refuse those of private addresses, since nothing here does",
     )
 }
 

@@ -19,9 +19,9 @@ pub use error::{SettingProblem, SettingsError};
 pub use keys::KEYS;
 pub use secret_keys::SecretsKey;
 pub use sections::{
-    AdminSettings, ApiSettings, DatabaseSettings, DeliverySettings, EgressSettings, IngestSettings,
-    LogFormat, LogSettings, OperatorSettings, PartitionSettings, ReceiverControl, ReceiverSettings,
-    SecretsSettings, Signup, WorkerSettings,
+    AdminSettings, ApiSettings, DatabaseSettings, DeliverySettings, EgressProxy, EgressSettings,
+    IngestSettings, LogFormat, LogSettings, OperatorSettings, PartitionSettings, ReceiverControl,
+    ReceiverSettings, SecretsSettings, Signup, WorkerSettings,
 };
 
 use secrecy::SecretString;
@@ -43,7 +43,7 @@ pub struct Settings {
     pub operator: OperatorSettings,
     /// `secrets.*`: the keys that seal tenants' secrets at rest.
     pub secrets: SecretsSettings,
-    /// `egress.*`: private networks that deliveries may reach.
+    /// `egress.*`: where deliveries may go, and by which proxy.
     pub egress: EgressSettings,
     /// `delivery.*`: the schedule and the deadline of attempts.
     pub delivery: DeliverySettings,

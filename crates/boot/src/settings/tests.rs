@@ -144,6 +144,18 @@ fn a_secret_in_a_file_is_refused_under_the_name_of_its_file_and_beside_one_witho
     assert!(error.to_string().contains("no text (UTF-8)"), "{error}");
 }
 
+#[test]
+fn a_proxy_is_taken_apart_and_its_password_hidden() {
+    let proxy = |text| load(&[("TRUNKLINE__EGRESS__PROXY", text)]).unwrap().egress.proxy;
+    let full = proxy("http://us%65r:c4n4ry%3A%40@[2001:db8::1]:3128").unwrap();
+    assert_eq!((full.host.as_str(), full.port), ("2001:db8::1", 3128));
+    assert_eq!(full.credentials.as_ref().unwrap().expose_secret(), "user:c4n4ry:@");
+    assert!(!format!("{full:?}").contains(CANARY));
+    let plain = proxy("http://proxy.internal").unwrap();
+    assert_eq!((plain.host.as_str(), plain.port, plain.credentials.is_none()), ("proxy.internal", 80, true));
+    assert!(proxy("").is_none());
+}
+
 /// (variable, value, what the error says). The value never shows in it.
 const REFUSED: &[(&str, &str, &str)] = &[
     ("DATABASE_URL", "mysql://c4n4ry", "accepts postgres://"),
@@ -173,6 +185,16 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "10.0.0.0/8,c4n4ry",
         "accepts networks such as 10.1.0.0/16 or fd00::/8; entry 2",
     ),
+    ("TRUNKLINE__EGRESS__DENY", "c4n4ry", "accepts networks such as"),
+    ("TRUNKLINE__EGRESS__PROXY", "https://u:c4n4ry@proxy:3128", "accepts http://user:password@host:port"),
+    ("TRUNKLINE__EGRESS__PROXY", "http://u:c4n4ry@proxy:3128/path", "accepts http://user:password@host:port"),
+    (
+        "TRUNKLINE__EGRESS__PROXY",
+        "http://u:c4n4ry%0d%0a@proxy:3128",
+        "accepts http://user:password@host:port",
+    ),
+    ("TRUNKLINE__EGRESS__PROXY_RESOLVES", "c4n4ry", "one of: false, true"),
+    ("TRUNKLINE__EGRESS__PROXY_RESOLVES", "true", "needs egress.proxy"),
     ("TRUNKLINE__DELIVERY__RETRY_SCHEDULE", "", "1 to 30 durations"),
     ("TRUNKLINE__DELIVERY__RETRY_SCHEDULE", "5s,c4n4ry", "entry 2"),
     ("TRUNKLINE__DELIVERY__RETRY_SCHEDULE", "5s,31days", "entry 2"),

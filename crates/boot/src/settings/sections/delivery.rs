@@ -1,6 +1,5 @@
 use super::super::reader::{Reader, duration_in};
 use super::{days, hours, milliseconds, minutes, seconds};
-use ipnet::IpNet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -72,21 +71,4 @@ fn retry_schedule(reader: &mut Reader, default: Vec<Duration>) -> Vec<Duration> 
         reader.refuse("delivery.retry_schedule", accepts.to_owned());
     }
     schedule
-}
-
-/// `egress.*`
-#[derive(Debug, Clone, Default)]
-pub struct EgressSettings {
-    /// Networks that deliveries may reach although they are private.
-    pub allow: Vec<IpNet>,
-}
-
-impl EgressSettings {
-    pub(super) fn read(reader: &mut Reader) -> Self {
-        let accepts = "accepts networks such as 10.1.0.0/16 or fd00::/8";
-        Self {
-            allow: reader
-                .list("egress.allow", Vec::new(), accepts, |entry| entry.parse().map_err(|_| "is none")),
-        }
-    }
 }

@@ -3,14 +3,16 @@
 mod database;
 mod delivery;
 mod doors;
+mod egress;
 mod ingest;
 mod log;
 mod trust;
 mod worker;
 
 pub use database::{DatabaseSettings, PartitionSettings};
-pub use delivery::{DeliverySettings, EgressSettings};
+pub use delivery::DeliverySettings;
 pub use doors::{AdminSettings, ApiSettings, ReceiverControl, ReceiverSettings};
+pub use egress::{EgressProxy, EgressSettings};
 pub use ingest::IngestSettings;
 pub use log::{LogFormat, LogSettings};
 pub use trust::{OperatorSettings, SecretsSettings, Signup};
