@@ -3,6 +3,7 @@
 
 use tokio::task::JoinHandle;
 use trunkline_boot::{Settings, Shutdown};
+use trunkline_egress::Lookup;
 use trunkline_testkit::Client;
 
 /// An api in this process, with a client for it.
@@ -92,6 +93,20 @@ impl Worker {
     pub async fn start(settings: &Settings) -> Self {
         let shutdown = Shutdown::new();
         let door = trunkline_worker::build(settings, shutdown.clone()).await.unwrap();
+        Self::running(door, shutdown)
+    }
+
+    /// Starts one to which names of endpoints mean what `lookup` says.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_asking(settings: &Settings, lookup: Lookup) -> Self {
+        let shutdown = Shutdown::new();
+        let door = trunkline_worker::build_asking(settings, lookup, shutdown.clone()).await.unwrap();
+        Self::running(door, shutdown)
+    }
+
+    fn running(door: trunkline_worker::Door, shutdown: Shutdown) -> Self {
         let task = tokio::spawn(door.run_until_stopped());
         Self { running: Running { shutdown, task } }
     }

@@ -163,6 +163,18 @@ fn what_sends_is_never_handed_a_pool() {
     }
 }
 
+/// Lints are stated once; a room that does not take them could do what they forbid.
+#[test]
+fn unsafe_code_is_forbidden_in_every_room() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let stated = std::fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    assert!(stated.contains("[workspace.lints.rust]\nunsafe_code = \"forbid\"\n"));
+    for room in rooms() {
+        let manifest = std::fs::read_to_string(Path::new(&room.folder).join("Cargo.toml")).unwrap();
+        assert!(manifest.contains("\n[lints]\nworkspace = true\n"), "{} takes no lints", room.name);
+    }
+}
+
 /// The sources under a folder; with those of rooms inside it, or without.
 pub(crate) fn rust_files(folder: &Path, with_rooms: bool) -> Vec<std::path::PathBuf> {
     let mut files = Vec::new();
