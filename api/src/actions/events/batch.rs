@@ -1,13 +1,16 @@
+mod body_text;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use metrics::counter;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use trunkline_domain::payload::{self, PayloadFacts};
 use trunkline_domain::{EventId, EventStatus, EventType, OrderingKey};
 use trunkline_store::api_keys::KeyOwner;
 use utoipa::ToSchema;
+
+use body_text::{BatchRequest, ItemRequest};
 
 use super::draft::{Draft, body_sha256, event_type};
 use super::headers::is_idempotency_key;
@@ -23,14 +26,6 @@ const EVENTS_MAX: usize = 1_000;
 
 /// Bytes of one batch: it is held in memory until it is stored.
 const BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
-
-/// Events to be stored together.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BatchRequest<'a> {
-    #[serde(borrow)]
-    events: Vec<&'a RawValue>,
-}
 
 /// Events to be stored together.
 #[derive(ToSchema)]
@@ -58,18 +53,6 @@ pub(crate) struct BatchItem {
     /// As the header Trunkline-Deliver-At.
     #[schema(value_type = Option<String>, format = DateTime)]
     deliver_at: Option<String>,
-}
-
-/// One event of a batch.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ItemRequest<'a> {
-    r#type: Option<String>,
-    #[serde(borrow)]
-    payload: &'a RawValue,
-    idempotency_key: Option<String>,
-    ordering_key: Option<String>,
-    deliver_at: Option<DateTime<Utc>>,
 }
 
 /// What became of a batch.
