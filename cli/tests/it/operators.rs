@@ -8,6 +8,7 @@ fn operators_work_straight_on_the_database() {
 
     let migrated = json(&house.run(&["migrate", "--json"]));
     assert_eq!(migrated["applied"].as_array().unwrap().len(), 0);
+    assert_eq!(json(&house.run(&["migrate", "--wait", "10s", "--json"]))["ready"], true);
 
     let doctor = json(&house.run(&["doctor", "--json"]));
     assert_eq!(doctor["ok"], true, "{doctor}");

@@ -87,6 +87,10 @@ fn a_database_that_is_away_is_69_and_an_error_can_be_json() {
     let error: Value = serde_json::from_slice(&output.stderr).unwrap();
     assert_eq!(error["exit_code"], 69);
     assert!(!text(&output.stderr).contains("secret"));
+
+    let url = "postgres://nobody:secret@127.0.0.1:1/none";
+    let waited = trunkline(&["migrate", "--wait", "100ms"]).env("DATABASE_URL", url).output().unwrap();
+    assert_refused(&waited, 69, "after 100ms");
 }
 
 #[test]

@@ -1,18 +1,34 @@
 //! The schema's version: applied by `trunkline migrate`, checked by every door before it serves.
 
+use std::time::Duration;
+
 use sqlx::PgConnection;
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::{MigrateError, Migration, Migrator};
 
 use crate::StoreError;
 use crate::roles::{self, Role};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
+/// How long a migration may wait for a lock. Whoever writes queues behind it, so it gives up before they notice.
+const LOCK_WAIT: &str = "1s";
+
+/// Between two tries to get a lock, so that those who queued get through.
+const LOCK_PAUSE: Duration = Duration::from_secs(1);
+
+/// For so long a migration tries: a nightly dump, or another migration, is over then.
+const LOCK_TRIES: u32 = 300;
+
 /// What a door finds in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SchemaState {
     /// As this release needs it.
     Current,
+    /// A newer release has migrated it and left in place what this one needs: the two run side by side.
+    Newer {
+        /// The last migration applied.
+        found: i64,
+    },
     /// Migrations of this release are missing; `found` is the last one applied, if any was.
     TooOld {
         /// The last migration applied.
@@ -20,13 +36,35 @@ pub enum SchemaState {
         /// The last migration of this release.
         needed: i64,
     },
-    /// A newer release has migrated it past this one.
+    /// A newer release has taken away what this one needs.
     TooNew {
-        /// The last migration applied.
+        /// The migration that did.
         found: i64,
         /// The last migration of this release.
         needed: i64,
     },
+}
+
+impl SchemaState {
+    /// Whether this release can work on it.
+    pub fn serves(self) -> bool {
+        matches!(self, Self::Current | Self::Newer { .. })
+    }
+
+    fn require(self) -> Result<(), SchemaError> {
+        match self {
+            Self::Current | Self::Newer { .. } => Ok(()),
+            Self::TooOld { found, needed } => Err(SchemaError::TooOld { found, needed }),
+            Self::TooNew { found, needed } => Err(SchemaError::TooNew { found, needed }),
+        }
+    }
+}
+
+/// A migration as the database remembers it.
+struct Applied {
+    version: i64,
+    /// The file's name without number and ending, with spaces: `create tenants`.
+    description: String,
 }
 
 /// Why a door does not serve on this schema.
@@ -46,11 +84,11 @@ pub enum SchemaError {
     },
     /// Run a newer release.
     #[error(
-        "the database's schema is too new for this release (it has {found}, this release knows up to {needed}); \
-         run the release that migrated it, or a newer one"
+        "the database's schema is too new for this release (migration {found} took away what this release, which \
+         knows up to {needed}, needs); run the release that migrated it, or a newer one"
     )]
     TooNew {
-        /// The last migration applied.
+        /// The migration that took away what this release needs.
         found: i64,
         /// The last migration of this release.
         needed: i64,
@@ -75,10 +113,11 @@ pub enum SchemaError {
 }
 
 /// Applies what is missing, in order, each migration in a transaction of its own, gives the roles their rights, and makes partitions
-/// ahead, so that a fresh database accepts events at once. Two at once: the second waits. Returns the versions that were applied.
+/// ahead, so that a fresh database accepts events at once. Two at once: the second waits. Nobody who writes waits behind it for a
+/// lock for longer than a second at a time. Returns the versions that were applied; none where a newer release has been here.
 ///
 /// # Errors
-/// When the database is newer than this release, a migration fails, or the server does not answer.
+/// When the database is too new for this release, a migration fails, or the server does not answer.
 pub async fn migrate(
     connection: &mut PgConnection,
     ahead_days: i32,
@@ -92,14 +131,22 @@ pub async fn migrate(
     }
     execute(connection, "SET search_path = trunkline, public").await?;
     let before = applied(connection).await?;
-    if let SchemaState::TooNew { found, needed } = compare(&before) {
-        return Err(SchemaError::TooNew { found, needed });
+    match compare(&before) {
+        SchemaState::TooNew { found, needed } => return Err(SchemaError::TooNew { found, needed }),
+        // sqlx would refuse what it does not know, and rights are the newer release's to give.
+        SchemaState::Newer { .. } => {}
+        SchemaState::Current | SchemaState::TooOld { .. } => {
+            for migration in missing(&before) {
+                apply(connection, migration).await?;
+            }
+            // Nothing is left to apply: this compares the checksums of all.
+            run_to(connection, i64::MAX).await?;
+            roles::grant(connection).await?;
+        }
     }
-    MIGRATIONS.run(&mut *connection).await?;
-    roles::grant(connection).await?;
-    crate::partitions::create_ahead(connection, ahead_days, width_days).await?;
-    let after = applied(connection).await?;
-    Ok(after.into_iter().filter(|version| !before.contains(version)).collect())
+    make_partitions(connection, ahead_days, width_days).await?;
+    let after = applied(connection).await?.into_iter().map(|migration| migration.version);
+    Ok(after.filter(|version| before.iter().all(|migration| migration.version != *version)).collect())
 }
 
 /// Compares the database with this release.
@@ -110,7 +157,8 @@ pub async fn state(connection: &mut PgConnection) -> Result<SchemaState, StoreEr
     Ok(compare(&applied(connection).await?))
 }
 
-/// Lets a door go on only with the schema it was written for, and only if its login may act in the door's roles.
+/// Lets a door go on only with a schema it can work on, its own or a newer one that left in place what it needs, and only if its
+/// login may act in the door's roles.
 ///
 /// # Errors
 /// [`SchemaError::TooOld`], [`SchemaError::TooNew`] or [`SchemaError::NotInRole`], which tell an operator what to do.
@@ -131,27 +179,80 @@ pub async fn require_current(connection: &mut PgConnection, acts_as: &[Role]) ->
     state(&mut transaction).await?.require()
 }
 
-impl SchemaState {
-    fn require(self) -> Result<(), SchemaError> {
-        match self {
-            Self::Current => Ok(()),
-            Self::TooOld { found, needed } => Err(SchemaError::TooOld { found, needed }),
-            Self::TooNew { found, needed } => Err(SchemaError::TooNew { found, needed }),
+/// Where something of ours is missing, the schema is too old, whatever a newer release added.
+fn compare(applied: &[Applied]) -> SchemaState {
+    let needed = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let found = applied.iter().map(|migration| migration.version).max();
+    let Some(found) = found.filter(|_| missing(applied).next().is_none()) else {
+        return SchemaState::TooOld { found, needed };
+    };
+    let later = applied.iter().filter(|migration| migration.version > needed);
+    let broke = later.filter(|migration| contracted_for(&migration.description) > Some(needed));
+    match broke.map(|migration| migration.version).max() {
+        Some(found) => SchemaState::TooNew { found, needed },
+        None if found > needed => SchemaState::Newer { found },
+        None => SchemaState::Current,
+    }
+}
+
+fn missing(applied: &[Applied]) -> impl Iterator<Item = &'static Migration> {
+    MIGRATIONS.iter().filter(|ours| applied.iter().all(|migration| migration.version != ours.version))
+}
+
+/// A migration that takes something away says in its name which releases can do without, by their last migration:
+/// `20270301000100_contract_20270101000300_drop_old_column.sql`. The name is what every release finds in the database,
+/// also one that was built long before.
+fn contracted_for(description: &str) -> Option<i64> {
+    let mut words = description.split(' ');
+    (words.next() == Some("contract")).then(|| words.next()?.parse().ok()).flatten()
+}
+
+/// One that cannot have its locks at once is rolled back, and tried again when those who queued behind it are through.
+async fn apply(connection: &mut PgConnection, migration: &Migration) -> Result<(), SchemaError> {
+    // An index made beside writers waits for their transactions and blocks nobody; given up, it would stay, invalid.
+    let wait = if migration.no_tx { "0" } else { LOCK_WAIT };
+    sqlx::query("SELECT set_config('lock_timeout', $1, false)")
+        .bind(wait)
+        .execute(&mut *connection)
+        .await
+        .map_err(StoreError::from)?;
+    run_to(connection, migration.version).await
+}
+
+async fn run_to(connection: &mut PgConnection, version: i64) -> Result<(), SchemaError> {
+    for _ in 1..LOCK_TRIES {
+        match MIGRATIONS.run_to(version, &mut *connection).await {
+            Err(error) if is_lock_wait(&error) => tokio::time::sleep(LOCK_PAUSE).await,
+            ended => return Ok(ended?),
         }
     }
+    Ok(MIGRATIONS.run_to(version, connection).await?)
 }
 
-fn compare(applied: &[i64]) -> SchemaState {
-    let needed = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
-    let found = applied.iter().copied().max();
-    match found {
-        Some(found) if found > needed => SchemaState::TooNew { found, needed },
-        Some(found) if found == needed => SchemaState::Current,
-        _ => SchemaState::TooOld { found, needed },
+/// Making a partition locks the table that it becomes part of.
+async fn make_partitions(
+    connection: &mut PgConnection,
+    ahead_days: i32,
+    width_days: i32,
+) -> Result<(), StoreError> {
+    for _ in 1..LOCK_TRIES {
+        match crate::partitions::create_ahead(connection, ahead_days, width_days).await {
+            Err(StoreError::Locked(_)) => tokio::time::sleep(LOCK_PAUSE).await,
+            ended => return ended.map(drop),
+        }
     }
+    crate::partitions::create_ahead(connection, ahead_days, width_days).await.map(drop)
 }
 
-async fn applied(connection: &mut PgConnection) -> Result<Vec<i64>, StoreError> {
+/// `lock_not_available` (PostgreSQL, appendix A): the migration was rolled back, or another one is under way.
+fn is_lock_wait(error: &MigrateError) -> bool {
+    let (MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _)) = error else {
+        return false;
+    };
+    cause.as_database_error().is_some_and(|error| error.code().as_deref() == Some("55P03"))
+}
+
+async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, StoreError> {
     let exists =
         sqlx::query_scalar!(r#"SELECT to_regclass('trunkline._sqlx_migrations') IS NOT NULL AS "exists!""#)
             .fetch_one(&mut *connection)
@@ -160,12 +261,41 @@ async fn applied(connection: &mut PgConnection) -> Result<Vec<i64>, StoreError> 
         return Ok(Vec::new());
     }
     // Unchecked, because the table is made by sqlx and not by a migration.
-    Ok(sqlx::query_scalar("SELECT version FROM trunkline._sqlx_migrations WHERE success ORDER BY version")
-        .fetch_all(connection)
-        .await?)
+    let rows: Vec<(i64, String)> = sqlx::query_as(
+        "SELECT version, description FROM trunkline._sqlx_migrations WHERE success ORDER BY version",
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|(version, description)| Applied { version, description }).collect())
 }
 
 async fn execute(connection: &mut PgConnection, sql: &'static str) -> Result<(), StoreError> {
     sqlx::raw_sql(sql).execute(connection).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_tells_for_whom_something_was_taken_away() {
+        assert_eq!(contracted_for("contract 20261125000600 drop it"), Some(20_261_125_000_600));
+        assert_eq!(contracted_for("add column"), None);
+        assert_eq!(contracted_for("contract the column"), None);
+    }
+
+    /// Without the number every release before would serve on a schema that lacks what it needs.
+    #[test]
+    fn every_migration_that_contracts_names_one_that_exists_before_it() {
+        for migration in MIGRATIONS.iter() {
+            if !migration.description.starts_with("contract") {
+                continue;
+            }
+            let since = contracted_for(&migration.description);
+            let is_known =
+                since.is_some_and(|since| since < migration.version && MIGRATIONS.version_exists(since));
+            assert!(is_known, "{} {}", migration.version, migration.description);
+        }
+    }
 }

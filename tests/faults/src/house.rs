@@ -16,7 +16,7 @@ use tokio::process::Command;
 
 pub(crate) use pgbouncer::PgBouncer;
 pub(crate) use ports::free_port;
-pub(crate) use process::{Process, Role};
+pub(crate) use process::{Process, Role, Stopped};
 pub(crate) use questions::{Database, execute};
 pub(crate) use server::Server;
 
@@ -237,7 +237,12 @@ impl House {
     }
 
     pub(crate) async fn migrate(&self) -> anyhow::Result<()> {
-        let mut migrate = Command::new(self.programs.path("trunkline"));
+        self.migrate_by(&self.programs).await
+    }
+
+    /// As another release would.
+    pub(crate) async fn migrate_by(&self, programs: &Programs) -> anyhow::Result<()> {
+        let mut migrate = Command::new(programs.path("trunkline"));
         migrate.arg("migrate").env("DATABASE_URL", self.database.url()).stdin(Stdio::null());
         let output = migrate.output().await.context("running `trunkline migrate`")?;
         ensure!(output.status.success(), "trunkline migrate: {}", String::from_utf8_lossy(&output.stderr));

@@ -62,6 +62,15 @@ enum Action {
         #[arg(long)]
         quick: bool,
     },
+    /// From an older release to this one, side by side under load, and back
+    Upgrade {
+        /// A commit or tag of this repository, or a folder with the programs of another release
+        #[arg(long)]
+        from: String,
+        /// As for quick
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// The scenarios and the promises they count
     List,
     /// Breaks the product in five ways and shows that a scenario notices each
@@ -83,6 +92,7 @@ async fn main() -> ExitCode {
                 let effort = if quick { Effort::Quick } else { Effort::Full };
                 run::named(&names, schedule(effort, seed, 1.0)).await
             }
+            Action::Upgrade { from, seed } => run::upgrade(&from, schedule(Effort::Full, seed, 1.0)).await,
             Action::Mutants { seed } => mutants::all(seed).await,
             Action::List => {
                 run::list();

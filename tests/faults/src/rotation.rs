@@ -22,18 +22,14 @@ impl Rotation {
         Self { ports: Arc::new(RwLock::new(ports)), turn: Arc::default() }
     }
 
-    /// Those of `(port, admin port)` that were ready when they were last asked. Ends with the last clone.
-    pub(crate) fn balanced(replicas: Vec<(u16, u16)>) -> Self {
-        let rotation = Self::fixed(replicas.iter().map(|(port, _)| *port).collect());
+    /// Those of `(port, admin port)` that were ready when they were last asked, now for the first time. Ends with the last
+    /// clone.
+    pub(crate) async fn balanced(replicas: Vec<(u16, u16)>) -> Self {
+        let rotation = Self::fixed(ready(&replicas).await);
         let ports = Arc::downgrade(&rotation.ports);
         tokio::spawn(async move {
             while let Some(ports) = ports.upgrade() {
-                let mut ready = Vec::new();
-                for (port, admin_port) in &replicas {
-                    if http_client::get(*admin_port, "/readyz").await.is_ok_and(|reply| reply.status == 200) {
-                        ready.push(*port);
-                    }
-                }
+                let ready = ready(&replicas).await;
                 // With nobody ready a balancer has no better idea than to go on as before.
                 if !ready.is_empty() {
                     *ports.write().expect("nobody panics while holding it") = ready;
@@ -49,4 +45,14 @@ impl Rotation {
         let ports = self.ports.read().expect("nobody panics while holding it");
         ports[self.turn.fetch_add(1, Ordering::Relaxed) % ports.len()]
     }
+}
+
+async fn ready(replicas: &[(u16, u16)]) -> Vec<u16> {
+    let mut ready = Vec::new();
+    for (port, admin_port) in replicas {
+        if http_client::get(*admin_port, "/readyz").await.is_ok_and(|reply| reply.status == 200) {
+            ready.push(*port);
+        }
+    }
+    ready
 }

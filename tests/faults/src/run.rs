@@ -68,16 +68,30 @@ pub(crate) async fn scenario_with(
     Ok(trial.report)
 }
 
+/// From another release to this one, and back.
+pub(crate) async fn upgrade(from: &str, schedule: Schedule) -> anyhow::Result<bool> {
+    say(&format!("building the programs under test, beside those of {from}"));
+    let programs = Programs::build().await?.beside(from).await?;
+    with_programs(&programs, vec![find("rolling_release")?], schedule).await
+}
+
 async fn several(scenarios: Vec<&'static Scenario>, schedule: Schedule) -> anyhow::Result<bool> {
-    let seed = schedule.seed;
     say("building the programs under test");
-    let programs = Programs::build().await?;
+    with_programs(&Programs::build().await?, scenarios, schedule).await
+}
+
+async fn with_programs(
+    programs: &Programs,
+    scenarios: Vec<&'static Scenario>,
+    schedule: Schedule,
+) -> anyhow::Result<bool> {
+    let seed = schedule.seed;
     say(&format!("seed {seed}: repeat with --seed {seed}"));
     let mut results = Vec::new();
     for (index, scenario) in scenarios.iter().enumerate() {
         say(&format!("{}/{} {}: {} ...", index + 1, scenarios.len(), scenario.name, scenario.about));
         let started = Instant::now();
-        let report = scenario_with(&programs, scenario, schedule).await?;
+        let report = scenario_with(programs, scenario, schedule).await?;
         let result = Result { scenario, report, took: started.elapsed() };
         say(&format!("    {} {:.0} s: {}", result.word(), result.took.as_secs_f64(), result.report.line()));
         results.push(result);

@@ -19,6 +19,7 @@ mod overload;
 mod pgbouncer;
 mod pool_exhausted;
 mod postgres_immediate;
+mod rolling_release;
 mod rows_locked;
 mod standby_promoted;
 mod traffic;
@@ -73,6 +74,7 @@ pub(crate) const ALL: &[Scenario] = &[
     scenario!("hostile_answers", "R9", "endpoints whose answers are made to break the caller", hostile_answers::run),
     scenario!("pgbouncer", "R1 R2", "PgBouncer in transaction mode before PostgreSQL", pgbouncer::run),
     scenario!("graceful_stop", "R5", "SIGTERM under load, door by door", graceful_stop::run),
+    scenario!("rolling_release", "R12", "the schema and every door replaced under load, and back", rolling_release::run),
     scenario!("overload", "R6", "five times what the database can take", overload::of_database),
     scenario!("overload_of_api", "R6", "five times what an api can take", overload::of_api),
 ];

@@ -17,7 +17,7 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     let replicas = house.apis.iter().map(|api| (api.role.port, api.role.admin_port)).collect();
     // Without keys a request that fails is not repeated, and shows.
     let load = Load { keyed_of_three: 0, ..trial.load() };
-    let traffic = Traffic::to_sink_by(trial, &house, load, Rotation::balanced(replicas)).await?;
+    let traffic = Traffic::to_sink_by(trial, &house, load, Rotation::balanced(replicas).await).await?;
     let (mut slowest, mut unclean) = (Duration::ZERO, 0);
     for _ in 0..rounds {
         for index in 0..2 {

@@ -82,6 +82,16 @@ impl Traffic {
         Ok(since.elapsed())
     }
 
+    /// Waits until so many more are accepted.
+    pub(crate) async fn until_accepted_more(&self, count: usize) -> anyhow::Result<()> {
+        let (since, before) = (Instant::now(), self.figures().accepted.len());
+        while self.figures().accepted.len() < before + count {
+            ensure!(since.elapsed() < Duration::from_secs(60), "hardly anything is accepted any more");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
     /// What the publisher to the sink saw until now.
     pub(crate) fn figures(&self) -> Figures {
         self.to_sink.publisher.figures()
