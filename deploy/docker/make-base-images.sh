@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
-# Makes the three images that the Dockerfile and docker-compose.yml start from, on a machine that reaches Debian's
+# Makes the images that the Dockerfile and docker-compose.yml start from, on a machine that reaches Debian's
 # packages and no container registry. Where a registry is reached, this script is not needed.
 #
 #     sudo -E deploy/docker/make-base-images.sh        # Debian or Ubuntu, with debootstrap, docker and rustup's Rust
+#     sudo -E deploy/docker/make-base-images.sh distroless prometheus                       # some of them again
 #
-#   debian:bookworm-slim   Debian's minimal system, made by debootstrap
+#   debian:bookworm-slim   Debian's minimal system, made by debootstrap: what the others are made from
 #   rust:1.95-bookworm     the same with a C compiler and a copy of this machine's Rust toolchain
-#   postgres:15            the same with Debian's PostgreSQL 15 and the official image's environment variables
+#   gcr.io/distroless/cc-debian12:nonroot
+#                          the C library and nothing else: no shell, no package manager, nobody is root
+#   postgres:15            Debian's minimal system with its PostgreSQL 15 and the official image's environment variables
+#   prom/prometheus:v3.5.0 the same with Debian's Prometheus, which is 2.42
 #
 # They carry the official names, so that nothing else has to change, and stand in for them: smaller, and less tried.
 # The builder trusts the certificate authorities that this machine trusts, so that cargo works behind a proxy as here.
@@ -65,6 +69,39 @@ CMD ["postgres"]
 DOCKERFILE
 }
 
-base
-rust
-postgres
+distroless() {
+    docker build --network="$network" --tag gcr.io/distroless/cc-debian12:nonroot - <<DOCKERFILE
+FROM debian:$release-slim AS files
+WORKDIR /packages
+RUN apt-get update \\
+ && apt-get download libc6 libgcc-s1 netbase \\
+ && for package in *.deb; do dpkg-deb --extract "\$package" /out; done \\
+ && rm -rf /out/usr/share/lintian /out/usr/share/doc \\
+ && mkdir -p /out/etc /out/home/nonroot /out/tmp && chmod 1777 /out/tmp \\
+ && echo 'nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin' >/out/etc/passwd \\
+ && echo 'nonroot:x:65532:' >/out/etc/group
+FROM scratch
+COPY --from=files /out/ /
+ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+USER 65532
+DOCKERFILE
+}
+
+prometheus() {
+    docker build --network="$network" --tag prom/prometheus:v3.5.0 - <<DOCKERFILE
+FROM debian:$release-slim
+RUN apt-get update \\
+ && apt-get install --yes --no-install-recommends prometheus wget \\
+ && rm -rf /var/lib/apt/lists/* \\
+ && mkdir /prometheus && chown nobody /prometheus
+USER nobody
+WORKDIR /prometheus
+VOLUME /prometheus
+ENTRYPOINT ["/usr/bin/prometheus"]
+CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]
+DOCKERFILE
+}
+
+images=("$@")
+if ((${#images[@]} == 0)); then images=(base rust distroless postgres prometheus); fi
+for image in "${images[@]}"; do "$image"; done
