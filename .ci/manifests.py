@@ -1,34 +1,52 @@
 #!/usr/bin/env python3
-"""Checks the Kubernetes base and docker-compose.yml for mistakes that would only show when they are deployed.
+"""Checks what deploy/ and docker-compose.yml say, for mistakes that would only show when they are deployed.
 
-    manifests.py           needs PyYAML, and kubectl to render the base and the example overlay
+    manifests.py TOOLS     TOOLS is a folder with kubectl and helm (.ci/run makes it); needs .ci/requirements.txt
 
-What it holds: every environment variable named TRUNKLINE__* is a setting that the programs know (read from
-crates/boot/src/settings/keys.rs); the base carries no Secret and no namespace; every pod runs as somebody else than
-root on a read-only file system, has probes where it serves, and is given longer to stop than the programs promise;
-every Service selects a Deployment; compose services depend on services that exist. Without kubectl it reads the files
-that the base lists instead of rendering them, and says so.
+What it holds:
+- kustomize renders the base, both overlays and the database example; helm renders the chart, and the same objects: base and
+  the chart's values.yaml, each overlay and the values of its name in the chart's ci/;
+- every object is what each of the Kubernetes versions below knows, no field too many;
+- every environment variable named TRUNKLINE__* is a setting that the programs know (crates/boot/src/settings/keys.rs), and
+  docs/OPERATIONS.md lists each setting and none besides;
+- every pod runs restricted, has probes where it serves, waits for the schema, and is given longer to stop than programs promise;
+- liveness asks /healthz, which never touches the database; workers reach no private network; selectors select something;
+- compose services have health checks, wait for what they need, are closed to the network, and have time to stop.
 
-What it does not hold: that a cluster's admission rules accept the objects, or that fields have the type that their
-API wants; for that there is `kubectl apply --dry-run=server` on a cluster, and `docker compose config`.
+What it does not hold: that a cluster's admission rules accept the objects. Objects of KEDA, the
+Prometheus and the External Secrets operator are for .ci/npm/operators.mjs; those of CloudNativePG are rendered, and no more.
 """
 
+import ipaddress
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 
+import kubernetes_validate
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-BASE = ROOT / "deploy" / "kubernetes" / "base"
-EXAMPLE = ROOT / "deploy" / "kubernetes" / "example"
+KUSTOMIZE = ROOT / "deploy" / "kubernetes"
+CHART = ROOT / "deploy" / "helm" / "trunkline"
 COMPOSE = ROOT / "docker-compose.yml"
 KEYS = ROOT / "crates" / "boot" / "src" / "settings" / "keys.rs"
+OPERATIONS = ROOT / "docs" / "OPERATIONS.md"
+TOOLS = pathlib.Path(sys.argv[1])
+
+# The first that knows a preStop of sleep, those that most clusters run, and the newest.
+KUBERNETES = ["1.30", "1.32", "1.34", "1.36", "1.37"]
 
 # A program that is told to stop is gone within this many seconds.
 STOP_SECONDS = 25
+
+DOORS = {"api", "worker", "receiver"}
+
+# Where no worker may go; what crates/egress refuses, as far as ranges say it.
+PRIVATE = ["10.1.2.3", "100.64.0.1", "127.0.0.1", "168.63.129.16", "169.254.169.254", "172.16.0.1", "172.31.255.255",
+           "192.168.1.1", "224.0.0.1", "255.255.255.255", "::1", "fd00:ec2::254", "fe80::1", "ff02::1",
+           "64:ff9b::a00:1", "2002:a00:1::", "2001:0:a00:1::"]
+PUBLIC = ["1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111"]
 
 problems = []
 
@@ -39,90 +57,227 @@ def expect(holds, what):
 
 
 def main():
-    base = render(BASE)
-    check_base(base)
-    example = render(EXAMPLE) if shutil.which("kubectl") else []
+    rendered = {name: kustomize(name) for name in ("base", "overlays/dev", "overlays/production", "postgres")}
+    for name, objects in rendered.items():
+        check_known(name, objects)
+        check_names(name, objects)
+    for name in ("base", "overlays/dev", "overlays/production"):
+        objects = rendered[name]
+        check_pods(name, objects)
+        check_selectors(name, objects)
+        check_network(name, objects)
+    check_base(rendered["base"])
+    compare("base", rendered["base"], helm())
+    for overlay in ("dev", "production"):
+        compare(overlay, rendered[f"overlays/{overlay}"], helm("--values", CHART / "ci" / f"{overlay}.yaml"))
     compose = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))
     check_compose(compose)
-    check_settings(base, compose)
+    check_settings(rendered, compose)
     if problems:
         sys.exit("\n".join(problems))
-    print(f"manifests: {len(base)} objects in the base, {len(example)} in the example, "
-          f"{len(compose['services'])} services in compose, all as they should be")
+    print(f"manifests: {', '.join(f'{len(objects)} objects in {name}' for name, objects in rendered.items())}, "
+          f"known to Kubernetes {', '.join(KUBERNETES)}; the chart is the same; "
+          f"{len(compose['services'])} services in compose")
 
 
-def render(folder):
-    """The objects of a kustomization."""
-    if shutil.which("kubectl"):
-        text = subprocess.run(["kubectl", "kustomize", folder], check=True, stdout=subprocess.PIPE).stdout
-        return [thing for thing in yaml.safe_load_all(text) if thing]
-    print(f"manifests: no kubectl here, so {folder.name} is read and not rendered")
-    listed = yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))["resources"]
-    return [thing for name in listed for thing in yaml.safe_load_all((folder / name).read_text(encoding="utf-8"))]
+def run(*command):
+    text = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+    return [thing for thing in yaml.safe_load_all(text) if thing]
+
+
+def kustomize(name):
+    return run(TOOLS / "kubectl", "kustomize", KUSTOMIZE / name)
+
+
+def helm(*options):
+    return run(TOOLS / "helm", "template", "trunkline", CHART, "--namespace", "trunkline", *options)
+
+
+def check_known(name, objects):
+    """Against the schemas of Kubernetes itself, which say nothing of what operators add."""
+    for thing in objects:
+        if re.search(r"\.(sh|io|com)/", thing["apiVersion"]) and ".k8s.io/" not in thing["apiVersion"]:
+            continue
+        for version in KUBERNETES:
+            try:
+                kubernetes_validate.validate(thing, version, strict=True)
+            except kubernetes_validate.ValidationError as error:
+                at = ".".join(str(step) for step in error.path)
+                problems.append(f"{name}: {identity(thing)}, Kubernetes {version}: {at}: {error.message}")
+
+
+def identity(thing):
+    return f"{thing['kind']} {thing['metadata']['name']}"
+
+
+def check_names(name, objects):
+    names = [identity(thing) for thing in objects]
+    expect(len(names) == len(set(names)), f"{name}: two objects of one kind and name")
 
 
 def check_base(objects):
-    names = [(thing["kind"], thing["metadata"]["name"]) for thing in objects]
-    expect(len(names) == len(set(names)), "base: two objects of one kind and name")
-    expected = {("Deployment", f"trunkline-{role}") for role in ("api", "worker", "receiver")}
-    expected |= {("Job", "trunkline-migrate"), ("Service", "trunkline-api"), ("Service", "trunkline-receiver")}
-    expect(expected <= set(names), f"base: missing {sorted(expected - set(names))}")
-    components = set()
+    names = {identity(thing) for thing in objects}
+    expected = {f"Deployment trunkline-{door}" for door in DOORS}
+    expected |= {f"PodDisruptionBudget trunkline-{door}" for door in DOORS}
+    expected |= {"Job trunkline-migrate", "Service trunkline-api", "Service trunkline-receiver"}
+    expect(expected <= names, f"base: missing {sorted(expected - names)}")
     for thing in objects:
-        where = f"base: {thing['kind']} {thing['metadata']['name']}"
-        expect(thing["kind"] != "Secret", f"{where}: secrets belong to the overlay")
-        expect("namespace" not in thing["metadata"], f"{where}: a namespace belongs to the overlay")
-        if thing["kind"] in ("Deployment", "Job"):
-            check_pod(where, thing)
+        expect(thing["kind"] != "Secret", f"base: {identity(thing)}: secrets belong to the overlay")
+        expect("namespace" not in thing["metadata"], f"base: {identity(thing)}: a namespace belongs to the overlay")
+
+
+def check_pods(name, objects):
+    for thing in objects:
+        if thing["kind"] not in ("Deployment", "Job"):
+            continue
+        where = f"{name}: {identity(thing)}"
+        pod = thing["spec"]["template"]["spec"]
+        check_restricted(where, pod)
         if thing["kind"] == "Deployment":
-            components.add(thing["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"])
-    for thing in objects:
-        if thing["kind"] == "Service":
-            selected = thing["spec"]["selector"]["app.kubernetes.io/component"]
-            expect(selected in components, f"base: Service {thing['metadata']['name']} selects no Deployment")
+            check_door(where, pod)
 
 
-def check_pod(where, thing):
-    pod = thing["spec"]["template"]["spec"]
-    expect(pod.get("securityContext", {}).get("runAsNonRoot") is True, f"{where}: may run as root")
-    for container in pod["containers"]:
+def check_restricted(where, pod):
+    """What Pod Security's level `restricted` asks for, and a file system that cannot be written to."""
+    guard = pod.get("securityContext", {})
+    expect(guard.get("runAsNonRoot") is True, f"{where}: may run as root")
+    expect(guard.get("seccompProfile", {}).get("type") == "RuntimeDefault", f"{where}: any system call")
+    expect(pod.get("automountServiceAccountToken") is False, f"{where}: is given a token")
+    for container in pod["containers"] + pod.get("initContainers", []):
         guard = container.get("securityContext", {})
         expect(guard.get("readOnlyRootFilesystem") is True, f"{where}: may write to its file system")
         expect(guard.get("allowPrivilegeEscalation") is False, f"{where}: may gain privileges")
         expect(guard.get("capabilities", {}).get("drop") == ["ALL"], f"{where}: keeps capabilities")
-        expect(re.match(r"trunkline(:|$)", container["image"]), f"{where}: image {container['image']}")
-        expect("resources" in container, f"{where}: no resources")
+        expect(re.search(r"(^|/)trunkline:[^:]+$", container["image"]), f"{where}: image {container['image']}")
+        resources = container.get("resources", {})
+        expect({"cpu", "memory"} <= set(resources.get("requests", {})), f"{where}: says not what it needs")
+        expect("memory" in resources.get("limits", {}), f"{where}: may take all memory")
+
+
+def check_door(where, pod):
+    waits = [container.get("args", [])[:2] for container in pod.get("initContainers", [])]
+    expect(["migrate", "--wait"] in waits, f"{where}: does not wait for the schema")
+    expect(len(pod.get("topologySpreadConstraints", [])) == 2, f"{where}: not spread over zones and nodes")
+    for container in pod["containers"]:
+        pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+        given = pod.get("terminationGracePeriodSeconds", 30)
+        expect(given > pause + STOP_SECONDS, f"{where}: {given} s to stop are too few")
+        probes = {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
+        for probe, path in probes.items():
+            expect(container.get(probe, {}).get("httpGet", {}).get("path") == path, f"{where}: {probe}")
+
+
+def check_selectors(name, objects):
+    """What selects pods, selects some of ours."""
+    pods = [thing["spec"]["template"]["metadata"]["labels"] for thing in objects if "template" in thing.get("spec", {})]
+    for thing in objects:
+        spec = thing.get("spec", {})
+        selector = spec.get("podSelector", spec.get("selector"))
+        if selector is None or thing["kind"] in ("Deployment", "ScaledObject"):
+            continue
+        wanted = selector.get("matchLabels", selector)
+        chosen = [labels for labels in pods if wanted.items() <= labels.items()]
+        expect(wanted and chosen, f"{name}: {identity(thing)} selects no pod")
+    for thing in objects:
         if thing["kind"] == "Deployment":
-            pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-            given = pod.get("terminationGracePeriodSeconds", 30)
-            expect(given > pause + STOP_SECONDS, f"{where}: {given} s to stop are too few")
-            for probe, path in (("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
-                expect(container.get(probe, {}).get("httpGet", {}).get("path") == path, f"{where}: {probe}")
+            labels = thing["spec"]["template"]["metadata"]["labels"]
+            wanted = thing["spec"]["selector"]["matchLabels"]
+            expect(wanted.items() <= labels.items(), f"{name}: {identity(thing)} selects others than its own")
+
+
+def check_network(name, objects):
+    policies = {thing["metadata"]["name"]: thing["spec"] for thing in objects if thing["kind"] == "NetworkPolicy"}
+    closed = policies.get("trunkline-closed", {})
+    expect(set(closed.get("policyTypes", [])) == {"Ingress", "Egress"} and not closed.get("egress"),
+           f"{name}: what no policy allows is not forbidden")
+    blocks = [peer["ipBlock"] for rule in policies["trunkline-worker"]["egress"] for peer in rule["to"]]
+    for address in PRIVATE:
+        expect(not is_reached(blocks, address), f"{name}: a worker reaches {address}")
+    for address in PUBLIC:
+        expect(is_reached(blocks, address), f"{name}: no worker reaches {address}")
+
+
+def is_reached(blocks, address):
+    address = ipaddress.ip_address(address)
+    for block in blocks:
+        excepted = any(address in ipaddress.ip_network(network) for network in block["except"])
+        if address in ipaddress.ip_network(block["cidr"]) and not excepted:
+            return True
+    return False
+
+
+def compare(name, kustomized, charted):
+    """The same objects but for what only one of the two tools makes: namespaces and Secrets, and Helm's own labels."""
+    shared = [thing for thing in kustomized if thing["kind"] not in ("Namespace", "Secret")]
+    ours = {identity(thing): thing for thing in map(plain, shared)}
+    theirs = {identity(thing): thing for thing in map(plain, charted)}
+    for missing in sorted(ours.keys() - theirs.keys()):
+        problems.append(f"{name}: the chart lacks {missing}")
+    for extra in sorted(theirs.keys() - ours.keys()):
+        problems.append(f"{name}: only the chart has {extra}")
+    for both in sorted(ours.keys() & theirs.keys()):
+        for at, here, there in differences("", ours[both], theirs[both]):
+            problems.append(f"{name}: {both}{at} is {here!r} by kustomize and {there!r} by helm")
+
+
+def plain(thing):
+    metadata = thing["metadata"]
+    metadata.pop("namespace", None)
+    for label in ("helm.sh/chart", "app.kubernetes.io/managed-by"):
+        metadata.get("labels", {}).pop(label, None)
+    # A Job cannot be changed: the chart names one for each revision.
+    if thing["kind"] == "Job":
+        metadata["name"] = re.sub(r"-\d+$", "", metadata["name"])
+    return thing
+
+
+def differences(at, here, there):
+    if isinstance(here, dict) and isinstance(there, dict):
+        for key in sorted(here.keys() | there.keys()):
+            yield from differences(f"{at}.{key}", here.get(key), there.get(key))
+    elif isinstance(here, list) and isinstance(there, list) and len(here) == len(there):
+        for index, pair in enumerate(zip(here, there)):
+            yield from differences(f"{at}[{index}]", *pair)
+    elif here != there:
+        yield at, here, there
 
 
 def check_compose(compose):
     services = compose["services"]
     for name, service in services.items():
-        for needed in service.get("depends_on", {}):
+        for needed, how in service.get("depends_on", {}).items():
             expect(needed in services, f"compose: {name} depends on {needed}, which is not there")
-        if name != "postgres":
+            expect(how["condition"] != "service_started", f"compose: {name} does not wait for {needed}")
+        # A step that ends is waited for by its end.
+        if name != "migrate":
+            expect("test" in service.get("healthcheck", {}), f"compose: {name} has no health check")
+        if "trunkline" in service["image"]:
             grace = int(str(service.get("stop_grace_period", "10s")).removesuffix("s"))
             expect(grace > STOP_SECONDS, f"compose: {name} has {grace} s to stop")
+            expect(service.get("read_only") is True, f"compose: {name} may write to its file system")
+        expect(not service["image"].endswith(":latest"), f"compose: {name} has no pinned image")
         for port in service.get("ports", []):
             expect(port.startswith("127.0.0.1:"), f"compose: {name} is open to the network at {port}")
 
 
-def check_settings(base, compose):
+def check_settings(rendered, compose):
     """Every TRUNKLINE__* variable must be a setting: the programs refuse to start with one they do not know."""
-    known = {f"TRUNKLINE__{key.replace('.', '__').upper()}"
-             for key in re.findall(r'^    "([a-z_.]+)",$', KEYS.read_text(encoding="utf-8"), re.MULTILINE)}
+    keys = re.findall(r'^    "([a-z_.]+)",$', KEYS.read_text(encoding="utf-8"), re.MULTILINE)
+    known = {f"TRUNKLINE__{key.replace('.', '__').upper()}" for key in keys}
     expect(len(known) > 10, "no settings found in keys.rs")
-    used = {name for thing in base if thing["kind"] == "ConfigMap" for name in thing["data"]}
-    used |= {name for service in compose["services"].values() for name in service.get("environment", {})}
-    example = (EXAMPLE / "secret.example.env").read_text(encoding="utf-8")
-    used |= set(re.findall(r"^([A-Z_]+)=", example, re.MULTILINE))
+    used = {name for service in compose["services"].values() for name in service.get("environment", {})}
+    for objects in rendered.values():
+        for thing in objects:
+            used |= set(thing.get("data", {})) if thing["kind"] == "ConfigMap" else set()
+            used |= set(re.findall(r"TRUNKLINE__\w+", yaml.safe_dump(thing)))
     for name in sorted(used):
-        expect(not name.startswith("TRUNKLINE_") or name in known, f"{name} is not a setting")
+        expect(not name.startswith("TRUNKLINE__") or name in known, f"{name} is not a setting")
+    section = OPERATIONS.read_text(encoding="utf-8").partition("\n## Settings\n")[2].partition("\n## ")[0]
+    listed = set(re.findall(r"^\| `([a-z_.]+)` \|", section, re.MULTILINE))
+    for key in sorted(set(keys) - listed):
+        problems.append(f"docs/OPERATIONS.md does not list the setting {key}")
+    for key in sorted(listed - set(keys)):
+        problems.append(f"docs/OPERATIONS.md lists {key}, which is no setting")
 
 
 main()
