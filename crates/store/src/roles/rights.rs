@@ -17,7 +17,8 @@ pub const RIGHTS: &[(Role, &str, &str)] = &[
     (Role::Api, "trunkline", "USAGE"),
     (Role::Api, "_sqlx_migrations", "SELECT"),
     (Role::Api, "history_partitions", "SELECT"),
-    (Role::Api, "tenants", "SELECT; UPDATE (updated_at)"),
+    (Role::Api, "tenants", "SELECT; UPDATE (retention_days, updated_at)"),
+    (Role::Api, "short_retentions", "SELECT"),
     (Role::Api, "api_keys", "SELECT; INSERT; UPDATE (revoked_at)"),
     (Role::Api, "endpoints", "SELECT; INSERT; UPDATE"),
     (Role::Api, "endpoint_secrets", SECRETS_UNREAD),
@@ -46,7 +47,12 @@ pub const RIGHTS: &[(Role, &str, &str)] = &[
     (Role::Operator, "workers", "SELECT"),
     (Role::Operator, "tenants", "SELECT; INSERT; UPDATE"),
     (Role::Operator, "api_keys", "SELECT; INSERT; UPDATE (revoked_at, last_used_at)"),
+    (Role::Operator, "short_retentions", "SELECT"),
+    (Role::Operator, "tenant_days", "SELECT"),
+    (Role::Operator, "counted_days", "SELECT"),
+    (Role::Operator, "reader_tenants", "SELECT"),
     (Role::Operator, "endpoints", "SELECT; INSERT; UPDATE"),
+    (Role::Operator, "events", "SELECT (lane, tenant_id, event_id, type, created_at)"),
     (Role::Operator, "endpoint_secrets", SECRETS_UNREAD),
     (Role::Operator, "payloads", "SELECT (lane, tenant_id, event_id); DELETE"),
     (Role::Operator, "deliveries", "SELECT; UPDATE"),
@@ -62,6 +68,8 @@ pub const RIGHTS: &[(Role, &str, &str)] = &[
     (Role::Worker, "lanes", "SELECT; UPDATE"),
     (Role::Worker, "workers", "SELECT; INSERT; UPDATE; DELETE"),
     (Role::Worker, "tenants", "SELECT"),
+    (Role::Worker, "short_retentions", "SELECT"),
+    (Role::Worker, "event_types", "SELECT (tenant_id, type, retention_days)"),
     (Role::Worker, "endpoints", "SELECT; UPDATE"),
     (Role::Worker, "endpoint_secrets", "SELECT"),
     (Role::Worker, "events", "SELECT; INSERT; UPDATE (routed)"),
@@ -220,7 +228,7 @@ pub async fn unheld(connection: &mut PgConnection) -> Result<Vec<String>, StoreE
         SELECT c.relname::text AS "table!"
         FROM pg_class AS c
         JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
-        WHERE c.relnamespace = 'trunkline'::regnamespace AND c.relname = ANY($1)
+        WHERE c.relnamespace = 'trunkline'::regnamespace AND c.relkind IN ('r', 'p') AND c.relname = ANY($1)
           AND NOT (c.relrowsecurity AND c.relforcerowsecurity)
         ORDER BY c.relname
         "#,

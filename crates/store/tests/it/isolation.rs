@@ -76,6 +76,7 @@ impl Scene {
             "Timestamptz" => {
                 ["2100-01-01", "2000-01-01"].map(|time| format!("'{time}'::timestamptz")).to_vec()
             }
+            "Date" => vec!["'2026-01-01'::date".into()],
             "Interval" => vec!["'1 day'::interval".into()],
             "Int2" => vec!["7::smallint".into()],
             "Int4" => vec!["100::integer".into()],

@@ -5,9 +5,11 @@
 mod catalog;
 mod claims;
 mod deliveries;
+mod documented_questions;
 mod ids;
 mod isolation;
 mod migrations;
 mod pages;
 mod partitions;
+mod read_views;
 mod roles;
