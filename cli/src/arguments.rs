@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     audit, call, completions, dead_letters, dev, doctor, endpoint, endpoints, event_type, events, key,
-    listen, migrate, probe, replay, role, secrets, send, stats, tenant,
+    listen, migrate, probe, replay, retention, role, secrets, send, stats, tenant,
 };
 use crate::failure::EXIT_CODES_HELP;
 use crate::output::Output;
@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Endpoints(endpoints::Options),
     /// Call any route of the api
     Call(call::Options),
+    /// Show how much history there is, and what will go when
+    Retention(retention::Options),
     /// Check settings and database, and say what to do
     Doctor(doctor::Options),
     /// Exit with 0 if a URL answers 200: a health check for containers
@@ -92,6 +94,7 @@ impl Command {
             Self::Replay(options) => replay::run(&options, output),
             Self::Endpoints(options) => endpoints::run(&options, output),
             Self::Call(options) => call::run(&options, output),
+            Self::Retention(options) => retention::run(&options, output),
             Self::Doctor(options) => doctor::run(&options, output),
             Self::Probe(options) => probe::run(&options, output),
             Self::Completions(options) => completions::run(&options, output),

@@ -22,6 +22,7 @@ use crate::lanes::Lanes;
 use crate::operational::Crier;
 use crate::recorder::{Recorder, Stuck};
 use crate::replays::Replayer;
+use crate::retention::Retention;
 use crate::roster::CallableFactory;
 use crate::session::SessionKeeper;
 use crate::upkeep::Upkeep;
@@ -65,6 +66,7 @@ pub struct Door {
     session: SessionKeeper,
     upkeep: Upkeep,
     replayer: Replayer,
+    retention: Retention,
     crier: Crier,
     clock: Clock,
     pool: Pool,
@@ -150,6 +152,7 @@ pub async fn build_asking(
             bell: keeper_bell,
             engine: mailbox.clone(),
         },
+        retention: Retention::new(settings, url, clock.clone(), herald.clone())?,
         upkeep: Upkeep::new(settings, pool.clone(), clock.clone(), herald),
         replayer: Replayer { pool: pool.clone(), clock: clock.clone(), engine: mailbox },
         crier,
@@ -184,8 +187,20 @@ impl Door {
     /// Works until a stop is requested; then claims nothing more, lets what was sent come to its end within
     /// `worker.drain`, and gives the rest back.
     pub async fn run_until_stopped(self) {
-        let Self { engine, recorder, ended, keeper, session, upkeep, replayer, crier, clock, pool, shutdown } =
-            self;
+        let Self {
+            engine,
+            recorder,
+            ended,
+            keeper,
+            session,
+            upkeep,
+            replayer,
+            retention,
+            crier,
+            clock,
+            pool,
+            shutdown,
+        } = self;
         let clock_task = tokio::spawn(time::follow(pool.clone(), move |now, round_trip| {
             clock.set(now, round_trip);
         }));
@@ -194,6 +209,7 @@ impl Door {
         let keeper = tokio::spawn(keeper.run(shutdown.clone(), engine_is_done.clone()));
         let upkeep = tokio::spawn(upkeep.run(shutdown.clone()));
         let replayer = tokio::spawn(replayer.run(shutdown.clone()));
+        let retention = tokio::spawn(retention.run(shutdown.clone()));
         let crier = tokio::spawn(crier.run());
         let recorder = tokio::spawn(recorder.run(ended));
         tracing::info!("worker started");
@@ -206,6 +222,7 @@ impl Door {
         session.abort();
         join(upkeep).await;
         join(replayer).await;
+        join(retention).await;
         // Ends when nobody is left who could tell it something.
         join(crier).await;
         clock_task.abort();

@@ -11,6 +11,7 @@ mod lanes;
 mod operational;
 mod recorder;
 mod replays;
+mod retention;
 mod roster;
 mod session;
 mod upkeep;
@@ -19,3 +20,4 @@ mod wake;
 #[doc(hidden)]
 pub use door::build_asking;
 pub use door::{BuildError, Door, build};
+pub use retention::{RetentionError, end_history};

@@ -58,6 +58,8 @@ pub(crate) enum Fact {
     Failing { open_until: DateTime<Utc>, failing_since: Option<DateTime<Utc>> },
     /// Its breaker closed.
     Recovered { failing_since: Option<DateTime<Utc>> },
+    /// Deliveries waited past the retention of their events and were cancelled.
+    Expired { count: u64 },
     /// A delivery used up its budget.
     Exhausted { event_id: EventId },
 }
@@ -176,6 +178,7 @@ impl Crier {
             Fact::Recovered { failing_since } => {
                 ("endpoint.recovered", json!({ "failing_since": failing_since }))
             }
+            Fact::Expired { count } => ("delivery.expired", json!({ "count": count })),
             Fact::Exhausted { event_id } => ("delivery.exhausted", json!({ "event_ids": [event_id] })),
         };
         facts["type"] = json!(event_type);

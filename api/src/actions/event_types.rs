@@ -32,6 +32,8 @@ pub(crate) struct DescribedType {
     schema: Option<Box<RawValue>>,
     /// Whether REST refuses payloads that do not fit the schema.
     enforced: bool,
+    /// Events of it are kept so many days; null = as long as the tenant's others.
+    retention_days: Option<i32>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -44,6 +46,7 @@ impl DescribedType {
             description: found.description,
             schema: schema.map_err(|_| Problem::internal("a stored schema is not JSON"))?,
             enforced: found.enforced,
+            retention_days: found.retention_days,
             created_at: found.created_at,
             updated_at: found.updated_at,
         })

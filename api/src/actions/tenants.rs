@@ -28,6 +28,9 @@ pub(crate) struct Tenant {
     target_url: Option<String>,
     /// ACTIVE or SUSPENDED.
     status: &'static str,
+    /// Its events are kept so many days; null = as long as the operator keeps all.
+    #[schema(example = 30)]
+    retention_days: Option<i32>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -38,6 +41,7 @@ impl From<trunkline_store::tenants::Tenant> for Tenant {
             tenant_id: tenant.tenant_id,
             target_url: tenant.target_url,
             status: tenant.status.as_str(),
+            retention_days: tenant.retention_days,
             created_at: tenant.created_at,
             updated_at: tenant.updated_at,
         }
@@ -60,6 +64,19 @@ fn target_url(state: &State, text: &str) -> Result<TargetUrl, Problem> {
 pub(super) fn secret(text: &str) -> Result<Secret, Problem> {
     Secret::parse(text)
         .map_err(|refused| Problem::bad_field("webhook_secret", &format!("webhook_secret: {refused}.")))
+}
+
+/// The longest retention of one's own; the operator's ends it sooner as a rule.
+const RETENTION_DAYS_MAX: u32 = 3_650;
+
+/// A retention in days.
+pub(in crate::actions) fn retention_days(days: u32) -> Result<i32, Problem> {
+    i32::try_from(days).ok().filter(|_| (1..=RETENTION_DAYS_MAX).contains(&days)).ok_or_else(|| {
+        Problem::bad_field(
+            "retention_days",
+            "retention_days accepts 1 to 3650, or null for as long as all is kept.",
+        )
+    })
 }
 
 /// Encrypts a secret for its endpoint.

@@ -65,8 +65,9 @@ async fn every_switch_of_a_tenant_and_action_of_an_operator_is_written_down() {
     operator.delete("/v1/tenants/acme").await;
     assert_eq!(entries(&house, "?tenant_id=acme").await, expected);
 
-    let made =
-        operator.post("/v1/tenants", r#"{"tenant_id":"initech","target_url":"http://127.0.0.1:9999/"}"#).await;
+    let made = operator
+        .post("/v1/tenants", r#"{"tenant_id":"initech","target_url":"http://127.0.0.1:9999/"}"#)
+        .await;
     assert_eq!(made.status, 201);
     let all = entries(&house, "").await;
     assert_eq!(all.len(), expected.len() + 1);

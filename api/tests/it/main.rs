@@ -22,6 +22,7 @@ mod keys_of_tenants;
 mod overload;
 mod publishing;
 mod replays;
+mod retention;
 mod stats;
 mod steering;
 mod tenants;

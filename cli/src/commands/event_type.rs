@@ -46,6 +46,9 @@ enum Action {
         /// Refuse payloads that do not fit the schema
         #[arg(long, requires = "schema")]
         enforced: bool,
+        /// Keep its events for so many days only
+        #[arg(long, value_name = "DAYS")]
+        retention_days: Option<u32>,
     },
     /// Forget what was said of a type
     Delete {
@@ -60,6 +63,7 @@ struct Description<'a> {
     description: Option<&'a str>,
     schema: Option<Box<RawValue>>,
     enforced: bool,
+    retention_days: Option<u32>,
 }
 
 /// An answer, kept as it came.
@@ -76,9 +80,14 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
             let answer: Answer = client.get(&path(event_type), &[])?.json()?;
             shown(&answer, *output)
         }
-        Action::Describe { event_type, description, schema, enforced } => {
+        Action::Describe { event_type, description, schema, enforced, retention_days } => {
             let schema = schema.as_deref().map(read).transpose()?;
-            let body = Description { description: description.as_deref(), schema, enforced: *enforced };
+            let body = Description {
+                description: description.as_deref(),
+                schema,
+                enforced: *enforced,
+                retention_days: *retention_days,
+            };
             let answer: Answer =
                 client.call(Method::Put, &path(event_type), &[], &serde_json::to_vec(&body)?)?.json()?;
             shown(&answer, *output)

@@ -59,6 +59,14 @@ enum Action {
         #[arg(long, required = true)]
         yes: bool,
     },
+    /// Keep a tenant's events for so many days only: older ones are hidden at once and then erased
+    Retain {
+        /// Which one
+        tenant_id: TenantId,
+        /// 1 to 3650; without, its events are kept as long as all are
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=3650))]
+        days: Option<i32>,
+    },
     /// Let a suspended tenant publish again
     Resume {
         /// Which one
@@ -106,6 +114,7 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
                 set_status(connection, tenant_id, TenantStatus::Suspended, *output).await
             }
             Action::Delete { tenant_id, .. } => delete(connection, tenant_id, *output).await,
+            Action::Retain { tenant_id, days } => retain(connection, tenant_id, *days, *output).await,
             Action::Resume { tenant_id } => {
                 set_status(connection, tenant_id, TenantStatus::Active, *output).await
             }
@@ -132,6 +141,7 @@ async fn list(connection: &mut PgConnection, output: Output) -> anyhow::Result<(
                 "lane": tenant.lane.number(),
                 "endpoint_id": tenant.default_endpoint_id,
                 "target_url": tenant.target_url,
+                "retention_days": tenant.retention_days,
                 "created_at": tenant.created_at,
                 "updated_at": tenant.updated_at,
             })
@@ -170,6 +180,25 @@ async fn set_status(
     transaction.commit().await?;
     let value = json!({"tenant_id": tenant_id, "status": status.as_str()});
     output.result(&value, || format!("{tenant_id} is {}", status.as_str()))
+}
+
+async fn retain(
+    connection: &mut PgConnection,
+    tenant_id: &TenantId,
+    days: Option<i32>,
+    output: Output,
+) -> anyhow::Result<()> {
+    let mut transaction = trunkline_store::begin(connection).await?;
+    let now = time::now(&mut transaction).await?;
+    if !tenants::set_retention(&mut transaction, tenant_id, days, now).await? {
+        return Err(Failure::NotFound(format!("there is no tenant {tenant_id}")).into());
+    }
+    record(&mut transaction, audit::Action::ChangeTenant, tenant_id, None).await?;
+    transaction.commit().await?;
+    output.result(&json!({"tenant_id": tenant_id, "retention_days": days}), || match days {
+        Some(days) => format!("events of {tenant_id} are kept for {days} days"),
+        None => format!("events of {tenant_id} are kept as long as all are"),
+    })
 }
 
 /// Goes on until nothing is left, which is when no api can believe a key of the tenant any more.

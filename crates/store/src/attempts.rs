@@ -58,8 +58,9 @@ pub async fn event_facts(
     let found = sqlx::query!(
         r#"
         SELECT type, traceparent
-        FROM trunkline.events
+        FROM trunkline.events AS e
         WHERE lane = $1 AND tenant_id = $2 AND event_id = $3
+          AND NOT (EXISTS (SELECT FROM trunkline.short_retentions WHERE tenant_id = $2) AND e.event_id < trunkline.kept_from($2, e.type))
         "#,
         lane.number(),
         tenant_id.as_str(),

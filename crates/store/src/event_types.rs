@@ -19,6 +19,8 @@ pub struct DescribedType {
     pub has_schema: bool,
     /// Whether REST refuses payloads that do not fit the schema.
     pub enforced: bool,
+    /// Events of it are kept so many days; `None` = as the tenant's others.
+    pub retention_days: Option<i32>,
     /// When it was described first.
     pub created_at: DateTime<Utc>,
     /// When it was changed last.
@@ -36,6 +38,8 @@ pub struct Description<'a> {
     pub schema: Option<&'a str>,
     /// Only with a schema.
     pub enforced: bool,
+    /// How long its events are kept; `None` = as the tenant's others.
+    pub retention_days: Option<i32>,
 }
 
 /// What became of a description.
@@ -86,7 +90,7 @@ async fn replace(
     let replaced = sqlx::query!(
         r#"
         UPDATE trunkline.event_types
-        SET description = $3, schema = $4::text::json, enforced = $5, updated_at = $6
+        SET description = $3, schema = $4::text::json, enforced = $5, updated_at = $6, retention_days = $7
         WHERE tenant_id = $1 AND type = $2
         "#,
         tenant_id.as_str(),
@@ -95,6 +99,7 @@ async fn replace(
         new.schema,
         new.enforced,
         now,
+        new.retention_days,
     )
     .execute(connection)
     .await?;
@@ -118,8 +123,8 @@ async fn insert(
 ) -> Result<(), StoreError> {
     sqlx::query!(
         r#"
-        INSERT INTO trunkline.event_types (tenant_id, type, description, schema, enforced, created_at, updated_at)
-        VALUES ($1, $2, $3, $4::text::json, $5, $6, $6)
+        INSERT INTO trunkline.event_types (tenant_id, type, description, schema, enforced, created_at, updated_at, retention_days)
+        VALUES ($1, $2, $3, $4::text::json, $5, $6, $6, $7)
         "#,
         tenant_id.as_str(),
         new.event_type.as_str(),
@@ -127,6 +132,7 @@ async fn insert(
         new.schema,
         new.enforced,
         now,
+        new.retention_days,
     )
     .execute(connection)
     .await?;
@@ -144,7 +150,7 @@ pub async fn find(
 ) -> Result<Option<DescribedType>, StoreError> {
     let found = sqlx::query!(
         r#"
-        SELECT description, schema::text AS schema, enforced, created_at, updated_at
+        SELECT description, schema::text AS schema, enforced, retention_days, created_at, updated_at
         FROM trunkline.event_types
         WHERE tenant_id = $1 AND type = $2
         "#,
@@ -159,6 +165,7 @@ pub async fn find(
         has_schema: found.schema.is_some(),
         schema: found.schema,
         enforced: found.enforced,
+        retention_days: found.retention_days,
         created_at: found.created_at,
         updated_at: found.updated_at,
     }))
@@ -176,7 +183,7 @@ pub async fn list(
 ) -> Result<Vec<DescribedType>, StoreError> {
     let rows = sqlx::query!(
         r#"
-        SELECT type, description, schema IS NOT NULL AS "has_schema!", enforced, created_at, updated_at
+        SELECT type, description, schema IS NOT NULL AS "has_schema!", enforced, retention_days, created_at, updated_at
         FROM trunkline.event_types
         WHERE tenant_id = $1 AND type COLLATE "C" > $2
         ORDER BY type COLLATE "C"
@@ -198,6 +205,7 @@ pub async fn list(
                 schema: None,
                 has_schema: found.has_schema,
                 enforced: found.enforced,
+                retention_days: found.retention_days,
                 created_at: found.created_at,
                 updated_at: found.updated_at,
             })

@@ -10,7 +10,7 @@ mod publish_to;
 mod summarise;
 
 pub use candidates::{IdRange, with_any_status, with_status_failed, with_status_pending};
-pub use find::{DeliveryDetail, EventDetail, find, status};
+pub use find::{DeliveryDetail, EventDetail, find, shown_status, status};
 pub use payloads::payloads;
 pub use publish::{Routing, publish};
 pub use publish_operational::{OperationalEvent, publish_operational};

@@ -17,6 +17,7 @@ mod outcomes;
 mod proxy;
 mod raw_endpoint;
 mod replays;
+mod retention;
 mod retries;
 mod reuse;
 mod settings;

@@ -15,6 +15,7 @@ use trunkline_vault::Vault;
 use utoipa::ToSchema;
 
 use super::target_url;
+use crate::body::present;
 use crate::problem::Problem;
 use crate::state::State;
 
@@ -184,13 +185,6 @@ fn no_default(field: &str) -> Problem {
 
 fn refuse(refused: Refused) -> Problem {
     Problem::bad_field(refused.field, &format!("{refused}."))
-}
-
-/// Tells a field that is null from one that is absent.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 /// An object of strings in which no key comes twice.

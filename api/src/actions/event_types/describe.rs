@@ -8,6 +8,7 @@ use trunkline_store::event_types::{self, Described, Description};
 use utoipa::ToSchema;
 
 use super::{DescribedType, EventTypeAnswer};
+use crate::actions::tenants::retention_days;
 use crate::auth::Writer;
 use crate::body;
 use crate::problem::{Problem, ProblemBody};
@@ -35,6 +36,9 @@ pub(crate) struct TypeDescription {
     /// Whether REST refuses payloads that do not fit the schema; only with one.
     #[serde(default)]
     enforced: bool,
+    /// Its events are shown for so many days, 1 to 3650, and erased after; null = as long as the tenant's others.
+    #[schema(example = 7)]
+    retention_days: Option<u32>,
 }
 
 /// Describe an event type
@@ -71,11 +75,13 @@ pub(crate) async fn describe(
     let wanted: TypeDescription =
         serde_json::from_slice(&bytes).map_err(|error| Problem::unusable_body(&error))?;
     check(&wanted).await?;
+    let retention_days = wanted.retention_days.map(retention_days).transpose()?;
     let new = Description {
         event_type: &event_type,
         description: wanted.description.as_deref(),
         schema: wanted.schema.as_deref().map(RawValue::get),
         enforced: wanted.enforced,
+        retention_days,
     };
     let mut connection = state.for_tenant(&owner.tenant_id).await?;
     let now = state.clock.now();

@@ -49,7 +49,7 @@ pub(crate) async fn cancel(
     let (cancelled, released) =
         deliveries::cancel_in_order(&mut connection, lane, tenant, event_id, state.clock.now()).await?;
     let status =
-        events::status(&mut connection, lane, tenant, event_id).await?.ok_or_else(Problem::no_event)?;
+        events::shown_status(&mut connection, lane, tenant, event_id).await?.ok_or_else(Problem::no_event)?;
     if cancelled == 0 {
         return Err(Problem::nothing_to_cancel(status));
     }

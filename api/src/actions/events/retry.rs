@@ -100,7 +100,7 @@ async fn reopen(state: &State, owner: &KeyOwner, event_id: EventId) -> Result<we
         Reopened::Deliveries(count) => count,
         Reopened::PayloadGone => return Err(Problem::payload_gone()),
         Reopened::NoneFailed => {
-            let status = events::status(&mut connection, lane, tenant, event_id).await?;
+            let status = events::shown_status(&mut connection, lane, tenant, event_id).await?;
             return Err(status.map_or_else(Problem::no_event, Problem::not_retryable));
         }
     };

@@ -52,7 +52,7 @@ pub(crate) async fn retry(
     let (lane, tenant) = (owner.lane, &owner.tenant_id);
     let mut connection = state.for_tenant(&owner.tenant_id).await?;
     let Some(endpoint_id) = endpoint_id else {
-        let event = events::status(&mut connection, lane, tenant, event_id).await?;
+        let event = events::shown_status(&mut connection, lane, tenant, event_id).await?;
         return Err(event.map_or_else(Problem::no_event, |_| Problem::no_delivery()));
     };
     let now = state.clock.now();
@@ -64,7 +64,7 @@ pub(crate) async fn retry(
             if let Some(status) = delivery {
                 return Err(Problem::delivery_not_retryable(status));
             }
-            let event = events::status(&mut connection, lane, tenant, event_id).await?;
+            let event = events::shown_status(&mut connection, lane, tenant, event_id).await?;
             return Err(event.map_or_else(Problem::no_event, |_| Problem::no_delivery()));
         }
     }

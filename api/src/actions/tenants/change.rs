@@ -1,19 +1,20 @@
 use actix_web::web;
-use chrono::Duration;
+use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 use trunkline_boot::random::random_bytes;
 use trunkline_domain::{EndpointId, TenantId};
 use trunkline_egress::TargetUrl;
-use trunkline_store::StoreError;
+use trunkline_signing::Secret;
 use trunkline_store::audit::Action;
 use trunkline_store::endpoints::NewSecret;
 use trunkline_store::tenants::{self, DefaultEndpointChange, TenantStatus};
+use trunkline_store::{PgConnection, StoreError};
 use utoipa::ToSchema;
 
-use super::{Tenant, id, seal, secret, target_url};
+use super::{Tenant, id, retention_days, seal, secret, target_url};
 use crate::audit::{Trail, What};
 use crate::auth::{Caller, Writer};
-use crate::body::Json;
+use crate::body::{Json, present};
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
 
@@ -29,6 +30,10 @@ pub(crate) struct TenantChange {
     target_url: Option<String>,
     /// What they are signed with; the old secret signs beside it for 24 hours.
     webhook_secret: Option<String>,
+    /// Its events are shown for so many days, 1 to 3650, and erased after; null = as long as the operator keeps all.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<u32>, example = 30)]
+    retention_days: Option<Option<u32>>,
 }
 
 /// A tenant after the change.
@@ -41,7 +46,8 @@ pub(crate) struct ChangedTenant {
 
 /// Change one's own tenant
 ///
-/// Address and secret of its endpoint named `default`; in effect within a second or two.
+/// Address and secret of its endpoint named `default`, in effect within a second or two; how long its events are kept, in effect at
+/// once: what is older is not shown any more, and then erased.
 #[utoipa::path(
     operation_id = "changeOwnTenant",
     patch, path = "/v1/tenants/current", tag = "tenants", security(("key" = [])),
@@ -99,25 +105,54 @@ async fn apply(
     (tenant_id, trail): (&TenantId, &Trail),
     change: &TenantChange,
 ) -> Result<web::Json<ChangedTenant>, Problem> {
-    let message = match (&change.target_url, &change.webhook_secret) {
-        (Some(_), Some(_)) => "target_url and webhook_secret updated.",
-        (Some(_), None) => "target_url updated.",
-        (None, Some(_)) => "webhook_secret updated.",
-        (None, None) => {
+    let changes = [
+        ("target_url", change.target_url.is_some()),
+        ("webhook_secret", change.webhook_secret.is_some()),
+        ("retention_days", change.retention_days.is_some()),
+    ];
+    let given: Vec<&str> = changes.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| *name).collect();
+    let message = match given.as_slice() {
+        [] => {
             return Err(Problem::bad_field(
                 "target_url",
-                "Nothing to change: send target_url, webhook_secret or both.",
+                "Nothing to change: send target_url, webhook_secret or retention_days.",
             ));
         }
+        [one] => format!("{one} updated."),
+        [first @ .., last] => format!("{} and {last} updated.", first.join(", ")),
     };
+    let retention = change.retention_days.map(|days| days.map(retention_days).transpose()).transpose()?;
     let url = change.target_url.as_deref().map(|text| target_url(state, text)).transpose()?;
     let secret = change.webhook_secret.as_deref().map(secret).transpose()?;
     let mut connection = state.for_tenant(tenant_id).await?;
     let found = tenants::find(&mut connection, tenant_id).await?;
     let tenant =
         found.filter(|tenant| tenant.status != TenantStatus::Deleted).ok_or_else(Problem::no_tenant)?;
-    let endpoint_id = tenant.default_endpoint_id.ok_or_else(Problem::no_tenant)?;
     let now = state.clock.now();
+    if url.is_some() || secret.is_some() {
+        let endpoint_id = tenant.default_endpoint_id.ok_or_else(Problem::no_tenant)?;
+        change_default_endpoint(state, &mut connection, tenant_id, endpoint_id, url, secret, now).await?;
+    }
+    if let Some(days) = retention
+        && !tenants::set_retention(&mut connection, tenant_id, days, now).await?
+    {
+        return Err(Problem::no_tenant());
+    }
+    trail.record(&mut connection, Action::ChangeTenant, What { tenant_id, target: None }, now).await?;
+    let changed = tenants::find(&mut connection, tenant_id).await?.ok_or_else(Problem::no_tenant)?;
+    connection.commit().await.map_err(StoreError::from)?;
+    Ok(web::Json(ChangedTenant { tenant: changed.into(), message }))
+}
+
+async fn change_default_endpoint(
+    state: &State,
+    connection: &mut PgConnection,
+    tenant_id: &TenantId,
+    endpoint_id: EndpointId,
+    url: Option<TargetUrl>,
+    secret: Option<Secret>,
+    now: DateTime<Utc>,
+) -> Result<(), Problem> {
     let sealed = secret.map(|secret| seal(state, tenant_id, endpoint_id, &secret)).transpose()?;
     let secret_id = EndpointId::mint(now, u64::from_ne_bytes(random_bytes())).as_uuid();
     let change = DefaultEndpointChange {
@@ -129,11 +164,6 @@ async fn apply(
         }),
         old_secrets_valid_until: Some(now + ROTATION_OVERLAP),
     };
-    if !tenants::update_default_endpoint(&mut connection, tenant_id, endpoint_id, &change, now).await? {
-        return Err(Problem::no_tenant());
-    }
-    trail.record(&mut connection, Action::ChangeTenant, What { tenant_id, target: None }, now).await?;
-    let changed = tenants::find(&mut connection, tenant_id).await?.ok_or_else(Problem::no_tenant)?;
-    connection.commit().await.map_err(StoreError::from)?;
-    Ok(web::Json(ChangedTenant { tenant: changed.into(), message: message.to_owned() }))
+    let found = tenants::update_default_endpoint(connection, tenant_id, endpoint_id, &change, now).await?;
+    found.then_some(()).ok_or_else(Problem::no_tenant)
 }

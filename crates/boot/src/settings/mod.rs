@@ -21,7 +21,7 @@ pub use secret_keys::SecretsKey;
 pub use sections::{
     AdminSettings, ApiSettings, DatabaseSettings, DeliverySettings, EgressProxy, EgressSettings,
     IngestSettings, LogFormat, LogSettings, OperatorSettings, PartitionSettings, ReceiverControl,
-    ReceiverSettings, SecretsSettings, Signup, WorkerSettings,
+    ReceiverSettings, RetentionSettings, SecretsSettings, Signup, WorkerSettings,
 };
 
 use secrecy::SecretString;
@@ -51,6 +51,8 @@ pub struct Settings {
     pub worker: WorkerSettings,
     /// `partitions.*`: how history is cut by time.
     pub partitions: PartitionSettings,
+    /// `retention.*`: when history is dropped.
+    pub retention: RetentionSettings,
     /// `ingest.*`: sizes and rates that the API accepts.
     pub ingest: IngestSettings,
     /// `signup`: who may create a tenant.

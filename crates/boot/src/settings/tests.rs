@@ -63,6 +63,15 @@ fn the_environment_wins_over_the_file_and_the_file_over_defaults() {
 }
 
 #[test]
+fn payloads_are_not_kept_longer_than_their_events() {
+    let days = |count: u64| Duration::from_secs(count * 86_400);
+    let settings = load(&[("TRUNKLINE__RETENTION__EVENTS", "7days")]).unwrap();
+    assert_eq!((settings.retention.events, settings.retention.payloads), (days(7), days(7)));
+    let settings = load(&[("TRUNKLINE__RETENTION__EVENTS", "1year")]).unwrap();
+    assert_eq!(settings.retention.payloads, days(30));
+}
+
+#[test]
 fn database_url_is_the_weaker_of_its_two_names() {
     let url = |environment: &[(&str, &str)]| {
         let settings = load_file("[database]\nurl = \"postgres://file\"", environment).unwrap();
@@ -213,6 +222,9 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("TRUNKLINE__WORKER__POLL_BUSY", "c4n4ry", "from 1ms to 10s"),
     ("TRUNKLINE__PARTITIONS__AHEAD", "1", "from 2 to 60"),
     ("TRUNKLINE__PARTITIONS__WIDTH_DAYS", "0", "from 1 to 31"),
+    ("TRUNKLINE__RETENTION__EVENTS", "12h", "from 1day to 10years"),
+    ("TRUNKLINE__RETENTION__PAYLOADS", "91days", "accepts 90days or less"),
+    ("TRUNKLINE__RETENTION__EXPORT", "c4n4ry/relative", "the absolute path of a folder"),
     ("TRUNKLINE__INGEST__MAX_PAYLOAD_BYTES", "1023", "from 1024 to 1048576"),
     ("TRUNKLINE__INGEST__RATE_PER_TENANT", "many", "0 = no limit"),
     ("TRUNKLINE__INGEST__BURST_PER_TENANT", "1.5", "0 = no limit"),

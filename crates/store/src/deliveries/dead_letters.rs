@@ -79,7 +79,8 @@ pub async fn dead_letters(
                (($3::uuid IS NULL OR d.endpoint_id = $3)
                 AND ($4::text IS NULL OR e.type IS NOT DISTINCT FROM $4)
                 AND ($5::timestamptz IS NULL OR d.created_at > $5)
-                AND ($6::timestamptz IS NULL OR d.created_at < $6)) AS "matches!"
+                AND ($6::timestamptz IS NULL OR d.created_at < $6)
+                AND NOT (EXISTS (SELECT FROM trunkline.short_retentions WHERE tenant_id = $2) AND d.event_id < trunkline.kept_from($2, e.type))) AS "matches!"
         FROM (
             SELECT *
             FROM trunkline.deliveries

@@ -39,6 +39,11 @@ pub async fn reopen(
             FROM trunkline.deliveries
             WHERE lane = $1 AND tenant_id = $2 AND event_id = $3 AND status = 'FAILED'
               AND ($5::uuid IS NULL OR endpoint_id = $5)
+              AND EXISTS (
+                  SELECT FROM trunkline.events AS e
+                  WHERE e.lane = $1 AND e.tenant_id = $2 AND e.event_id = $3
+                    AND NOT (EXISTS (SELECT FROM trunkline.short_retentions WHERE tenant_id = $2) AND e.event_id < trunkline.kept_from($2, e.type))
+              )
             ORDER BY endpoint_id
             FOR UPDATE
         ), reopened AS (

@@ -52,7 +52,7 @@ pub struct DeliveryDetail {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// An event of a tenant. Another tenant's is `None`, exactly like one that does not exist.
+/// An event of a tenant. Another tenant's is `None`, exactly like one that does not exist; so is one past its retention.
 ///
 /// # Errors
 /// When the database is not available.
@@ -71,6 +71,7 @@ pub async fn find(
         LEFT JOIN trunkline.erasures AS r
           ON r.lane = $1 AND r.tenant_id = $2 AND r.event_id = $3
         WHERE e.lane = $1 AND e.tenant_id = $2 AND e.event_id = $3
+          AND NOT (EXISTS (SELECT FROM trunkline.short_retentions WHERE tenant_id = $2) AND e.event_id < trunkline.kept_from($2, e.type))
         "#,
         lane.number(),
         tenant_id.as_str(),
@@ -91,7 +92,8 @@ pub async fn find(
     }))
 }
 
-/// The status of an event over all its deliveries, or `None` if there is no such event.
+/// The status of an event over all its deliveries, or `None` if there is no such event. For whoever made it: one past
+/// its retention has a status too.
 ///
 /// # Errors
 /// When the database is not available.
@@ -115,6 +117,38 @@ pub async fn status(
     )
     .fetch_all(connection)
     .await?;
+    over(words, event_id)
+}
+
+/// Like [`status`], and `None` for an event past its retention, which is shown to nobody.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn shown_status(
+    connection: &mut PgConnection,
+    lane: Lane,
+    tenant_id: &TenantId,
+    event_id: EventId,
+) -> Result<Option<EventStatus>, StoreError> {
+    let words = sqlx::query_scalar!(
+        r#"
+        SELECT d.status::text AS "status?"
+        FROM trunkline.events AS e
+        LEFT JOIN trunkline.deliveries AS d
+          ON d.lane = $1 AND d.tenant_id = $2 AND d.event_id = $3
+        WHERE e.lane = $1 AND e.tenant_id = $2 AND e.event_id = $3
+          AND NOT (EXISTS (SELECT FROM trunkline.short_retentions WHERE tenant_id = $2) AND e.event_id < trunkline.kept_from($2, e.type))
+        "#,
+        lane.number(),
+        tenant_id.as_str(),
+        event_id.as_uuid(),
+    )
+    .fetch_all(connection)
+    .await?;
+    over(words, event_id)
+}
+
+fn over(words: Vec<Option<String>>, event_id: EventId) -> Result<Option<EventStatus>, StoreError> {
     if words.is_empty() {
         return Ok(None);
     }

@@ -79,6 +79,8 @@ pub async fn summarise(
             WHERE lane = $1 AND tenant_id = $2 AND event_id = candidate.event_id
         ) AS d
         WHERE ($4::text IS NULL OR d.status = $4)
+          -- Past the retention of its tenant or type, though not erased yet.
+          AND NOT (EXISTS (SELECT FROM trunkline.short_retentions WHERE tenant_id = $2) AND e.event_id < trunkline.kept_from($2, e.type))
           AND ($5::text IS NULL OR e.type = $5)
           AND ($6::timestamptz IS NULL OR e.created_at > $6)
           AND ($7::timestamptz IS NULL OR e.created_at < $7)

@@ -106,7 +106,8 @@ async fn events(
         Found,
         r#"
         SELECT e.event_id, e.type AS event_type, e.deliver_at, e.routed,
-               (($5::text IS NULL OR e.type IS NOT DISTINCT FROM $5) AND e.created_at > $6 AND e.created_at < $7) AS "passes!",
+               (($5::text IS NULL OR e.type IS NOT DISTINCT FROM $5) AND e.created_at > $6 AND e.created_at < $7
+                AND NOT (EXISTS (SELECT FROM trunkline.short_retentions WHERE tenant_id = $2) AND e.event_id < trunkline.kept_from($2, e.type))) AS "passes!",
                p.is_there IS TRUE AS "has_payload!"
         FROM (
             SELECT event_id, type, deliver_at, routed, created_at

@@ -48,6 +48,8 @@ pub struct Tenant {
     pub default_endpoint_id: Option<EndpointId>,
     /// That endpoint's address.
     pub target_url: Option<String>,
+    /// Its events are kept so many days; `None` = as the settings say.
+    pub retention_days: Option<i32>,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it or its default endpoint was last changed.
@@ -60,6 +62,7 @@ struct Row {
     status: String,
     default_endpoint_id: Option<Uuid>,
     target_url: Option<String>,
+    retention_days: Option<i32>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -74,6 +77,7 @@ impl TryFrom<Row> for Tenant {
             tenant_id: row::tenant_id("tenants", found.tenant_id)?,
             default_endpoint_id: found.default_endpoint_id.map(EndpointId::from),
             target_url: found.target_url,
+            retention_days: found.retention_days,
             created_at: found.created_at,
             updated_at: found.updated_at,
         })
@@ -89,7 +93,7 @@ pub async fn find(connection: &mut PgConnection, tenant_id: &TenantId) -> Result
         Row,
         r#"
         SELECT t.tenant_id, t.lane, t.status::text AS "status!",
-               e.endpoint_id AS "default_endpoint_id?", e.url AS "target_url?", t.created_at, t.updated_at
+               e.endpoint_id AS "default_endpoint_id?", e.url AS "target_url?", t.retention_days, t.created_at, t.updated_at
         FROM trunkline.tenants AS t
         LEFT JOIN trunkline.endpoints AS e
           ON e.tenant_id = t.tenant_id AND e.name = $2 AND e.deleted_at IS NULL
@@ -117,7 +121,7 @@ pub async fn list(
         Row,
         r#"
         SELECT t.tenant_id, t.lane, t.status::text AS "status!",
-               e.endpoint_id AS "default_endpoint_id?", e.url AS "target_url?", t.created_at, t.updated_at
+               e.endpoint_id AS "default_endpoint_id?", e.url AS "target_url?", t.retention_days, t.created_at, t.updated_at
         FROM trunkline.tenants AS t
         LEFT JOIN trunkline.endpoints AS e
           ON e.tenant_id = t.tenant_id AND e.name = $3 AND e.deleted_at IS NULL

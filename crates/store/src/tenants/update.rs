@@ -88,3 +88,29 @@ pub async fn set_status(
     .await?;
     Ok(changed.rows_affected() > 0)
 }
+
+/// Keeps a tenant's events for so many days from now on, or with `None` for as long as the settings say. Returns `false` if there is
+/// none, or it is deleted.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn set_retention(
+    connection: &mut PgConnection,
+    tenant_id: &TenantId,
+    days: Option<i32>,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let changed = sqlx::query!(
+        r#"
+        UPDATE trunkline.tenants
+        SET retention_days = $2, updated_at = $3
+        WHERE tenant_id = $1 AND status <> 'DELETED'
+        "#,
+        tenant_id.as_str(),
+        days,
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(changed.rows_affected() > 0)
+}

@@ -1,5 +1,8 @@
 use super::super::reader::Reader;
+use super::days;
 use secrecy::SecretString;
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// `database.*`
 #[derive(Debug, Clone)]
@@ -63,5 +66,48 @@ impl PartitionSettings {
                 "a number of days",
             ),
         }
+    }
+}
+
+/// As durations count years in text.
+const TEN_YEARS: Duration = Duration::from_secs(10 * 31_557_600);
+
+/// `retention.*`
+#[derive(Debug, Clone)]
+pub struct RetentionSettings {
+    /// How long history is kept, 1 day to 10 years: then its partitions are dropped, once nothing in them waits.
+    pub events: Duration,
+    /// How long payloads are kept; no longer than `events`.
+    pub payloads: Duration,
+    /// A folder to which what is dropped is written before, as NDJSON. `None`: it is not.
+    pub export: Option<PathBuf>,
+}
+
+impl Default for RetentionSettings {
+    fn default() -> Self {
+        Self { events: days(90), payloads: days(30), export: None }
+    }
+}
+
+impl RetentionSettings {
+    pub(super) fn read(reader: &mut Reader) -> Self {
+        let default = Self::default();
+        let range = days(1)..=TEN_YEARS;
+        let events = reader.duration("retention.events", default.events, range.clone());
+        // Who keeps events for a shorter time than payloads by default, and says nothing of payloads, means both.
+        let payloads = reader.duration("retention.payloads", default.payloads.min(events), range);
+        if payloads > events {
+            let most = events.as_secs() / 86_400;
+            reader.refuse(
+                "retention.payloads",
+                format!("accepts {most}days or less: payloads are not kept longer than retention.events"),
+            );
+        }
+        let accepts = "accepts the absolute path of a folder";
+        let export = reader.scalar("retention.export", None, accepts, |text| {
+            let path = PathBuf::from(text);
+            path.is_absolute().then_some(Some(path))
+        });
+        Self { events, payloads, export }
     }
 }

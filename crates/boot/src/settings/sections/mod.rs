@@ -9,7 +9,7 @@ mod log;
 mod trust;
 mod worker;
 
-pub use database::{DatabaseSettings, PartitionSettings};
+pub use database::{DatabaseSettings, PartitionSettings, RetentionSettings};
 pub use delivery::DeliverySettings;
 pub use doors::{AdminSettings, ApiSettings, ReceiverControl, ReceiverSettings};
 pub use egress::{EgressProxy, EgressSettings};
@@ -35,6 +35,7 @@ pub(super) fn read(reader: &mut Reader) -> Settings {
         delivery: DeliverySettings::read(reader),
         worker: WorkerSettings::read(reader),
         partitions: PartitionSettings::read(reader),
+        retention: RetentionSettings::read(reader),
         ingest: IngestSettings::read(reader),
         signup: Signup::read(reader),
         log: LogSettings::read(reader),

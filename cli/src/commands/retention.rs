@@ -1,0 +1,144 @@
+//! `trunkline retention`: how much history there is, and what will go when.
+
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use clap::Args;
+use serde_json::json;
+use trunkline_boot::settings::RetentionSettings;
+use trunkline_store::Purpose;
+use trunkline_store::retention::{self, COUNT_MAX, DayReport, Scope};
+
+use crate::operator::{OperatorOptions, block_on, connect};
+use crate::output::{Output, table};
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Dates are UTC. A day whose deliveries have not all come to their end is kept until they have, for 30 days at most."
+)]
+pub(crate) struct Options {
+    /// Do now what is due, as workers do once a minute; for where their login does not own the tables
+    #[arg(long)]
+    apply: bool,
+    #[command(flatten)]
+    operator: OperatorOptions,
+}
+
+/// When one day goes.
+struct Going {
+    day: DayReport,
+    payloads: NaiveDate,
+    rest: NaiveDate,
+}
+
+impl Going {
+    fn of(day: DayReport, settings: &RetentionSettings) -> Self {
+        Self {
+            payloads: after(day.until_day, settings.payloads),
+            rest: after(day.until_day, settings.events),
+            day,
+        }
+    }
+}
+
+/// A partition ends with the day before `until`, and goes at the end of the day on which the last of it is old enough.
+fn after(until: NaiveDate, retention: Duration) -> NaiveDate {
+    let days = retention.as_secs().div_ceil(86_400);
+    until.checked_add_days(chrono::Days::new(days)).unwrap_or(NaiveDate::MAX)
+}
+
+pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
+    let settings = options.operator.settings(*output)?;
+    block_on(async {
+        if options.apply {
+            trunkline_worker::end_history(&settings).await?;
+        }
+        let mut connection = connect(&settings, Purpose::Search).await?;
+        let days = retention::report(&mut connection).await?;
+        let going: Vec<Going> = days.into_iter().map(|day| Going::of(day, &settings.retention)).collect();
+        let mut scopes = Vec::new();
+        for scope in retention::scopes(&mut connection).await? {
+            let hidden = retention::hidden(&mut connection, &scope).await?;
+            scopes.push((scope, hidden));
+        }
+        let value = json!({
+            "retention": {
+                "events_days": settings.retention.events.as_secs() / 86_400,
+                "payloads_days": settings.retention.payloads.as_secs() / 86_400,
+                "export": settings.retention.export,
+            },
+            "days": going.iter().map(|one| json!({
+                "from_day": one.day.from_day,
+                "until_day": one.day.until_day,
+                "payload_bytes": one.day.payload_bytes,
+                "metadata_bytes": one.day.metadata_bytes,
+                "open_deliveries": one.day.open_deliveries,
+                "payloads_go": (!one.day.payloads_gone).then_some(one.payloads),
+                "rest_goes": one.rest,
+            })).collect::<Vec<_>>(),
+            "shorter": scopes.iter().map(|(scope, hidden)| json!({
+                "tenant_id": scope.tenant_id,
+                "type": scope.event_type,
+                "days": scope.days,
+                "hidden_events": hidden,
+            })).collect::<Vec<_>>(),
+        });
+        output.result(&value, || describe(&settings.retention, &going, &scopes))
+    })
+}
+
+fn describe(settings: &RetentionSettings, going: &[Going], scopes: &[(Scope, i64)]) -> String {
+    let days = |kept: Duration| kept.as_secs() / 86_400;
+    let export = settings.export.as_ref().map_or_else(
+        || "nothing is exported before".to_owned(),
+        |folder| format!("exported to {} before", folder.display()),
+    );
+    let mut text = format!(
+        "payloads are kept for {} days, the rest for {}; {export}\n\n",
+        days(settings.payloads),
+        days(settings.events)
+    );
+    let rows: Vec<[String; 6]> = going
+        .iter()
+        .map(|one| {
+            let day = &one.day;
+            [
+                day.from_day.to_string(),
+                if day.payloads_gone { "gone".to_owned() } else { size(day.payload_bytes) },
+                if day.payloads_gone { "-".to_owned() } else { one.payloads.to_string() },
+                size(day.metadata_bytes),
+                one.rest.to_string(),
+                count(day.open_deliveries),
+            ]
+        })
+        .collect();
+    text.push_str(&table(["DAY", "PAYLOADS", "GO", "THE REST", "GOES", "OPEN DELIVERIES"], &rows));
+    if !scopes.is_empty() {
+        let rows: Vec<[String; 4]> = scopes
+            .iter()
+            .map(|(scope, hidden)| {
+                [
+                    scope.tenant_id.to_string(),
+                    scope.event_type.clone().unwrap_or_else(|| "all".to_owned()),
+                    scope.days.to_string(),
+                    count(*hidden),
+                ]
+            })
+            .collect();
+        text.push_str("\n\nkept for a shorter time\n");
+        text.push_str(&table(["TENANT", "TYPE", "DAYS", "HIDDEN, NOT ERASED YET"], &rows));
+    }
+    text
+}
+
+fn count(count: i64) -> String {
+    if count >= COUNT_MAX { format!("at least {COUNT_MAX}") } else { count.to_string() }
+}
+
+fn size(bytes: i64) -> String {
+    const UNITS: [(i64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    UNITS
+        .iter()
+        .find(|(unit, _)| bytes >= *unit)
+        .map_or_else(|| format!("{bytes} B"), |(unit, name)| format!("{} {name}", bytes / unit))
+}

@@ -1,0 +1,241 @@
+use chrono::{DateTime, NaiveDate, Utc};
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+
+use crate::StoreError;
+
+/// Days looked at in one go: a quarter of a year of neglect.
+const DAYS_MAX: i64 = 100;
+
+/// The tables that are partitioned, in the order in which they go: without its payload nothing can be retried, and without
+/// its event nothing can be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HistoryTable {
+    /// `payloads`, which may go earlier than the rest.
+    Payloads,
+    /// `events`
+    Events,
+    /// `deliveries`
+    Deliveries,
+    /// `attempts`
+    Attempts,
+}
+
+impl HistoryTable {
+    /// All but the payloads.
+    pub const METADATA: [Self; 3] = [Self::Events, Self::Deliveries, Self::Attempts];
+
+    /// As the schema calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Payloads => "payloads",
+            Self::Events => "events",
+            Self::Deliveries => "deliveries",
+            Self::Attempts => "attempts",
+        }
+    }
+
+    /// Of the partition that begins on that day.
+    pub fn partition(self, from_day: NaiveDate) -> String {
+        format!("{}_{}", self.name(), from_day.format("%Y%m%d"))
+    }
+}
+
+/// The partitions of one or more days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Day {
+    /// The first day in them (UTC).
+    pub from_day: NaiveDate,
+    /// The first day after them.
+    pub until_day: NaiveDate,
+    /// Whether the payloads were dropped already.
+    pub payloads_gone: bool,
+    /// Whether a delivery in them has not come to its end.
+    pub has_open_work: bool,
+}
+
+/// How far the end of one partition is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is a part of its table.
+    Attached,
+    /// Somebody began to detach it and did not come to the end.
+    HalfDetached,
+    /// It stands by itself.
+    Detached,
+    /// It is dropped.
+    Gone,
+}
+
+/// The days that ended at `end` or before, oldest first.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn past(connection: &mut PgConnection, end: DateTime<Utc>) -> Result<Vec<Day>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT h.from_day, h.until_day, h.payloads_gone_at IS NOT NULL AS "payloads_gone!", (
+            EXISTS (
+                SELECT FROM trunkline.deliveries
+                WHERE due_at IS NOT NULL
+                  AND event_id >= trunkline.uuid_v7_floor(h.from_day::timestamp AT TIME ZONE 'UTC')
+                  AND event_id < trunkline.uuid_v7_floor(h.until_day::timestamp AT TIME ZONE 'UTC')
+            )
+            OR EXISTS (
+                SELECT FROM trunkline.deliveries
+                WHERE held AND ordering_key IS NOT NULL AND finished_at IS NULL
+                  AND event_id >= trunkline.uuid_v7_floor(h.from_day::timestamp AT TIME ZONE 'UTC')
+                  AND event_id < trunkline.uuid_v7_floor(h.until_day::timestamp AT TIME ZONE 'UTC')
+            )
+        ) AS "has_open_work!"
+        FROM trunkline.history_partitions AS h
+        WHERE h.until_day <= ($1::timestamptz AT TIME ZONE 'UTC')::date
+        ORDER BY h.from_day
+        LIMIT $2
+        "#,
+        end,
+        DAYS_MAX,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Day {
+            from_day: row.from_day,
+            until_day: row.until_day,
+            payloads_gone: row.payloads_gone,
+            has_open_work: row.has_open_work,
+        })
+        .collect())
+}
+
+/// How the partition of `table` that begins on that day stands.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn standing(
+    connection: &mut PgConnection,
+    table: HistoryTable,
+    from_day: NaiveDate,
+) -> Result<Standing, StoreError> {
+    let found = sqlx::query!(
+        r#"
+        SELECT i.inhrelid IS NOT NULL AS "attached!", coalesce(i.inhdetachpending, false) AS "pending!"
+        FROM pg_class AS c
+        LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid
+        WHERE c.relnamespace = 'trunkline'::regnamespace AND c.relname = $1
+        "#,
+        table.partition(from_day),
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(match found {
+        None => Standing::Gone,
+        Some(found) if found.pending => Standing::HalfDetached,
+        Some(found) if found.attached => Standing::Attached,
+        Some(_) => Standing::Detached,
+    })
+}
+
+/// Takes a partition out of its table while others go on reading and writing the table. It waits for transactions that use the
+/// table; outside of a transaction, because it takes two of its own.
+///
+/// # Errors
+/// When the database is not available or the wait was too long: it may be half detached then.
+pub async fn detach(
+    connection: &mut PgConnection,
+    table: HistoryTable,
+    from_day: NaiveDate,
+) -> Result<(), StoreError> {
+    let (parent, partition) = (table.name(), table.partition(from_day));
+    run(
+        connection,
+        format!("ALTER TABLE trunkline.{parent} DETACH PARTITION trunkline.{partition} CONCURRENTLY"),
+    )
+    .await
+}
+
+/// Ends what [`detach`] began when its process or the server died.
+///
+/// # Errors
+/// When the database is not available or the wait was too long.
+pub async fn finish_detaching(
+    connection: &mut PgConnection,
+    table: HistoryTable,
+    from_day: NaiveDate,
+) -> Result<(), StoreError> {
+    let (parent, partition) = (table.name(), table.partition(from_day));
+    run(connection, format!("ALTER TABLE trunkline.{parent} DETACH PARTITION trunkline.{partition} FINALIZE"))
+        .await
+}
+
+/// Drops a partition that is detached.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn drop(
+    connection: &mut PgConnection,
+    table: HistoryTable,
+    from_day: NaiveDate,
+) -> Result<(), StoreError> {
+    run(connection, format!("DROP TABLE IF EXISTS trunkline.{}", table.partition(from_day))).await
+}
+
+/// The rows of a detached partition, each as a line of JSON: columns as in the table, the payload as a string.
+pub fn rows(
+    connection: &mut PgConnection,
+    table: HistoryTable,
+    from_day: NaiveDate,
+) -> BoxStream<'_, Result<String, StoreError>> {
+    let partition = table.partition(from_day);
+    let row = match table {
+        // As a string, so that its bytes stay as they are and a line is a row; what is no JSON may be no text either.
+        HistoryTable::Payloads => {
+            "json_build_object('lane', lane, 'tenant_id', tenant_id, 'event_id', event_id, \
+             'payload', CASE WHEN trunkline_read.as_json(payload) IS NOT NULL THEN convert_from(payload, 'UTF8') END, \
+             'payload_base64', CASE WHEN trunkline_read.as_json(payload) IS NULL THEN encode(payload, 'base64') END)"
+        }
+        _ => "to_json(r)",
+    };
+    let sql = format!("SELECT ({row})::text FROM trunkline.{partition} AS r");
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .fetch(connection)
+        .map_err(StoreError::from)
+        .and_then(|row| async move { Ok(row.try_get(0)?) })
+        .boxed()
+}
+
+/// Notes that the payloads of a day are gone.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn note_payloads_gone(
+    connection: &mut PgConnection,
+    from_day: NaiveDate,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "UPDATE trunkline.history_partitions SET payloads_gone_at = now() WHERE from_day = $1 AND payloads_gone_at IS NULL",
+        from_day,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Forgets a day of which nothing is left.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn forget(connection: &mut PgConnection, from_day: NaiveDate) -> Result<(), StoreError> {
+    sqlx::query!("DELETE FROM trunkline.history_partitions WHERE from_day = $1", from_day)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn run(connection: &mut PgConnection, sql: String) -> Result<(), StoreError> {
+    // Names of relations cannot be parameters; these are a word of ours and a date.
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
+    Ok(())
+}

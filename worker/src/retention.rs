@@ -1,0 +1,275 @@
+//! The end of history, seen to by one worker at a time: what waited for too long is cancelled, payloads and then everything else
+//! of a day are dropped, tenants and types with a shorter retention are erased bit by bit. Days are counted before.
+
+mod export;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use metrics::counter;
+use secrecy::ExposeSecret;
+use trunkline_boot::{Clock, Settings, SettingsError, Shutdown};
+use trunkline_domain::EventId;
+use trunkline_store::pool::{InvalidUrl, within};
+use trunkline_store::retention::{self, Day, HistoryTable, Scope, Standing, Turn};
+use trunkline_store::{PgConnection, Pool, Purpose, StoreError, pool, time};
+use uuid::Uuid;
+
+use crate::operational::{Crier, Fact, Herald, News};
+
+/// Between two rounds.
+const ROUND: Duration = Duration::from_secs(60);
+
+/// One for the turn and one to work with.
+const CONNECTIONS: u32 = 2;
+
+/// Work that its partition waits for is given up so long after the partition could have gone.
+const GRACE: chrono::Duration = chrono::Duration::days(30);
+
+/// Deliveries cancelled, or events erased, in one transaction.
+const BATCH: i64 = 1_000;
+
+/// Batches in a round, so that nothing else waits for a large backlog.
+const BATCHES_MAX: usize = 50;
+
+/// Days counted in a round.
+const COUNTED_MAX: usize = 20;
+
+/// How long to wait for transactions that still use a table before the next round tries again.
+const DETACH_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why a round ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum RetentionError {
+    /// A setting is missing.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// `database.url` is no address.
+    #[error(transparent)]
+    Url(#[from] InvalidUrl),
+    /// The database did not let it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What would be dropped could not be written down before.
+    #[error("retention.export: {0}")]
+    Export(#[from] std::io::Error),
+    /// Only the owner of the tables drops partitions.
+    #[error("this login does not own the tables; only their owner can drop history")]
+    NotOwner,
+}
+
+/// One round, for an operator or a timer where the workers' login does not own the tables.
+///
+/// # Errors
+/// When the database is away, the login is not the owner, or something could not be exported.
+pub async fn end_history(settings: &Settings) -> Result<(), RetentionError> {
+    let url = settings.require_database_url()?.expose_secret();
+    let clock = Clock::new();
+    let pool = pool::open(url, Purpose::Engine, 1)?;
+    let (now, round_trip) = time::read(&pool).await?;
+    clock.set(now, round_trip);
+    let (herald, crier) = Crier::new(pool, clock.clone());
+    let mut retention = Retention::new(settings, url, clock, herald)?;
+    if !Turn::is_ours(&retention.pool).await? {
+        return Err(RetentionError::NotOwner);
+    }
+    // Tells until the herald is dropped with the rest.
+    let crier = tokio::spawn(crier.run());
+    let done = retention.round().await;
+    drop(retention);
+    let _told = crier.await;
+    done
+}
+
+/// Ends history.
+pub(crate) struct Retention {
+    pool: Pool,
+    clock: Clock,
+    herald: Herald,
+    events: chrono::Duration,
+    payloads: chrono::Duration,
+    export: Option<PathBuf>,
+    /// Whether it was said that this login cannot do it.
+    told: bool,
+    /// How far erasing has come in each scope: what is below was seen to.
+    seen: HashMap<Scope, Progress>,
+}
+
+/// Where to go on in a scope.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    next: Uuid,
+    /// The first event that was passed over because it is not at its end.
+    open: Option<Uuid>,
+}
+
+impl Retention {
+    pub(crate) fn new(
+        settings: &Settings,
+        url: &str,
+        clock: Clock,
+        herald: Herald,
+    ) -> Result<Self, InvalidUrl> {
+        let kept = |time: Duration| chrono::Duration::from_std(time).unwrap_or(chrono::Duration::MAX);
+        Ok(Self {
+            pool: pool::open(url, Purpose::Maintenance, CONNECTIONS)?,
+            clock,
+            herald,
+            events: kept(settings.retention.events),
+            payloads: kept(settings.retention.payloads),
+            export: settings.retention.export.clone(),
+            told: false,
+            seen: HashMap::new(),
+        })
+    }
+
+    /// Works until a stop is requested, which interrupts it: each step can be taken again.
+    pub(crate) async fn run(mut self, shutdown: Shutdown) {
+        while !shutdown.is_requested() {
+            tokio::select! {
+                () = shutdown.requested() => {}
+                done = self.round() => {
+                    if let Err(error) = done {
+                        tracing::warn!(%error, "the end of history did not come through; it is tried again in a minute");
+                        counter!("trunkline_worker_retention_failures_total").increment(1);
+                    }
+                    tokio::select! {
+                        () = shutdown.requested() => {}
+                        () = tokio::time::sleep(ROUND) => {}
+                    }
+                }
+            }
+        }
+        self.pool.close().await;
+    }
+
+    async fn round(&mut self) -> Result<(), RetentionError> {
+        if !Turn::is_ours(&self.pool).await? {
+            if !std::mem::replace(&mut self.told, true) {
+                tracing::warn!(
+                    "this login does not own the tables, so that it drops no history: have `trunkline retention --apply` run as their owner now and then"
+                );
+            }
+            return Ok(());
+        }
+        // Another worker sees to it.
+        let Some(_turn) = Turn::take(&self.pool).await? else { return Ok(()) };
+        let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
+        self.count(&mut connection).await?;
+        self.expire(&mut connection).await?;
+        for day in retention::past(&mut connection, self.clock.now() - self.payloads).await? {
+            if !day.payloads_gone && !day.has_open_work {
+                self.end(&mut connection, HistoryTable::Payloads, day).await?;
+                retention::note_payloads_gone(&mut connection, day.from_day).await?;
+            }
+        }
+        // Asked anew: without its payload nothing can be opened again, so what has no open work now will have none.
+        for day in retention::past(&mut connection, self.clock.now() - self.events).await? {
+            if day.payloads_gone && !day.has_open_work {
+                self.end_all(&mut connection, day).await?;
+            }
+        }
+        self.erase(&mut connection).await?;
+        Ok(())
+    }
+
+    async fn count(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        for _ in 0..COUNTED_MAX {
+            let Some(day) = retention::day_to_count(connection).await? else { break };
+            retention::count_day(connection, day).await?;
+        }
+        Ok(())
+    }
+
+    /// Cancels what kept its partition for too long.
+    async fn expire(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        let below = EventId::first_at(self.clock.now() - self.payloads - GRACE).as_uuid();
+        for _ in 0..BATCHES_MAX {
+            let expired = retention::expire(connection, below, self.clock.now(), BATCH).await?;
+            if expired.is_empty() {
+                break;
+            }
+            for one in expired {
+                tracing::warn!(tenant.id = %one.tenant_id, endpoint.id = %one.endpoint_id, count = one.count, "deliveries cancelled: they waited past the retention of their events and 30 days more");
+                counter!("trunkline_worker_expired_total").increment(one.count);
+                let fact = Fact::Expired { count: one.count };
+                self.herald.tell(News { tenant_id: one.tenant_id, about: one.endpoint_id, fact });
+            }
+        }
+        Ok(())
+    }
+
+    async fn end_all(&self, connection: &mut PgConnection, day: Day) -> Result<(), RetentionError> {
+        // The last time that it can be.
+        if retention::standing(connection, HistoryTable::Events, day.from_day).await? == Standing::Attached {
+            for counted in day.from_day.iter_days().take_while(|counted| *counted < day.until_day) {
+                retention::count_day(connection, counted).await?;
+            }
+        }
+        for table in HistoryTable::METADATA {
+            self.end(connection, table, day).await?;
+        }
+        retention::forget(connection, day.from_day).await?;
+        Ok(())
+    }
+
+    /// Brings one partition from wherever it stands to its end.
+    async fn end(
+        &self,
+        connection: &mut PgConnection,
+        table: HistoryTable,
+        day: Day,
+    ) -> Result<(), RetentionError> {
+        loop {
+            match retention::standing(connection, table, day.from_day).await? {
+                Standing::Attached => {
+                    within(DETACH_PATIENCE, retention::detach(connection, table, day.from_day)).await?;
+                }
+                Standing::HalfDetached => {
+                    within(DETACH_PATIENCE, retention::finish_detaching(connection, table, day.from_day))
+                        .await?;
+                }
+                Standing::Detached => {
+                    if let Some(folder) = &self.export {
+                        export::write(connection, folder, table, day.from_day).await?;
+                    }
+                    retention::drop(connection, table, day.from_day).await?;
+                    tracing::info!(partition = %table.partition(day.from_day), "partition dropped: its retention is over");
+                }
+                Standing::Gone => return Ok(()),
+            }
+        }
+    }
+
+    /// Erases what is past the retention of its tenant or type.
+    async fn erase(&mut self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        let scopes = retention::scopes(connection).await?;
+        let same = |one: &Scope, other: &Scope| {
+            one.tenant_id == other.tenant_id && one.event_type == other.event_type
+        };
+        self.seen.retain(|seen, _| scopes.iter().any(|scope| same(scope, seen)));
+        let mut batches = BATCHES_MAX;
+        for scope in scopes {
+            // The same scope, whatever its end is today.
+            let key = Scope { kept_from: Uuid::nil(), days: 0, ..scope.clone() };
+            let progress = self.seen.entry(key).or_default();
+            while batches > 0 {
+                batches -= 1;
+                let erased = retention::erase(connection, &scope, progress.next, BATCH).await?;
+                progress.open = progress.open.or(erased.first_open);
+                let Some(last) = erased.last else {
+                    // From the first that was passed over, the next time.
+                    progress.next = progress.open.take().unwrap_or(progress.next);
+                    break;
+                };
+                progress.next = Uuid::from_u128(last.as_u128().saturating_add(1));
+                if erased.events > 0 {
+                    tracing::debug!(tenant.id = %scope.tenant_id, count = erased.events, "events erased: their retention is over");
+                    counter!("trunkline_worker_erased_total").increment(erased.events as u64);
+                }
+            }
+        }
+        Ok(())
+    }
+}

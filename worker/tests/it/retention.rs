@@ -1,0 +1,245 @@
+//! The end of history: partitions go when their time is over, payloads first; shorter retentions erase bit by bit.
+
+use serde_json::Value;
+use trunkline_store::Purpose;
+use trunkline_store::retention::Turn;
+use trunkline_testkit::{eventually, run, seed_endpoint, try_text};
+
+use crate::house::House;
+
+/// A day of the past with partitions of its own, and two finished events of acme in it.
+async fn day(house: &House, days_ago: u32) {
+    let sql = format!(
+        "SELECT trunkline.create_partition(current_date - {days_ago}, current_date - {days_ago} + 1)"
+    );
+    house.database.execute(&sql).await;
+    events(house, days_ago, "old.news", 2).await;
+}
+
+/// Finished events of acme, each with its payload, delivery and attempt.
+async fn events(house: &House, days_ago: u32, event_type: &str, count: u32) {
+    let (tenant, lane, endpoint) =
+        (&house.acme.tenant_id, house.acme.lane.number(), house.acme.endpoint_id.as_uuid());
+    let sql = format!(
+        "WITH event AS (
+             INSERT INTO trunkline.events (lane, tenant_id, event_id, type, payload_sha256, payload_bytes, created_at, routed)
+             SELECT {lane}, '{tenant}', trunkline.uuid_v7(at), '{event_type}', decode(repeat('00', 32), 'hex'), 12, at, true
+             FROM (SELECT (current_date - {days_ago})::timestamp AT TIME ZONE 'UTC' + n * interval '10 ms' AS at
+                   FROM generate_series(1, {count}) AS n) AS times
+             RETURNING *
+         ), payload AS (
+             INSERT INTO trunkline.payloads SELECT lane, tenant_id, event_id, convert_to('{{\"n\": 1e400}}', 'UTF8') FROM event
+         ), delivery AS (
+             INSERT INTO trunkline.deliveries (lane, tenant_id, event_id, endpoint_id, status, attempts, cycle_attempts,
+                 last_attempt_at, created_at, finished_at)
+             SELECT lane, tenant_id, event_id, '{endpoint}', 'DELIVERED', 1, 1, created_at, created_at, created_at FROM event
+         )
+         INSERT INTO trunkline.attempts (lane, tenant_id, event_id, endpoint_id, attempt, started_at, outcome)
+         SELECT lane, tenant_id, event_id, '{endpoint}', 1, created_at, 'succeeded' FROM event"
+    );
+    house.database.execute(&sql).await;
+}
+
+/// Makes the deliveries of a day wait for what is an hour ahead.
+async fn open(house: &House, days_ago: u32) {
+    let sql = format!(
+        "UPDATE trunkline.deliveries_{} SET status = 'PENDING', due_at = now() + interval '1 hour', finished_at = NULL",
+        name_of(house, days_ago).await
+    );
+    house.database.execute(&sql).await;
+}
+
+async fn name_of(house: &House, days_ago: u32) -> String {
+    house.database.text(&format!("SELECT to_char(current_date - {days_ago}, 'YYYYMMDD')")).await
+}
+
+/// The tables that have a partition for that day, attached or not.
+async fn tables(house: &House, days_ago: u32) -> String {
+    let sql = format!(
+        "SELECT coalesce(string_agg(split_part(relname, '_', 1), ' ' ORDER BY relname), '') FROM pg_class
+         WHERE relkind = 'r' AND relname LIKE '%\\_{}'",
+        name_of(house, days_ago).await
+    );
+    house.database.text(&sql).await
+}
+
+async fn until_tables(house: &House, days_ago: u32, expected: &str) {
+    let what = format!("of {days_ago} days ago there is only: {expected}");
+    eventually(&what, async || (tables(house, days_ago).await == expected).then_some(())).await;
+}
+
+/// The round is over when its turn is free again and it has begun, which the days it counted show.
+async fn until_a_round_is_over(house: &House) {
+    let counted = "SELECT count(*) FROM trunkline.counted_days";
+    eventually("days are counted", async || (house.database.text(counted).await != "0").then_some(())).await;
+    let pool = house.database.pool(Purpose::Maintenance);
+    eventually("the round is over", async || Turn::take(&pool).await.unwrap().map(drop)).await;
+}
+
+#[tokio::test]
+async fn days_go_when_their_time_is_over_payloads_before_the_rest() {
+    let house = House::new().await;
+    for days_ago in [100, 40, 10] {
+        day(&house, days_ago).await;
+    }
+    let worker = house.worker().await;
+    until_tables(&house, 100, "").await;
+    until_tables(&house, 40, "attempts deliveries events").await;
+    until_a_round_is_over(&house).await;
+    assert_eq!(tables(&house, 10).await, "attempts deliveries events payloads");
+    let left = "SELECT string_agg((current_date - from_day) || ' ' || (payloads_gone_at IS NOT NULL), ', ' ORDER BY from_day)
+                FROM trunkline.history_partitions WHERE from_day < current_date - 2";
+    assert_eq!(house.database.text(left).await, "40 true, 10 false");
+    // What happened on it is still known.
+    let known = "SELECT concat_ws(' ', events, delivered, attempts) FROM trunkline_read.tenant_daily
+                 WHERE tenant_id = 'acme' AND day = current_date - 100";
+    assert_eq!(house.database.text(known).await, "2 2 2");
+    // And the house goes on.
+    let event_id = house.publish("{}").await;
+    house.until(event_id, "DELIVERED").await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn unfinished_work_keeps_its_day_and_is_given_up_after_thirty_days_more() {
+    let house = House::new().await;
+    let news = trunkline_testkit::Sink::start().await;
+    let id =
+        seed_endpoint(&house.database, &house.settings, &house.acme, "operations", &news.url("/news")).await;
+    let operational = format!(
+        "UPDATE trunkline.endpoints SET operational = true, event_types = '{{}}' WHERE endpoint_id = '{}'",
+        id.as_uuid()
+    );
+    house.database.execute(&operational).await;
+    for days_ago in [100, 50, 45] {
+        day(&house, days_ago).await;
+    }
+    open(&house, 100).await;
+    open(&house, 50).await;
+    let worker = house.worker().await;
+    until_tables(&house, 45, "attempts deliveries events").await;
+    until_tables(&house, 100, "").await;
+    until_a_round_is_over(&house).await;
+    assert_eq!(tables(&house, 50).await, "attempts deliveries events payloads", "what waits in it keeps it");
+    let told: Value = eventually("the tenant is told", async || {
+        let arrivals = news.arrivals();
+        let one = arrivals.iter().find(|one| one.header("trunkline-event-type") == "delivery.expired")?;
+        serde_json::from_slice(&one.body).ok()
+    })
+    .await;
+    assert_eq!(told["count"], 2);
+    worker.stop().await;
+    let known =
+        "SELECT concat_ws(' ', cancelled, waiting) FROM trunkline.tenant_days WHERE day = current_date - 100";
+    assert_eq!(house.database.text(known).await, "2 0");
+}
+
+#[tokio::test]
+async fn a_partition_that_was_half_detached_by_one_who_died_goes_all_the_same() {
+    let house = House::new().await;
+    day(&house, 40).await;
+    let partition = format!("payloads_{}", name_of(&house, 40).await);
+    // A reader of the table keeps the second half of the detachment waiting until it gives up.
+    let mut reader = house.database.connect().await;
+    run(&mut reader, "BEGIN; SELECT FROM trunkline.payloads LIMIT 1").await;
+    let mut detaching = house.database.connect().await;
+    run(&mut detaching, "SET statement_timeout = '500ms'").await;
+    let detach =
+        format!("ALTER TABLE trunkline.payloads DETACH PARTITION trunkline.{partition} CONCURRENTLY");
+    try_text(&mut detaching, &detach).await.unwrap_err();
+    let pending = "SELECT count(*) FROM pg_inherits WHERE inhdetachpending";
+    assert_eq!(house.database.text(pending).await, "1");
+    run(&mut reader, "ROLLBACK").await;
+    let worker = house.worker().await;
+    until_tables(&house, 40, "attempts deliveries events").await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_dropped_is_exported_before_and_what_cannot_be_exported_is_not_dropped() {
+    let folder = std::env::temp_dir().join(format!("trunkline-export-{}", std::process::id()));
+    let _left_over = std::fs::remove_dir_all(&folder);
+    let export = folder.clone();
+    let house = House::with(move |settings| settings.retention.export = Some(export)).await;
+    day(&house, 100).await;
+    // The folder is not there: its disk may not be mounted.
+    let worker = house.worker().await;
+    let attached = format!(
+        "SELECT count(*) FROM pg_inherits WHERE inhrelid = 'trunkline.payloads_{}'::regclass",
+        name_of(&house, 100).await
+    );
+    eventually("the payloads are detached", async || {
+        (house.database.text(&attached).await == "0").then_some(())
+    })
+    .await;
+    until_a_round_is_over(&house).await;
+    worker.stop().await;
+    assert_eq!(tables(&house, 100).await, "attempts deliveries events payloads");
+
+    std::fs::create_dir(&folder).unwrap();
+    let worker = house.worker().await;
+    until_tables(&house, 100, "").await;
+    worker.stop().await;
+    let day = house.database.text("SELECT current_date - 100").await;
+    let lines = |table: &str| -> Vec<Value> {
+        let text = std::fs::read_to_string(folder.join(&day).join(format!("{table}.ndjson"))).unwrap();
+        // The numbers of payloads stay as they are: 1e400 is within a string.
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    for table in ["events", "payloads", "deliveries", "attempts"] {
+        assert_eq!(lines(table).len(), 2, "{table}");
+    }
+    assert_eq!(lines("payloads")[0]["payload"], "{\"n\": 1e400}");
+    assert_eq!(
+        (&lines("events")[0]["type"], &lines("attempts")[0]["outcome"]),
+        (&"old.news".into(), &"succeeded".into())
+    );
+    assert_eq!(std::fs::read_dir(folder.join(&day)).unwrap().count(), 4, "nothing unfinished is left");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_tenants_or_types_shorter_retention_erases_what_came_to_its_end() {
+    let house = House::new().await;
+    for days_ago in [20, 5] {
+        day(&house, days_ago).await;
+    }
+    events(&house, 20, "old.news", 2_500).await;
+    events(&house, 5, "fleeting", 3).await;
+    let one_is_open = format!(
+        "UPDATE trunkline.deliveries_{} SET status = 'PENDING', due_at = now() + interval '1 hour', finished_at = NULL
+         WHERE event_id = (SELECT event_id FROM trunkline.events ORDER BY event_id LIMIT 1)",
+        name_of(&house, 20).await
+    );
+    house.database.execute(&one_is_open).await;
+    house
+        .database
+        .execute(
+            "UPDATE trunkline.tenants SET retention_days = 10;
+             INSERT INTO trunkline.event_types (tenant_id, type, retention_days, created_at, updated_at)
+             VALUES ('acme', 'fleeting', 2, now(), now())",
+        )
+        .await;
+    let worker = house.worker().await;
+    let left = "SELECT concat_ws(' ', (SELECT count(*) FROM trunkline.events), (SELECT count(*) FROM trunkline.payloads),
+                                  (SELECT count(*) FROM trunkline.deliveries), (SELECT count(*) FROM trunkline.attempts))";
+    eventually("only the open one, and those of five days ago, are left", async || {
+        (house.database.text(left).await == "3 3 3 3").then_some(())
+    })
+    .await;
+    until_a_round_is_over(&house).await;
+    worker.stop().await;
+    let types = "SELECT string_agg(type || ' ' || (current_date - created_at::date), ', ' ORDER BY event_id) FROM trunkline.events";
+    assert_eq!(house.database.text(types).await, "old.news 20, old.news 5, old.news 5");
+}
+
+#[tokio::test]
+async fn one_at_a_time_ends_history() {
+    let house = House::new().await;
+    let pool = house.database.pool(Purpose::Maintenance);
+    let first = Turn::take(&pool).await.unwrap();
+    assert!(first.is_some());
+    assert!(Turn::take(&pool).await.unwrap().is_none());
+    drop(first);
+    eventually("the turn is free", async || Turn::take(&pool).await.unwrap()).await;
+}
