@@ -4,6 +4,7 @@ mod check;
 mod database_checks;
 mod sealing_checks;
 mod settings_checks;
+mod vacuum_checks;
 
 use anyhow::bail;
 use clap::Args;

@@ -76,3 +76,160 @@ pub async fn queue(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<
     .fetch_one(connection)
     .await?)
 }
+
+/// Whoever keeps vacuum from removing dead rows: nothing that died since its snapshot goes.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Since when.
+    pub seconds: i64,
+    /// Which session, prepared transaction or replication slot.
+    pub holder: String,
+}
+
+/// The oldest snapshot of the server, of which this login may know.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn oldest_snapshot(connection: &mut PgConnection) -> Result<Option<Snapshot>, StoreError> {
+    Ok(sqlx::query_as!(
+        Snapshot,
+        r#"
+        SELECT extract(epoch FROM now() - since)::bigint AS "seconds!", holder AS "holder!"
+        FROM (
+            SELECT coalesce(xact_start, backend_start) AS since,
+                   'session ' || pid || ' (' || coalesce(nullif(application_name, ''), 'no name') || ', ' || coalesce(state, '?') || ')' AS holder
+            FROM pg_stat_activity
+            WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'
+              AND (backend_xmin IS NOT NULL OR state LIKE 'idle in transaction%')
+            UNION ALL
+            SELECT prepared, 'prepared transaction ' || gid
+            FROM pg_prepared_xacts
+            UNION ALL
+            -- A slot has no time; one that nobody uses holds for as long as it is left.
+            SELECT now() - interval '1 day', 'replication slot ' || slot_name || ', which nobody uses'
+            FROM pg_replication_slots
+            WHERE NOT active AND (xmin IS NOT NULL OR catalog_xmin IS NOT NULL)
+        ) AS holders
+        WHERE since IS NOT NULL
+        ORDER BY since
+        LIMIT 1
+        "#
+    )
+    .fetch_optional(connection)
+    .await?)
+}
+
+/// A table with many dead rows.
+#[derive(Debug, Clone)]
+pub struct Bloat {
+    /// Its name.
+    pub table: String,
+    /// Rows that vacuum has not removed.
+    pub dead_rows: i64,
+    /// Rows that live.
+    pub live_rows: i64,
+    /// Whether vacuum by itself is off, for the table or for the server.
+    pub autovacuum_off: bool,
+}
+
+/// The table of which most is dead: more than `dead_rows_min` rows, and more than a fifth of it; or one that is not vacuumed by itself.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn worst_bloat(
+    connection: &mut PgConnection,
+    dead_rows_min: i64,
+) -> Result<Option<Bloat>, StoreError> {
+    Ok(sqlx::query_as!(
+        Bloat,
+        r#"
+        SELECT s.relname::text AS "table!", coalesce(s.n_dead_tup, 0) AS "dead_rows!", coalesce(s.n_live_tup, 0) AS "live_rows!",
+               off.is_off AS "autovacuum_off!"
+        FROM pg_stat_user_tables AS s
+        JOIN pg_class AS c ON c.oid = s.relid
+        CROSS JOIN LATERAL (
+            SELECT NOT current_setting('autovacuum')::boolean
+                   OR coalesce(c.reloptions @> ARRAY['autovacuum_enabled=false'], false) AS is_off
+        ) AS off
+        WHERE s.schemaname = 'trunkline'
+          AND (off.is_off OR (s.n_dead_tup > $1 AND s.n_dead_tup > 0.2 * (s.n_live_tup + s.n_dead_tup)))
+        ORDER BY s.n_dead_tup DESC
+        LIMIT 1
+        "#,
+        dead_rows_min,
+    )
+    .fetch_optional(connection)
+    .await?)
+}
+
+/// What is wrong with the partitions of history; empty if nothing is. At most ten complaints.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn partition_faults(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"
+        SELECT fault AS "fault!"
+        FROM (
+            SELECT 'no partitions from ' || before || ' to ' || from_day AS fault, from_day
+            FROM (
+                SELECT from_day, lag(until_day) OVER (ORDER BY from_day) AS before
+                FROM trunkline.history_partitions
+            ) AS days
+            WHERE before < from_day
+            UNION ALL
+            SELECT p.name || CASE
+                       WHEN c.oid IS NULL THEN ' is missing'
+                       WHEN i.inhrelid IS NULL THEN ' is detached and still there'
+                       ELSE ' is half detached'
+                   END, h.from_day
+            FROM trunkline.history_partitions AS h
+            CROSS JOIN unnest(ARRAY['events', 'payloads', 'deliveries', 'attempts']) AS parent
+            CROSS JOIN LATERAL (SELECT parent || '_' || to_char(h.from_day, 'YYYYMMDD') AS name) AS p
+            LEFT JOIN pg_class AS c ON c.relnamespace = 'trunkline'::regnamespace AND c.relname = p.name
+            LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid
+            WHERE NOT (parent = 'payloads' AND h.payloads_gone_at IS NOT NULL)
+              AND (c.oid IS NULL OR i.inhrelid IS NULL OR i.inhdetachpending)
+        ) AS faults
+        ORDER BY from_day
+        LIMIT 10
+        "#
+    )
+    .fetch_all(connection)
+    .await?)
+}
+
+/// Settings in the database that change nothing: retentions that are no shorter than what holds anyway, and readers bound to a login
+/// that is not there. At most ten.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn settings_without_effect(
+    connection: &mut PgConnection,
+    retention_days: i32,
+) -> Result<Vec<String>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"
+        SELECT setting AS "setting!"
+        FROM (
+            SELECT 'retention of tenant ' || tenant_id || ' (' || retention_days || ' days)' AS setting
+            FROM trunkline.tenants
+            WHERE retention_days >= $1
+            UNION ALL
+            SELECT 'retention of type ' || y.type || ' of tenant ' || y.tenant_id || ' (' || y.retention_days || ' days)'
+            FROM trunkline.event_types AS y
+            JOIN trunkline.tenants AS t USING (tenant_id)
+            WHERE y.retention_days >= least($1, t.retention_days)
+            UNION ALL
+            SELECT 'reader ' || role_name || ': no such login'
+            FROM trunkline.reader_tenants
+            WHERE to_regrole(quote_ident(role_name)) IS NULL
+        ) AS settings
+        ORDER BY setting
+        LIMIT 10
+        "#,
+        retention_days,
+    )
+    .fetch_all(connection)
+    .await?)
+}

@@ -8,6 +8,7 @@ use trunkline_store::{PgConnection, Purpose, StoreError, partitions, roles, time
 
 use super::check::{Check, Verdict};
 use super::sealing_checks;
+use super::vacuum_checks;
 use crate::failure::message;
 use crate::operator::connect;
 
@@ -60,6 +61,7 @@ async fn look(
         let now = time::now(connection).await?;
         checks.push(queue(&inspect::queue(connection, now).await?, now));
         checks.extend(sealing_checks::all(connection, settings).await?);
+        checks.extend(vacuum_checks::all(settings, connection).await?);
     }
     Ok(())
 }

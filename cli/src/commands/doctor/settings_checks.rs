@@ -22,6 +22,8 @@ pub(super) fn all(settings: &Settings) -> Vec<Check> {
         egress(settings),
         egress_proxy(settings),
         signup(settings),
+        without_effect(settings),
+        export(settings),
     ]
 }
 
@@ -94,5 +96,46 @@ fn signup(settings: &Settings) -> Check {
         "signup",
         format!("{:?}", settings.signup).to_lowercase(),
         "anyone who reaches the api can create a tenant; for demonstrations only",
+    )
+}
+
+/// What is written and changes nothing is mostly a misunderstanding.
+fn without_effect(settings: &Settings) -> Check {
+    use secrecy::ExposeSecret as _;
+
+    let url = settings.database.url.as_ref().map(|url| url.expose_secret());
+    let session_url = settings.database.session_url.as_ref().map(|url| url.expose_secret());
+    let useless = [
+        (session_url.is_some() && session_url == url, "database.session_url (the same as database.url)"),
+        (
+            settings.worker.endpoint_concurrency >= settings.worker.concurrency,
+            "worker.endpoint_concurrency (no smaller than worker.concurrency)",
+        ),
+        (
+            settings.worker.poll_busy > settings.worker.poll_idle,
+            "worker.poll_busy (longer than worker.poll_idle)",
+        ),
+    ];
+    let found: Vec<&str> =
+        useless.iter().filter(|(is_useless, _)| *is_useless).map(|(_, name)| *name).collect();
+    Check::when(
+        found.is_empty(),
+        Verdict::Warn,
+        "settings used",
+        if found.is_empty() { "each does something".to_owned() } else { found.join("; ") },
+        "these change nothing as they stand: remove them, or write what was meant",
+    )
+}
+
+fn export(settings: &Settings) -> Check {
+    let Some(folder) = &settings.retention.export else {
+        return Check::ok("retention.export", "nothing is exported before it is dropped");
+    };
+    Check::when(
+        folder.is_dir(),
+        Verdict::Warn,
+        "retention.export",
+        folder.display().to_string(),
+        "there is no such folder on this machine; where it is missing, a worker drops nothing",
     )
 }

@@ -7,6 +7,7 @@ mod claims;
 mod deliveries;
 mod documented_questions;
 mod ids;
+mod inspections;
 mod isolation;
 mod migrations;
 mod pages;
