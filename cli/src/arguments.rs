@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     audit, call, completions, dead_letters, dev, doctor, endpoint, endpoints, event_type, events, key,
-    listen, migrate, probe, replay, retention, role, secrets, send, stats, tenant,
+    listen, migrate, probe, replay, restore, retention, role, secrets, send, stats, tenant,
 };
 use crate::failure::EXIT_CODES_HELP;
 use crate::output::Output;
@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Endpoints(endpoints::Options),
     /// Call any route of the api
     Call(call::Options),
+    /// After a restore to an earlier moment: hold, look, release
+    Restore(restore::Options),
     /// Show how much history there is, and what will go when
     Retention(retention::Options),
     /// Check settings and database, and say what to do
@@ -94,6 +96,7 @@ impl Command {
             Self::Replay(options) => replay::run(&options, output),
             Self::Endpoints(options) => endpoints::run(&options, output),
             Self::Call(options) => call::run(&options, output),
+            Self::Restore(options) => restore::run(&options, output),
             Self::Retention(options) => retention::run(&options, output),
             Self::Doctor(options) => doctor::run(&options, output),
             Self::Probe(options) => probe::run(&options, output),

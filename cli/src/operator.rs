@@ -82,17 +82,17 @@ pub(crate) async fn connect(settings: &Settings, purpose: Purpose) -> anyhow::Re
     }
 }
 
-/// Writes into the audit that whoever logs in to the database did this, in the transaction that does it.
+/// Writes into the audit that whoever logs in to the database did this, in the transaction that does it. Without a tenant, to all of them.
 ///
 /// # Errors
 /// When the database is not available.
-pub(crate) async fn record(
+pub(crate) async fn record<'a>(
     connection: &mut PgConnection,
     action: Action,
-    tenant_id: &TenantId,
+    tenant_id: impl Into<Option<&'a TenantId>>,
     target: Option<String>,
 ) -> anyhow::Result<()> {
-    let entry = Entry { actor: &Actor::Login, action, tenant_id: Some(tenant_id), target, request_id: None };
+    let entry = Entry { actor: &Actor::Login, action, tenant_id: tenant_id.into(), target, request_id: None };
     let now = time::now(connection).await?;
     Ok(audit::record(connection, entry, now).await?)
 }

@@ -15,6 +15,7 @@ pub(crate) mod listen;
 pub(crate) mod migrate;
 pub(crate) mod probe;
 pub(crate) mod replay;
+pub(crate) mod restore;
 pub(crate) mod retention;
 pub(crate) mod role;
 pub(crate) mod secrets;

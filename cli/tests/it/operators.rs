@@ -26,6 +26,11 @@ fn operators_work_straight_on_the_database() {
         "partitions",
         "queue",
         "sealed",
+        "dead rows",
+        "history",
+        "settings in use",
+        "settings used",
+        "restore",
     ] {
         let check = doctor["checks"].as_array().unwrap().iter().find(|check| check["name"] == name);
         assert_eq!(check.unwrap()["verdict"], "ok", "{doctor}");
@@ -36,6 +41,8 @@ fn operators_work_straight_on_the_database() {
     tenants(&house);
     endpoints(&house);
     keys(&house);
+    retention(&house);
+    restore(&house);
     a_tenants_end(&house);
     audit(&house);
     house.stop_by("TERM");
@@ -63,6 +70,43 @@ fn tenants(house: &House) {
     json(&house.run(&["tenant", "resume", "initech", "--json"]));
     assert_eq!(status(), "ACTIVE");
     assert_eq!(house.run(&["tenant", "suspend", "nobody"]).status.code(), Some(3));
+}
+
+fn retention(house: &House) {
+    let set = json(&house.run(&["tenant", "retain", "initech", "--days", "7", "--json"]));
+    assert_eq!(set["retention_days"], 7);
+    let report = json(&house.run(&["retention", "--apply", "--json"]));
+    assert_eq!(report["retention"]["events_days"], 90);
+    let today = report["days"].as_array().unwrap().last().unwrap().clone();
+    assert!(
+        today["payload_bytes"].as_i64().unwrap() > 0 && today["metadata_bytes"].as_i64().unwrap() > 0,
+        "{today}"
+    );
+    assert!(today["payloads_go"].as_str().unwrap() < today["rest_goes"].as_str().unwrap(), "{today}");
+    let shorter = &report["shorter"][0];
+    assert_eq!((&shorter["tenant_id"], &shorter["days"]), (&"initech".into(), &7.into()), "{report}");
+    let shown = text(&house.run(&["retention"]).stdout);
+    assert!(shown.contains("kept for a shorter time"), "{shown}");
+    assert_eq!(house.run(&["tenant", "retain", "nobody"]).status.code(), Some(3));
+    assert_eq!(house.run(&["tenant", "retain", "initech", "--days", "0"]).status.code(), Some(2));
+}
+
+fn restore(house: &House) {
+    let paused = || {
+        let shown = json(&house.run(&["endpoints", "list", "--tenant", "acme", "--json"]));
+        shown["endpoints"][0]["paused"].as_bool().unwrap()
+    };
+    assert!(!paused());
+    let held = json(&house.run(&["restore", "hold", "--json"]));
+    assert!(held["held_endpoints"].as_i64().unwrap() >= 4, "{held}");
+    assert!(paused());
+    let again = json(&house.run(&["restore", "hold", "--json"]));
+    assert_eq!(again["held_endpoints"], held["held_endpoints"]);
+    let doctor = text(&house.run(&["doctor"]).stdout);
+    assert!(doctor.contains("warn  restore"), "{doctor}");
+    let released = json(&house.run(&["restore", "release", "--json"]));
+    assert_eq!(released["released_endpoints"], held["held_endpoints"]);
+    assert!(!paused());
 }
 
 fn a_tenants_end(house: &House) {

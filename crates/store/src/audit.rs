@@ -25,7 +25,7 @@ pub enum Actor {
 pub enum Action {
     /// With its first endpoint and key.
     CreateTenant,
-    /// Address or secret of its endpoint `default`.
+    /// Address or secret of its endpoint `default`, or its retention.
     ChangeTenant,
     /// It publishes nothing and its deliveries wait.
     SuspendTenant,
@@ -57,6 +57,10 @@ pub enum Action {
     EnableReception,
     /// The receiver takes none.
     DisableReception,
+    /// Every endpoint is paused after the database was restored to an earlier moment.
+    HoldAfterRestore,
+    /// What was paused so goes on.
+    ReleaseAfterRestore,
 }
 
 impl Action {
@@ -80,6 +84,8 @@ impl Action {
             Self::RevokeKey => "api_key.revoke",
             Self::EnableReception => "reception.enable",
             Self::DisableReception => "reception.disable",
+            Self::HoldAfterRestore => "restore.hold",
+            Self::ReleaseAfterRestore => "restore.release",
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod partitions;
 pub mod pool;
 pub mod receiver;
 pub mod replays;
+pub mod restore;
 pub mod retention;
 pub mod roles;
 mod row;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use trunkline_boot::{Clock, Settings};
 use trunkline_store::inspect::{self, QUEUE_COUNT_MAX, Queue, ServerSettings};
 use trunkline_store::schema::{self, SchemaState};
-use trunkline_store::{PgConnection, Purpose, StoreError, partitions, roles, time};
+use trunkline_store::{PgConnection, Purpose, StoreError, partitions, restore, roles, time};
 
 use super::check::{Check, Verdict};
 use super::sealing_checks;
@@ -62,6 +62,7 @@ async fn look(
         checks.push(queue(&inspect::queue(connection, now).await?, now));
         checks.extend(sealing_checks::all(connection, settings).await?);
         checks.extend(vacuum_checks::all(settings, connection).await?);
+        checks.push(held(restore::held_endpoints(connection).await?));
     }
     Ok(())
 }
@@ -202,5 +203,15 @@ fn queue(queue: &Queue, now: DateTime<Utc>) -> Check {
         "queue",
         format!("{at_least}{} due, the oldest for {age} s", queue.due),
         "is a worker running? Deliveries of suspended tenants and disabled endpoints wait too",
+    )
+}
+
+fn held(endpoints: i64) -> Check {
+    Check::when(
+        endpoints == 0,
+        Verdict::Warn,
+        "restore",
+        if endpoints == 0 { "nothing is held".to_owned() } else { format!("{endpoints} endpoints are held") },
+        "`trunkline restore show` tells what would be sent; `trunkline restore release` sends it",
     )
 }

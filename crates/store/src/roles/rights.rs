@@ -51,6 +51,7 @@ pub const RIGHTS: &[(Role, &str, &str)] = &[
     (Role::Operator, "tenant_days", "SELECT"),
     (Role::Operator, "counted_days", "SELECT"),
     (Role::Operator, "reader_tenants", "SELECT"),
+    (Role::Operator, "restore_holds", "SELECT; INSERT; DELETE"),
     (Role::Operator, "endpoints", "SELECT; INSERT; UPDATE"),
     (Role::Operator, "events", "SELECT (lane, tenant_id, event_id, type, created_at)"),
     (Role::Operator, "endpoint_secrets", SECRETS_UNREAD),
