@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use secrecy::ExposeSecret;
+use trunkline_boot::metrics::{self, LookAtPool, PoolUse, WatchedPool};
 use trunkline_boot::settings::SecretsKey;
 use trunkline_boot::{BindError, Clock, ReadinessCheck, Settings, SettingsError, Shutdown, listen};
 use trunkline_egress::EgressPolicy;
@@ -17,6 +19,7 @@ use trunkline_vault::{KeysRefused, OperatorKeys, Vault};
 
 use crate::auth::KeyCache;
 use crate::ingest::{self, Flusher, Flushers};
+use crate::metrics::METRICS;
 use crate::rate::Rates;
 use crate::schemas::Schemas;
 use crate::state::State;
@@ -77,6 +80,7 @@ pub struct Door {
     state: web::Data<State>,
     flushers: Flushers,
     wake_pool: Pool,
+    pools: Vec<WatchedPool>,
     client_connections_max: usize,
     shutdown: Shutdown,
 }
@@ -99,15 +103,23 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
     let schemas = Schemas::new();
     schemas.look(&pool).await?;
     let waker = Waker::default();
-    let (ingest, flushers) = ingest::queue(Flusher {
-        pool: pool::open_as(url, Role::Ingest, Purpose::Ingest, ingest::CONNECTIONS)?,
-        clock: clock.clone(),
-        waker: waker.clone(),
-    });
+    let ingest_pool = pool::open_as(url, Role::Ingest, Purpose::Ingest, ingest::CONNECTIONS)?;
+    // Searches may take long; a few connections of their own keep them from those who publish.
+    let search_pool = pool::open_as(url, Role::Api, Purpose::Search, connections.div_ceil(2))?;
+    let look = |pool: &Pool| -> LookAtPool {
+        let pool = pool.clone();
+        Box::new(move || {
+            let (used, idle, max) = pool::usage(&pool);
+            PoolUse { used, idle, max }
+        })
+    };
+    let pools: Vec<WatchedPool> =
+        vec![("request", look(&pool)), ("search", look(&search_pool)), ("ingest", look(&ingest_pool))];
+    let (ingest, flushers) =
+        ingest::queue(Flusher { pool: ingest_pool, clock: clock.clone(), waker: waker.clone() });
     let state = State {
         pool,
-        // Searches may take long; a few connections of their own keep them from those who publish.
-        search_pool: pool::open_as(url, Role::Api, Purpose::Search, connections.div_ceil(2))?,
+        search_pool,
         clock,
         vault,
         egress: EgressPolicy::new(settings.egress.allow.clone(), settings.egress.deny.clone()),
@@ -126,6 +138,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
         listener,
         state: web::Data::new(state),
         flushers,
+        pools,
         // One notification at a time.
         wake_pool: pool::open_as(url, Role::Ingest, Purpose::Claim, 1)?,
         client_connections_max: client_connections_max(connections),
@@ -161,7 +174,11 @@ impl Door {
     /// # Errors
     /// When the listener fails.
     pub async fn run_until_stopped(self) -> io::Result<()> {
-        let Self { listener, port, state, flushers, wake_pool, client_connections_max, shutdown } = self;
+        let Self { listener, port, state, flushers, wake_pool, pools, client_connections_max, shutdown } =
+            self;
+        metrics::tell_build("api", env!("CARGO_PKG_VERSION"));
+        // Every series is there from the start: what never happened is 0 and not absent.
+        LazyLock::force(&METRICS);
         let clock = state.clock.clone();
         let follow = time::follow(state.pool.clone(), move |now, round_trip| {
             clock.set(now, round_trip);
@@ -171,6 +188,7 @@ impl Door {
             tokio::spawn(follow),
             tokio::spawn(async move { touched.keys.follow_uses(&touched.pool, &touched.clock).await }),
             tokio::spawn(async move { enforced.schemas.follow(&enforced.pool).await }),
+            tokio::spawn(metrics::follow_pools("api", pools)),
             tokio::spawn(state.waker.clone().run(wake_pool)),
         ];
         let flushers = tokio::spawn(flushers.run());

@@ -13,12 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use metrics::gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use trunkline_boot::Clock;
 use trunkline_domain::{EventId, NewEvent};
 use trunkline_store::Pool;
 
+use crate::metrics::METRICS;
 use crate::problem::Problem;
 use crate::waker::Waker;
 use bound::QueueBound;
@@ -170,7 +170,6 @@ impl Ingest {
             None => self.plain.put(Waiting { event, key: (), answer, _bytes })?,
             Some(key) => self.keyed.put(Waiting { event, key, answer, _bytes })?,
         }
-        gauge!("trunkline_api_ingest_queue").set(self.plain.length() as f64);
         match tokio::time::timeout(PATIENCE, answered).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(NotStored::Unavailable),
@@ -231,7 +230,10 @@ impl<K> Waiting<K> {
 impl From<NotStored> for Problem {
     fn from(reason: NotStored) -> Self {
         match reason {
-            NotStored::Overloaded => Self::overloaded(),
+            NotStored::Overloaded => {
+                METRICS.overloaded.increment(1);
+                Self::overloaded()
+            }
             NotStored::Unavailable => Self::unavailable("a publish was not answered in time"),
             NotStored::KeyBusy => Self::key_busy(),
             NotStored::KeyReused => Self::key_reused(),

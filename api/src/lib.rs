@@ -7,6 +7,7 @@ mod body;
 mod door;
 mod frame;
 mod ingest;
+mod metrics;
 mod openapi;
 mod page;
 mod problem;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use trunkline_api::BuildError;
-use trunkline_boot::{Admin, Settings, SettingsError, Shutdown, telemetry};
+use trunkline_boot::{Admin, Settings, SettingsError, Shutdown, telemetry, trace};
 
 /// Lets tenants publish events and read their history.
 #[derive(Parser)]
@@ -28,6 +28,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let settings = Settings::from_process(arguments.config.as_deref())?;
     telemetry::init(&settings.log);
+    let _traces = trace::start(&settings.telemetry, "trunkline-api")?;
     let shutdown = Shutdown::on_signals().context("signal handlers cannot be installed")?;
     let door = trunkline_api::build(&settings, shutdown.clone()).await?;
     let admin = Admin::bind(settings.admin.bind, door.readiness(), shutdown)?;

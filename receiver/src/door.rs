@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actix_web::{App, HttpServer, web};
 use secrecy::ExposeSecret;
+use trunkline_boot::metrics::{self, LookAtPool, PoolUse, WatchedPool};
 use trunkline_boot::settings::SecretsKey;
 use trunkline_boot::{BindError, Clock, ReadinessCheck, Settings, SettingsError, Shutdown, listen};
 use trunkline_store::pool::InvalidUrl;
@@ -131,7 +132,16 @@ impl Door {
             receipt_retention,
             shutdown.clone(),
         ));
+        crate::metrics::begin();
+        metrics::tell_build("receiver", env!("CARGO_PKG_VERSION"));
         let pool = state.pool.clone();
+        let watched = pool.clone();
+        let look: LookAtPool = Box::new(move || {
+            let (used, idle, max) = pool::usage(&watched);
+            PoolUse { used, idle, max }
+        });
+        let pools: Vec<WatchedPool> = vec![("request", look)];
+        let pools = tokio::spawn(metrics::follow_pools("receiver", pools));
         let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(routes::all))
             .disable_signals()
             .shutdown_signal(async move { shutdown.requested().await })
@@ -145,6 +155,7 @@ impl Door {
         let result = server.run().await;
         clock_task.abort();
         sweeper.abort();
+        pools.abort();
         close(&pool).await;
         tracing::info!("receiver stopped");
         result

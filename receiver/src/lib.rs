@@ -5,6 +5,7 @@ mod address;
 mod auth;
 mod body;
 mod door;
+mod metrics;
 mod openapi;
 mod problem;
 mod reception;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use trunkline_boot::{Admin, Settings, SettingsError, Shutdown, telemetry};
+use trunkline_boot::{Admin, Settings, SettingsError, Shutdown, telemetry, trace};
 use trunkline_receiver::BuildError;
 
 /// Receives webhooks, verifies them, and shows what arrived.
@@ -28,6 +28,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let settings = Settings::from_process(arguments.config.as_deref())?;
     telemetry::init(&settings.log);
+    let _traces = trace::start(&settings.telemetry, "trunkline-receiver")?;
     let shutdown = Shutdown::on_signals().context("signal handlers cannot be installed")?;
     let door = trunkline_receiver::build(&settings, shutdown.clone()).await?;
     let admin = Admin::bind(settings.admin.bind, door.readiness(), shutdown)?;

@@ -9,6 +9,7 @@ mod proxy;
 mod request;
 mod response_headers;
 mod send;
+mod span;
 mod target;
 mod wire;
 
@@ -25,6 +26,7 @@ use crate::roster::{BreakerNews, Callable};
 
 pub(crate) use failure::Failure;
 pub(crate) use send::{Sender, SenderError};
+pub(crate) use span::{conclude, span_of};
 pub(crate) use target::{Target, TargetRefused};
 
 /// An attempt that ended, and what it means for its endpoint.

@@ -11,6 +11,7 @@ use trunkline_store::events::IdRange;
 use trunkline_store::pool::within;
 use trunkline_store::{Pool, StoreError, endpoints};
 
+use crate::metrics::METRICS;
 use crate::roster::{Callable, CallableFactory, GivenBack};
 
 /// How many endpoints one look takes in. With more, looks take turns.
@@ -72,7 +73,9 @@ impl Desk {
             let mut connection = self.pool.acquire().await?;
             deliveries::claim(&mut connection, &wanted, terms).await
         };
+        let asked = std::time::Instant::now();
         let claimed = within(PATIENCE, claimed).await;
+        METRICS.claim_seconds.record(asked.elapsed().as_secs_f64());
         ClaimAnswer { wanted, claimed, leased_until }
     }
 

@@ -6,6 +6,7 @@ use secrecy::ExposeSecret;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use trunkline_boot::metrics::{self, LookAtPool, PoolUse, WatchedPool};
 use trunkline_boot::settings::SecretsKey;
 use trunkline_boot::{Clock, ReadinessCheck, Settings, SettingsError, Shutdown};
 use trunkline_egress::{Lookup, system_lookup};
@@ -24,6 +25,7 @@ use crate::recorder::{Recorder, Stuck};
 use crate::replays::Replayer;
 use crate::retention::Retention;
 use crate::roster::CallableFactory;
+use crate::sampler::Sampler;
 use crate::session::SessionKeeper;
 use crate::upkeep::Upkeep;
 use crate::wake::{Bell, Mailbox};
@@ -65,6 +67,8 @@ pub struct Door {
     keeper: Keeper,
     session: SessionKeeper,
     upkeep: Upkeep,
+    sampler: Sampler,
+    pools: Vec<WatchedPool>,
     replayer: Replayer,
     retention: Retention,
     crier: Crier,
@@ -124,7 +128,17 @@ pub async fn build_asking(
         recorder: sender,
         stuck: stuck.clone(),
     };
+    let look = |pool: &Pool| -> LookAtPool {
+        let pool = pool.clone();
+        Box::new(move || {
+            let (used, idle, max) = pool::usage(&pool);
+            PoolUse { used, idle, max }
+        })
+    };
+    let pools: Vec<WatchedPool> = vec![("engine", look(&pool)), ("claim", look(&claim_pool))];
     Ok(Door {
+        pools,
+        sampler: Sampler::new(pool.clone(), clock.clone()),
         engine: Box::new(Engine::new(settings, parts)),
         recorder: Recorder {
             pool: pool.clone(),
@@ -194,6 +208,8 @@ impl Door {
             keeper,
             session,
             upkeep,
+            sampler,
+            pools,
             replayer,
             retention,
             crier,
@@ -201,6 +217,7 @@ impl Door {
             pool,
             shutdown,
         } = self;
+        metrics::tell_build("worker", env!("CARGO_PKG_VERSION"));
         let clock_task = tokio::spawn(time::follow(pool.clone(), move |now, round_trip| {
             clock.set(now, round_trip);
         }));
@@ -208,6 +225,8 @@ impl Door {
         let session = tokio::spawn(session.run(shutdown.clone()));
         let keeper = tokio::spawn(keeper.run(shutdown.clone(), engine_is_done.clone()));
         let upkeep = tokio::spawn(upkeep.run(shutdown.clone()));
+        let sampler = tokio::spawn(sampler.run(shutdown.clone()));
+        let pools = tokio::spawn(metrics::follow_pools("worker", pools));
         let replayer = tokio::spawn(replayer.run(shutdown.clone()));
         let retention = tokio::spawn(retention.run(shutdown.clone()));
         let crier = tokio::spawn(crier.run());
@@ -221,6 +240,8 @@ impl Door {
         // Last, because its lock tells the others that this worker lives.
         session.abort();
         join(upkeep).await;
+        join(sampler).await;
+        pools.abort();
         join(replayer).await;
         join(retention).await;
         // Ends when nobody is left who could tell it something.

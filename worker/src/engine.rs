@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use metrics::{counter, gauge};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -22,6 +21,7 @@ use trunkline_domain::LaneSet;
 use crate::attempt::{self, Ended, Sender};
 use crate::desk::Desk;
 use crate::lanes::Lanes;
+use crate::metrics::METRICS;
 use crate::recorder::Stuck;
 use crate::roster::{CallableFactory, GivenBack, Limits, Roster, Start};
 use crate::wake::Mailbox;
@@ -29,6 +29,9 @@ use ask::{Asks, answered};
 
 /// Ends of attempts taken in at one time.
 const ENDED_MAX: usize = 512;
+
+/// How often the breakers are counted.
+const BREAKERS_EVERY: Duration = Duration::from_secs(5);
 
 /// What the engine is put together from.
 pub(crate) struct Engine {
@@ -50,6 +53,7 @@ pub(crate) struct Engine {
     asks: Asks,
     times: Times,
     is_away: bool,
+    breakers_at: Instant,
 }
 
 /// An attempt that ended, and which of those under way it is.
@@ -106,11 +110,13 @@ impl Engine {
             asks: Asks::new(),
             times: Times { drain: worker.drain, poll_idle: worker.poll_idle, poll_busy: worker.poll_busy },
             is_away: false,
+            breakers_at: Instant::now(),
         }
     }
 
     /// Works until a stop is requested, then lets what was sent come to its end.
     pub(crate) async fn run(mut self: Box<Self>, shutdown: Shutdown) {
+        METRICS.concurrency.set(self.roster.concurrency() as f64);
         let mut batch = Vec::with_capacity(ENDED_MAX);
         while !shutdown.is_requested() {
             let next = self.next_at();
@@ -128,6 +134,7 @@ impl Engine {
             self.hear_lanes();
             self.start();
             self.ask();
+            self.show_breakers();
         }
         self.drain().await;
     }
@@ -138,26 +145,43 @@ impl Engine {
         }
         let given_back = self.roster.take_given_back();
         if !given_back.is_empty() {
+            METRICS.given_back.increment(given_back.len() as u64);
             tokio::spawn(self.desk.clone().give_back(given_back));
         }
         self.lanes.note_busy(self.roster.busy());
-        gauge!("trunkline_worker_attempts_under_way").set(self.under_way.len() as f64);
+        METRICS.under_way.set(self.under_way.len() as f64);
+    }
+
+    /// Shows how the breakers stand, now and then: it looks at every endpoint.
+    fn show_breakers(&mut self) {
+        let now = Instant::now();
+        if now < self.breakers_at {
+            return;
+        }
+        self.breakers_at = now + BREAKERS_EVERY;
+        for (gauge, count) in METRICS.breakers.iter().zip(self.roster.breakers()) {
+            gauge.set(count as f64);
+        }
     }
 
     /// Starts an attempt as a task of its own.
     fn start_one(&mut self, start: Start) {
-        let Start { claimed, callable, leased_until } = start;
+        let Start { mut claimed, callable, leased_until } = start;
         let (sender, clock, ended) = (self.sender.clone(), self.clock.clone(), self.ended.0.clone());
         let number = self.started;
         self.started += 1;
+        let waited = (clock.now() - claimed.due_at).to_std().unwrap_or_default();
+        METRICS.wait_seconds.record(waited.as_secs_f64());
+        let span = attempt::span_of(&mut claimed, waited);
         let claim = (claimed.key.clone(), claimed.lease);
         self.under_way.insert(number, UnderWay { claim, payload_bytes: claimed.payload_bytes() });
         self.attempts.spawn(async move {
             let attempt = attempt::make(&claimed, &callable, &sender, &clock, leased_until);
             let result = AssertUnwindSafe(attempt).catch_unwind().await.unwrap_or_else(|_| {
-                counter!("trunkline_worker_panics_total").increment(1);
+                METRICS.panics.increment(1);
                 attempt::after_panic(&claimed, &callable, &clock, leased_until)
             });
+            attempt::conclude(span, &result);
             // The engine outlives its attempts, so this fails only when the process is going down hard.
             let _ = ended.send((number, result)).await;
         });

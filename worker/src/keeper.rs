@@ -3,7 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use metrics::gauge;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use trunkline_boot::{Clock, Shutdown};
@@ -16,6 +15,7 @@ use trunkline_store::{PgConnection, Pool, StoreError, lanes};
 use uuid::Uuid;
 
 use crate::lanes::Lanes;
+use crate::metrics::METRICS;
 use crate::wake::{Bell, Mailbox};
 
 /// The longest lease of a lane; a shorter `worker.lease` shortens it. A frozen owner keeps its lanes so long.
@@ -144,7 +144,7 @@ impl Keeper {
                 self.engine.post(Wake::Look);
             }
         }
-        gauge!("trunkline_worker_lanes").set(f64::from(u32::try_from(self.lanes.counts().0).unwrap_or(0)));
+        METRICS.lanes.set(self.lanes.counts().0 as f64);
         if is_done {
             workers::leave(&mut connection, self.identity.id).await?;
         }

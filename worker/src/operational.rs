@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use metrics::counter;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
@@ -20,6 +19,8 @@ use trunkline_store::events::{OperationalEvent, publish_operational};
 use trunkline_store::pool::within;
 use trunkline_store::wake::{self, Wake};
 use trunkline_store::{Pool, StoreError};
+
+use crate::metrics::METRICS;
 
 /// News that wait to be written; beyond them more are dropped and counted.
 const WAITING_MAX: usize = 1_024;
@@ -71,7 +72,7 @@ pub(crate) struct Herald(mpsc::Sender<News>);
 impl Herald {
     pub(crate) fn tell(&self, news: News) {
         if self.0.try_send(news).is_err() {
-            counter!("trunkline_worker_operational_events_dropped_total").increment(1);
+            METRICS.operational_events_dropped.increment(1);
         }
     }
 }
@@ -126,7 +127,7 @@ impl Crier {
             return self.publish(&news.tenant_id, news.about, self.describe(&news)).await;
         };
         if self.gathered.len() >= GATHERED_MAX && !self.gathered.contains_key(&news.about) {
-            return counter!("trunkline_worker_operational_events_dropped_total").increment(1);
+            return METRICS.operational_events_dropped.increment(1);
         }
         let gathered = self.gathered.entry(news.about).or_insert_with(|| Exhausted {
             tenant_id: news.tenant_id,
@@ -213,7 +214,7 @@ impl Crier {
     async fn write(&self, event: &OperationalEvent) -> Result<(), StoreError> {
         let mut connection = self.pool.acquire().await?;
         if let Some(hint) = publish_operational(&mut connection, event).await? {
-            counter!("trunkline_worker_operational_events_total", "type" => event.event_type).increment(1);
+            METRICS.count_operational_event(event.event_type);
             wake::notify(&mut connection, &Wake::Endpoints(vec![hint])).await?;
         }
         Ok(())

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use metrics::{counter, histogram};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -19,6 +18,7 @@ use trunkline_store::wake::{self, Wake};
 use trunkline_store::{Pool, StoreError};
 
 use crate::attempt::Ended;
+use crate::metrics::METRICS;
 use crate::operational::Herald;
 use consequences::Consequences;
 
@@ -79,9 +79,11 @@ impl Recorder {
                 batch.push(one);
             }
             count(&batch);
+            let began = Instant::now();
             for one in self.write(&batch).await {
                 locked.spawn(self.clone().write_locked(one, turn.clone()));
             }
+            METRICS.record_seconds.record(began.elapsed().as_secs_f64());
             consequences.apply(&batch).await;
             batch.clear();
             while locked.try_join_next().is_some() {}
@@ -100,7 +102,7 @@ impl Recorder {
             let now = self.clock.now();
             let before = open.len();
             open.retain(|one| one.leased_until > now);
-            counter!("trunkline_worker_leases_lost_total").increment((before - open.len()) as u64);
+            METRICS.leases_lost.increment((before - open.len()) as u64);
             if open.is_empty() {
                 // Nothing is left by which to see when the database is back; the next outcomes will tell.
                 self.stuck.set(false);
@@ -167,14 +169,14 @@ impl Recorder {
                 return;
             }
         }
-        counter!("trunkline_worker_leases_lost_total").increment(1);
+        METRICS.leases_lost.increment(1);
     }
 
     fn note(&self, part: &[EndedAttempt], recorded: usize) {
         let lost = part.len().saturating_sub(recorded);
-        counter!("trunkline_worker_leases_lost_total").increment(lost as u64);
+        METRICS.leases_lost.increment(lost as u64);
         let dead = part.iter().filter(|one| one.next == NextStep::GiveUp).count();
-        counter!("trunkline_worker_dead_letters_total").increment(dead as u64);
+        METRICS.dead_letters.increment(dead as u64);
     }
 }
 
@@ -192,10 +194,8 @@ impl Pending {
 }
 
 fn count(batch: &[Ended]) {
-    histogram!("trunkline_worker_record_batch").record(batch.len() as f64);
+    METRICS.record_batch.record(batch.len() as f64);
     for one in batch {
-        let outcome = one.attempt.outcome.as_str();
-        counter!("trunkline_worker_attempts_total", "outcome" => outcome).increment(1);
-        histogram!("trunkline_worker_attempt_seconds").record(f64::from(one.attempt.duration_ms) / 1_000.0);
+        METRICS.count_attempt(one.attempt.outcome, one.attempt.duration_ms);
     }
 }

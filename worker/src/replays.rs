@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use metrics::counter;
 use trunkline_boot::{Clock, Shutdown};
 use trunkline_store::pool::within;
 use trunkline_store::wake::{self, Wake};
 use trunkline_store::{Pool, StoreError, replays};
 
+use crate::metrics::METRICS;
 use crate::wake::Mailbox;
 
 /// How often a worker asks whether a step is due: a replay that was started or resumed begins within this time.
@@ -70,7 +70,7 @@ impl Replayer {
             // Somebody else is making it.
             return Ok(POLL / 4);
         };
-        counter!("trunkline_worker_replayed_total").increment(stepped.replayed);
+        METRICS.replayed.increment(stepped.replayed);
         if stepped.is_done {
             tracing::info!(tenant.id = %stepped.tenant_id, replay.id = %stepped.replay_id, "replay done");
         }

@@ -90,6 +90,21 @@ impl Roster {
         }
     }
 
+    /// Deliveries that may be claimed or under way.
+    pub(crate) fn concurrency(&self) -> usize {
+        self.limits.concurrency
+    }
+
+    /// How many endpoints' breakers are closed, let a probe through, and are open.
+    pub(crate) fn breakers(&self) -> [usize; 3] {
+        let now = std::time::Instant::now();
+        let mut counts = [0; 3];
+        for entry in self.entries.values() {
+            counts[entry.standing.breaker(now) as usize] += 1;
+        }
+        counts
+    }
+
     /// Gives an endpoint a turn, if there is something to claim and room for it, or a time to look again.
     fn queue(&mut self, id: EndpointId, now: DateTime<Utc>) {
         let Some(entry) = self.entries.get_mut(&id) else { return };

@@ -14,6 +14,8 @@ use trunkline_store::idempotency::{self, KeyClaim};
 use trunkline_store::pool::within;
 use trunkline_store::{PgConnection, StoreError};
 
+use crate::metrics::METRICS;
+
 use super::bound::QueueBound;
 use super::{BATCH_MAX, Exit, Flusher, Idempotency, NotStored, STATEMENT_PATIENCE, Stored, Waiting};
 
@@ -46,7 +48,9 @@ pub(super) async fn run(Exit { mut queue, bound }: Exit<Idempotency>, flusher: F
             return;
         }
         batch.retain(|waiting| !waiting.is_abandoned());
+        let (began, written) = (Instant::now(), batch.len());
         flush(&flusher, &bound, batch).await;
+        METRICS.keyed.note(written, began.elapsed(), queue.len());
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use metrics::histogram;
 use tokio::time::{Instant, timeout_at};
 use trunkline_store::StoreError;
 use trunkline_store::events::{self, Routing};
 use trunkline_store::pool::{limit_statements, within};
+
+use crate::metrics::METRICS;
 
 use super::{BATCH_ENOUGH, BATCH_MAX, Exit, Flusher, GAP, NotStored, STATEMENT_PATIENCE, Stored, Waiting};
 
@@ -22,6 +23,7 @@ pub(super) enum Filters {
 
 /// Works until the queue is closed and empty.
 pub(super) async fn run(Exit { mut queue, bound }: Exit<()>, flusher: Flusher, filters: Filters) {
+    let series = if filters == Filters::None { &METRICS.plain } else { &METRICS.filtered };
     let (mut last, mut next) = (0, Instant::now());
     loop {
         let mut batch = Vec::with_capacity(BATCH_MAX);
@@ -34,12 +36,12 @@ pub(super) async fn run(Exit { mut queue, bound }: Exit<()>, flusher: Flusher, f
         {}
         let began = Instant::now();
         (last, next) = (batch.len(), began + GAP);
-        histogram!("trunkline_api_ingest_batch").record(last as f64);
         batch.retain(|waiting| !waiting.is_abandoned());
         let written = batch.len();
         flush(&flusher, filters, batch).await;
         if written > 0 {
             bound.note(written, began.elapsed());
+            series.note(written, began.elapsed(), queue.len());
         }
     }
 }

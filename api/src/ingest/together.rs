@@ -4,7 +4,7 @@
 //! other in one direction only.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -15,6 +15,8 @@ use trunkline_store::events::{self, Routing};
 use trunkline_store::pool::within;
 use trunkline_store::wake::Hint;
 use trunkline_store::{PgConnection, StoreError, idempotency};
+
+use crate::metrics::METRICS;
 
 use super::keyed::{self, REMEMBERED};
 use super::{Flusher, Idempotency, NotStored, PATIENCE, STATEMENT_PATIENCE, Stored};
@@ -63,9 +65,13 @@ impl Together {
     pub(super) async fn publish(&self, mut items: Vec<Item>) -> Result<Vec<Stored>, ItemRefused> {
         let turn = tokio::time::timeout(PATIENCE, self.turns.acquire()).await;
         let Ok(Ok(_turn)) = turn else { return Err(ItemRefused::all(NotStored::Overloaded)) };
+        let (began, count) = (Instant::now(), items.len());
         loop {
             match within(STATEMENT_PATIENCE, self.write(&mut items)).await {
-                Ok(stored) => return stored,
+                Ok(stored) => {
+                    METRICS.together.note(count, began.elapsed(), 0);
+                    return stored;
+                }
                 // A filter took too long over this payload: it cannot judge it, and what it cannot judge does not match.
                 Err(error) if error.is_too_slow() && items.len() == 1 && items[0].event.is_judged => {
                     items[0].event.is_judged = false;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use trunkline_boot::{Admin, Settings, Shutdown, telemetry};
+use trunkline_boot::{Admin, Settings, Shutdown, telemetry, trace};
 
 use crate::doors;
 
@@ -26,11 +26,23 @@ pub(crate) enum Role {
     Receiver,
 }
 
+impl Role {
+    /// What its spans come from.
+    fn service(self) -> &'static str {
+        match self {
+            Self::Api => "trunkline-api",
+            Self::Worker => "trunkline-worker",
+            Self::Receiver => "trunkline-receiver",
+        }
+    }
+}
+
 pub(crate) fn run(role: Role, options: &Options) -> anyhow::Result<()> {
     let settings = Settings::from_process(options.config.as_deref())?;
     settings.require_database_url()?;
     settings.require_secrets_keys()?;
     telemetry::init(&settings.log);
+    let _traces = trace::start(&settings.telemetry, role.service())?;
     tokio::runtime::Runtime::new().context("the runtime cannot be started")?.block_on(serve(role, &settings))
 }
 

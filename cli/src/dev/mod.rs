@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use trunkline_boot::settings::LogSettings;
-use trunkline_boot::{Admin, Settings, Shutdown, telemetry};
+use trunkline_boot::{Admin, Settings, Shutdown, telemetry, trace};
 use trunkline_store::{PgConnection, Purpose};
 
 use crate::commands::dev::Options;
@@ -45,6 +45,7 @@ const START_PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) async fn run(options: &Options, output: Output) -> anyhow::Result<()> {
     let mut settings = Settings::from_process(None)?;
     telemetry::init(&LogSettings { filter: options.log.clone(), ..settings.log.clone() });
+    let _traces = trace::start(&settings.telemetry, "trunkline-dev")?;
     let shutdown = Shutdown::on_signals().context("signal handlers cannot be installed")?;
     ports::check(options)?;
     let folder = options.data_dir.as_path();

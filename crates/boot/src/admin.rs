@@ -3,6 +3,7 @@
 mod metrics_text;
 mod readiness;
 
+pub(crate) use metrics_text::fold_samples;
 pub use metrics_text::record_metrics;
 pub use readiness::ReadinessCheck;
 

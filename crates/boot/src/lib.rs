@@ -4,12 +4,14 @@ pub mod admin;
 pub mod clock;
 pub mod host;
 pub mod listen;
+pub mod metrics;
 #[cfg(feature = "private-postgres")]
 pub mod private_postgres;
 pub mod random;
 pub mod settings;
 pub mod shutdown;
 pub mod telemetry;
+pub mod trace;
 
 pub use admin::{Admin, ReadinessCheck};
 pub use clock::Clock;

@@ -25,6 +25,7 @@ pub mod stats;
 pub mod tenants;
 pub mod time;
 pub mod wake;
+pub mod watch;
 pub mod workers;
 
 pub use error::StoreError;

@@ -140,6 +140,12 @@ fn pool(options: PgConnectOptions, purpose: Purpose, connections_max: u32) -> Po
         .connect_lazy_with(options)
 }
 
+/// How many connections of a pool are in somebody's hands, how many wait, and how many there may be.
+pub fn usage(pool: &Pool) -> (usize, usize, usize) {
+    let (open, idle) = (pool.size() as usize, pool.num_idle());
+    (open.saturating_sub(idle), idle, pool.options().get_max_connections() as usize)
+}
+
 /// Makes one connection outside any pool.
 ///
 /// # Errors

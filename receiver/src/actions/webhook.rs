@@ -7,6 +7,7 @@ use trunkline_store::receiver::{self, Seen};
 use utoipa::ToSchema;
 
 use crate::address::Address;
+use crate::metrics::count_webhook;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
 use crate::{body, signature};
@@ -62,7 +63,7 @@ pub(crate) async fn webhook(
         Ok(Seen::Again) => "duplicate",
         Err(problem) => problem.code,
     };
-    metrics::counter!("trunkline_receiver_webhooks_total", "result" => label).increment(1);
+    count_webhook(label);
     let duplicate = result? == Seen::Again;
     Ok(web::Json(Received { status: "received", tenant_id: address.tenant_id.into(), duplicate }))
 }

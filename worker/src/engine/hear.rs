@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use metrics::counter;
 use tokio::time::Instant;
 use trunkline_domain::AttemptOutcome;
 use trunkline_store::StoreError;
@@ -11,7 +10,8 @@ use trunkline_store::deliveries::NextStep;
 use super::ask::BUSY_FROM;
 use super::{Engine, Numbered};
 use crate::desk::{ClaimAnswer, LoadAnswer, LookAnswer};
-use crate::roster::Fared;
+use crate::metrics::METRICS;
+use crate::roster::{BreakerNews, Fared};
 
 /// After an answer that the database did not give.
 const AFTER_FAILURE: Duration = Duration::from_millis(250);
@@ -38,6 +38,11 @@ impl Engine {
             let endpoint_id = ended.attempt.key.endpoint_id;
             let payload_bytes = self.under_way.remove(&number).map_or(0, |one| one.payload_bytes);
             ended.breaker = self.roster.note_ended(endpoint_id, fared, retry_at, payload_bytes, now);
+            match ended.breaker {
+                Some(BreakerNews::OpenUntil(_)) => METRICS.breakers_opened.increment(1),
+                Some(BreakerNews::Closed) => METRICS.breakers_closed.increment(1),
+                None => {}
+            }
             // There is room: no more is claimed than fits. Were there none, the lease would bring the delivery back.
             if self.recorder.try_send(ended).is_err() {
                 tracing::error!("an outcome found no room; the delivery comes back when its lease ends");
@@ -59,13 +64,15 @@ impl Engine {
         match claimed {
             Ok(claimed) => {
                 self.is_away = false;
-                counter!("trunkline_worker_claimed_total").increment(claimed.len() as u64);
+                METRICS.claims.increment(1);
+                METRICS.claimed.increment(claimed.len() as u64);
                 if claimed.len() < BUSY_FROM {
                     self.asks.claim_at = Instant::now();
                 }
                 self.roster.note_claimed(&wanted, claimed, leased_until, now);
             }
             Err(error) => {
+                METRICS.claims_failed.increment(1);
                 self.roster.note_claim_failed(&wanted, now);
                 self.asks.claim_at = self.note_failure(&error);
             }

@@ -44,6 +44,15 @@ impl Class {
     }
 }
 
+/// Where a circuit breaker stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BreakerState {
+    Closed,
+    /// It lets one attempt at a time through.
+    HalfOpen,
+    Open,
+}
+
 /// The class of one endpoint, and how many attempts it may have under way.
 #[derive(Debug, Clone)]
 pub(super) struct Standing {
@@ -81,6 +90,15 @@ impl Standing {
     /// How long the breaker stays open; `None` = it is closed, or lets a probe through.
     pub(super) fn open_for(&self, now: Instant) -> Option<Duration> {
         self.open_until.map(|until| until.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
+    }
+
+    /// Where its breaker stands.
+    pub(super) fn breaker(&self, now: Instant) -> BreakerState {
+        match self.open_for(now) {
+            Some(_) => BreakerState::Open,
+            None if self.class == Class::Failing => BreakerState::HalfOpen,
+            None => BreakerState::Closed,
+        }
     }
 
     /// Tells whether that closed the breaker.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use actix_web::http::header::LOCATION;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::id;
 use crate::auth::Writer;
+use crate::frame::traceparent;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
 
@@ -68,12 +69,13 @@ pub(crate) struct TestAttempt {
 )]
 pub(crate) async fn test(
     state: web::Data<State>,
+    request: HttpRequest,
     path: web::Path<String>,
     Writer(owner): Writer,
 ) -> Result<HttpResponse, Problem> {
     let endpoint_id = id(&path)?;
     allow(&state, &owner)?;
-    let event_id = publish(&state, &owner, endpoint_id).await?;
+    let event_id = publish(&state, &owner, endpoint_id, traceparent(&request)).await?;
     let deadline = tokio::time::Instant::now() + WAIT_MAX;
     while tokio::time::Instant::now() < deadline {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -102,7 +104,12 @@ fn allow(state: &State, owner: &KeyOwner) -> Result<(), Problem> {
     }
 }
 
-async fn publish(state: &State, owner: &KeyOwner, endpoint_id: EndpointId) -> Result<EventId, Problem> {
+async fn publish(
+    state: &State,
+    owner: &KeyOwner,
+    endpoint_id: EndpointId,
+    traceparent: Option<String>,
+) -> Result<EventId, Problem> {
     let created_at = state.clock.now();
     let payload = serde_json::json!({
         "type": TEST_TYPE,
@@ -119,7 +126,7 @@ async fn publish(state: &State, owner: &KeyOwner, endpoint_id: EndpointId) -> Re
         created_at,
         deliver_at: None,
         ordering_key: None,
-        traceparent: None,
+        traceparent,
         is_judged: true,
         payload_sha256: Sha256::digest(&payload).into(),
         payload,

@@ -2,7 +2,6 @@ mod body_text;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
-use metrics::counter;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use trunkline_domain::payload::{self, PayloadFacts};
@@ -17,7 +16,9 @@ use super::headers::is_idempotency_key;
 use super::publish::{allow, rate_headers};
 use crate::auth::Writer;
 use crate::body;
+use crate::frame::traceparent;
 use crate::ingest::{Idempotency, Item, ItemRefused, NotStored, Stored};
+use crate::metrics::METRICS;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
 
@@ -82,6 +83,7 @@ pub(crate) struct PublishedItem {
 #[utoipa::path(
     operation_id = "publishBatch",
     post, path = "/v1/events/batch", tag = "events", security(("key" = [])),
+    params(("traceparent" = Option<String>, Header, description = "W3C trace context, sent on with every attempt of every event")),
     request_body = BatchDescription,
     responses(
         (status = 201, description = "Stored.", body = PublishedBatch),
@@ -108,9 +110,11 @@ pub(crate) async fn publish(
     if !(1..=EVENTS_MAX).contains(&count) {
         return Err(Problem::bad_field("events", "events holds 1 to 1,000 events."));
     }
+    let traceparent = traceparent(&request);
     let mut items = Vec::with_capacity(count);
     for (index, text) in batch.events.iter().enumerate() {
-        let item = item(&state, &owner, &body, text).map_err(|problem| problem.of_item(index))?;
+        let item = item(&state, &owner, &body, text, traceparent.clone())
+            .map_err(|problem| problem.of_item(index))?;
         let (event_type, payload) = (item.event.event_type.as_ref(), &item.event.payload);
         let checked = state.schemas.check(&state.pool, &owner.tenant_id, event_type, payload).await;
         checked.map_err(|problem| problem.of_item(index))?;
@@ -118,7 +122,7 @@ pub(crate) async fn publish(
     }
     let allowance = allow(&state, &owner, u32::try_from(count).unwrap_or(u32::MAX))?;
     let stored = state.ingest.publish_together(items).await.map_err(refusal)?;
-    counter!("trunkline_api_events_published_total").increment(count as u64);
+    METRICS.published.increment(count as u64);
     let mut response = HttpResponse::Created();
     for header in allowance.map(rate_headers).into_iter().flatten() {
         response.insert_header(header);
@@ -127,7 +131,13 @@ pub(crate) async fn publish(
 }
 
 /// Reads one item; the payload stays where it lies in `body`.
-fn item(state: &State, owner: &KeyOwner, body: &Bytes, text: &RawValue) -> Result<Item, Problem> {
+fn item(
+    state: &State,
+    owner: &KeyOwner,
+    body: &Bytes,
+    text: &RawValue,
+    traceparent: Option<String>,
+) -> Result<Item, Problem> {
     let request: ItemRequest<'_> =
         serde_json::from_str(text.get()).map_err(|error| Problem::unusable_body(&error))?;
     let payload = body.slice_ref(request.payload.get().as_bytes());
@@ -142,7 +152,7 @@ fn item(state: &State, owner: &KeyOwner, body: &Bytes, text: &RawValue) -> Resul
         event_type: named_or_declared_type(request.r#type, facts)?,
         deliver_at: request.deliver_at,
         ordering_key: request.ordering_key.as_deref().map(ordering_key).transpose()?,
-        traceparent: None,
+        traceparent,
         payload,
     };
     let event = draft.into_event(state, owner)?;

@@ -11,8 +11,6 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const DELIVER_AT: &str = "trunkline-deliver-at";
 const ORDERING_KEY: &str = "trunkline-ordering-key";
 const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 255;
-/// `00-<32 digits>-<16 digits>-<2 digits>` (W3C Trace Context, section 3.2.2).
-const TRACEPARENT_LENGTH: usize = 55;
 
 pub(super) fn named_type(headers: &HeaderMap) -> Result<Option<EventType>, Problem> {
     let Some(value) = headers.get(EVENT_TYPE) else {
@@ -68,15 +66,4 @@ pub(super) fn ordering_key(headers: &HeaderMap) -> Result<Option<OrderingKey>, P
         let detail = "Trunkline-Ordering-Key accepts 1 to 256 visible ASCII characters without spaces.";
         Problem::bad_header("Trunkline-Ordering-Key", detail)
     })
-}
-
-/// Kept if it is well-formed; the standard asks to pass over anything else.
-pub(super) fn traceparent(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get("traceparent")?.to_str().ok()?;
-    let parts: Vec<&str> = value.split('-').collect();
-    let is_hex =
-        |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
-    let is_well_formed = lengths == [2, 32, 16, 2] && parts.iter().all(is_hex) && parts[0] != "ff";
-    (value.len() == TRACEPARENT_LENGTH && is_well_formed).then(|| value.to_owned())
 }

@@ -1,6 +1,5 @@
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
-use metrics::{counter, histogram};
 use serde::Serialize;
 use trunkline_domain::payload;
 use trunkline_domain::{EventId, EventStatus};
@@ -9,10 +8,12 @@ use trunkline_store::tenants::TenantStatus;
 use utoipa::ToSchema;
 
 use super::draft::{Draft, body_sha256, event_type};
-use super::headers::{deliver_at, idempotency_key, named_type, ordering_key, traceparent};
+use super::headers::{deliver_at, idempotency_key, named_type, ordering_key};
 use crate::auth::Writer;
 use crate::body;
+use crate::frame::traceparent;
 use crate::ingest::{Idempotency, Stored};
+use crate::metrics::METRICS;
 use crate::problem::{Problem, ProblemBody};
 use crate::rate::Allowance;
 use crate::state::State;
@@ -79,15 +80,15 @@ pub(crate) async fn publish(
         event_type: event_type(named_type, facts)?,
         deliver_at,
         ordering_key,
-        traceparent: traceparent(request.headers()),
+        traceparent: traceparent(&request),
         payload: body,
     };
     let event = draft.into_event(&state, &owner)?;
     state.schemas.check(&state.pool, &owner.tenant_id, event.event_type.as_ref(), &event.payload).await?;
     let key = key.map(|key| Idempotency { key, body_sha256: body_sha256(&event) });
     let stored = state.ingest.publish(event, key, owner.has_payload_filters).await?;
-    counter!("trunkline_api_events_published_total").increment(1);
-    histogram!("trunkline_api_publish_seconds").record(started.elapsed().as_secs_f64());
+    METRICS.published.increment(1);
+    METRICS.publish_seconds.record(started.elapsed().as_secs_f64());
     Ok(answer(stored, allowance))
 }
 

@@ -58,8 +58,10 @@ async fn two_listeners_of_one_process_show_the_same_metrics() {
     let running = admins.map(|admin| tokio::spawn(admin.run_until_stopped()));
     metrics::counter!("boot_test_total").increment(3);
     metrics::histogram!("boot_test_seconds").record(0.004);
+    crate::metrics::histogram("boot_test_batch", "how many", &[]).record(3.0);
     for port in ports {
         let page = get(port, "/metrics").await;
+        assert!(page.contains(r#"boot_test_batch_bucket{le="4"} 1"#), "{page}");
         assert!(page.contains("boot_test_total 3"), "{page}");
         assert!(page.contains(r#"boot_test_seconds_bucket{le="0.005"} 1"#), "{page}");
     }

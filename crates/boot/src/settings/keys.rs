@@ -41,6 +41,9 @@ pub const KEYS: &[&str] = &[
     "signup",
     "log.format",
     "log.filter",
+    "telemetry.otlp_endpoint",
+    "telemetry.otlp_headers",
+    "telemetry.sampling_ratio",
 ];
 
 /// What the environment variable of every setting starts with.

@@ -21,7 +21,7 @@ pub use secret_keys::SecretsKey;
 pub use sections::{
     AdminSettings, ApiSettings, DatabaseSettings, DeliverySettings, EgressProxy, EgressSettings,
     IngestSettings, LogFormat, LogSettings, OperatorSettings, PartitionSettings, ReceiverControl,
-    ReceiverSettings, RetentionSettings, SecretsSettings, Signup, WorkerSettings,
+    ReceiverSettings, RetentionSettings, SecretsSettings, Signup, TelemetrySettings, WorkerSettings,
 };
 
 use secrecy::SecretString;
@@ -59,6 +59,8 @@ pub struct Settings {
     pub signup: Signup,
     /// `log.*`: what is logged and how it looks.
     pub log: LogSettings,
+    /// `telemetry.*`: where traces are sent.
+    pub telemetry: TelemetrySettings,
 }
 
 impl Settings {

@@ -231,6 +231,13 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("TRUNKLINE__SIGNUP", "c4n4ry", "one of: operator, open"),
     ("TRUNKLINE__LOG__FORMAT", "c4n4ry", "one of: text, json"),
     ("TRUNKLINE__LOG__FILTER", "a=b=c4n4ry", "accepts a level"),
+    (
+        "TRUNKLINE__TELEMETRY__OTLP_ENDPOINT",
+        "http://c4n4ry:c4n4ry@collector:4318",
+        "accepts an address such as",
+    ),
+    ("TRUNKLINE__TELEMETRY__OTLP_HEADERS", "a=b, c4n4ry", "entry 2 is none"),
+    ("TRUNKLINE__TELEMETRY__SAMPLING_RATIO", "1.5", "from 0 to 1"),
     ("TRUNKLINE__WORKER__LEESE", "c4n4ry", "is not a setting; known in this section: worker.concurrency"),
     ("TRUNKLINE__WORKER__LEASE__X", "c4n4ry", "is not a setting"),
     ("TRUNKLINE__", "c4n4ry", "is not a setting; known sections: database, api"),
@@ -247,6 +254,18 @@ fn a_wrong_variable_is_refused_by_name_with_what_it_accepts() {
         assert!(text.contains(expected), "{name}={value}: {text}");
         assert!(!text.to_lowercase().contains(CANARY), "{name} echoes its value: {text}");
     }
+}
+
+#[test]
+fn a_collector_and_the_headers_it_asks_for_are_taken_and_its_key_is_not_shown() {
+    let settings = load(&[
+        ("TRUNKLINE__TELEMETRY__OTLP_ENDPOINT", "https://otlp.example.com/v1/traces"),
+        ("TRUNKLINE__TELEMETRY__OTLP_HEADERS", "authorization=Bearer c4n4ry=="),
+    ])
+    .unwrap();
+    let [(name, value)] = settings.telemetry.otlp_headers.as_slice() else { panic!("one header") };
+    assert_eq!((name.as_str(), value.expose_secret()), ("authorization", "Bearer c4n4ry=="));
+    assert!(!format!("{settings:?}").contains(CANARY));
 }
 
 #[test]

@@ -14,3 +14,4 @@ mod pages;
 mod partitions;
 mod read_views;
 mod roles;
+mod watching;

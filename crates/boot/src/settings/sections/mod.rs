@@ -6,6 +6,7 @@ mod doors;
 mod egress;
 mod ingest;
 mod log;
+mod telemetry;
 mod trust;
 mod worker;
 
@@ -15,6 +16,7 @@ pub use doors::{AdminSettings, ApiSettings, ReceiverControl, ReceiverSettings};
 pub use egress::{EgressProxy, EgressSettings};
 pub use ingest::IngestSettings;
 pub use log::{LogFormat, LogSettings};
+pub use telemetry::TelemetrySettings;
 pub use trust::{OperatorSettings, SecretsSettings, Signup};
 pub use worker::WorkerSettings;
 pub(super) use worker::{DRAIN_MARGIN, LEASE_MARGIN};
@@ -39,6 +41,7 @@ pub(super) fn read(reader: &mut Reader) -> Settings {
         ingest: IngestSettings::read(reader),
         signup: Signup::read(reader),
         log: LogSettings::read(reader),
+        telemetry: TelemetrySettings::read(reader),
     };
     worker::refuse_short_margins(reader, &settings.worker, settings.delivery.timeout);
     settings

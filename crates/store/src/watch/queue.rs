@@ -1,0 +1,330 @@
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use trunkline_domain::{EndpointId, EventId, TenantId};
+use uuid::Uuid;
+
+use crate::deliveries::oldest_open;
+use crate::{StoreError, row};
+
+/// Endpoints with open work that are looked at. Beyond it the queue is told by estimate.
+const ENDPOINTS_MAX: i64 = 2_000;
+
+/// Deliveries counted of one endpoint, and of all.
+const COUNTED_OF_ONE: i64 = 1_000;
+const COUNTED_OF_ALL: i64 = 20_000;
+
+/// Ids are made by the database's clock; events from beyond this would be a clock gone wrong.
+const AHEAD: chrono::Duration = chrono::Duration::hours(1);
+
+/// Whether an endpoint may be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Gate {
+    /// It may: what is due and waits, waits for a worker.
+    Ready,
+    /// Paused, by hand or by Retry-After, or its breaker is open.
+    Paused,
+    /// Disabled or deleted, or its tenant is suspended.
+    Blocked,
+}
+
+impl Gate {
+    /// All, in the order of a list.
+    pub const ALL: [Self; 3] = [Self::Ready, Self::Paused, Self::Blocked];
+
+    /// Its name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Paused => "paused",
+            Self::Blocked => "blocked",
+        }
+    }
+}
+
+/// An endpoint with open deliveries.
+#[derive(Debug, Clone)]
+pub struct WaitingEndpoint {
+    /// Whose it is.
+    pub tenant_id: TenantId,
+    /// The endpoint.
+    pub endpoint_id: EndpointId,
+    /// What its tenant calls it.
+    pub name: String,
+    /// Whether it may be called.
+    pub gate: Gate,
+    /// The first failure since its last success.
+    pub failing_since: Option<DateTime<Utc>>,
+    /// Since when the oldest has been due that is not under way; `None` = nothing is.
+    pub oldest_due_at: Option<DateTime<Utc>>,
+    /// Due and not under way, as far as was counted.
+    pub due: i64,
+    /// Under way.
+    pub in_flight: i64,
+    /// Due later: retries, and what was published for later.
+    pub scheduled: i64,
+    /// Whether there are more than were counted.
+    pub is_cut: bool,
+}
+
+/// The queue, added up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Queue {
+    /// Due and not under way, by [`Gate`].
+    pub due: [i64; 3],
+    /// Since when the oldest of those has been due, by [`Gate`].
+    pub oldest_due_at: [Option<DateTime<Utc>>; 3],
+    /// Under way.
+    pub in_flight: i64,
+    /// Due later.
+    pub scheduled: i64,
+    /// It is longer than was counted: what is due is an estimate, as old as the last vacuum.
+    pub is_estimate: bool,
+}
+
+/// Adds up the queue, and tells by endpoint what waits, longest waiting first. It is exact while no endpoint has more than 1,000 open deliveries and all have no more than 20,000.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn queue(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+) -> Result<(Queue, Vec<WaitingEndpoint>), StoreError> {
+    let endpoints = waiting(connection, now).await?;
+    let is_cut = endpoints.iter().any(|one| one.is_cut) || endpoints.len() >= ENDPOINTS_MAX as usize;
+    let estimate = if is_cut { Some(estimate(connection).await?) } else { None };
+    Ok((Queue::of(&endpoints, estimate), endpoints))
+}
+
+/// Endpoints with open deliveries, those whose oldest has waited longest first.
+async fn waiting(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+) -> Result<Vec<WaitingEndpoint>, StoreError> {
+    let Some(from) = oldest_open(connection).await? else { return Ok(Vec::new()) };
+    let before = EventId::first_at(now + AHEAD).as_uuid();
+    let found = sqlx::query!(
+        r#"
+        WITH RECURSIVE active AS (
+            -- A loose index scan, as in `active_endpoints`.
+            (
+                SELECT lane, endpoint_id, tenant_id
+                FROM trunkline.deliveries
+                WHERE due_at IS NOT NULL AND event_id >= $2 AND event_id < $3
+                ORDER BY lane, endpoint_id, due_at
+                LIMIT 1
+            )
+            UNION ALL
+            SELECT next.lane, next.endpoint_id, next.tenant_id
+            FROM active
+            CROSS JOIN LATERAL (
+                SELECT lane, endpoint_id, tenant_id
+                FROM trunkline.deliveries
+                WHERE (lane, endpoint_id) > (active.lane, active.endpoint_id)
+                  AND due_at IS NOT NULL AND event_id >= $2 AND event_id < $3
+                ORDER BY lane, endpoint_id, due_at
+                LIMIT 1
+            ) AS next
+        )
+        SELECT a.lane AS "lane!", a.endpoint_id AS "endpoint_id!", a.tenant_id AS "tenant_id!", e.name AS "name!",
+               e.failing_since,
+               CASE
+                   WHEN NOT e.enabled OR t.status <> 'ACTIVE' THEN 'blocked'
+                   WHEN e.paused_until > $1 OR e.breaker_open_until > $1 THEN 'paused'
+                   ELSE 'ready'
+               END AS "gate!",
+               (
+                   SELECT d.due_at
+                   FROM trunkline.deliveries AS d
+                   WHERE d.lane = a.lane AND d.endpoint_id = a.endpoint_id AND d.due_at <= $1
+                     AND (d.leased_until IS NULL OR d.leased_until < $1)
+                     AND d.event_id >= $2 AND d.event_id < $3
+                   ORDER BY d.due_at
+                   LIMIT 1
+               ) AS oldest_due_at
+        FROM (SELECT * FROM active LIMIT $4) AS a
+        JOIN trunkline.endpoints AS e ON e.tenant_id = a.tenant_id AND e.endpoint_id = a.endpoint_id
+        JOIN trunkline.tenants AS t ON t.tenant_id = a.tenant_id
+        "#,
+        now,
+        from,
+        before,
+        ENDPOINTS_MAX,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let lanes: Vec<i16> = found.iter().map(|one| one.lane).collect();
+    let ids: Vec<Uuid> = found.iter().map(|one| one.endpoint_id).collect();
+    let counts = count(connection, &lanes, &ids, now, from, before).await?;
+    let is_all_cut = counts.values().map(Count::total).sum::<i64>() >= COUNTED_OF_ALL;
+    let mut waiting = found
+        .into_iter()
+        .map(|found| {
+            let count = counts.get(&found.endpoint_id).copied().unwrap_or_default();
+            Ok(WaitingEndpoint {
+                tenant_id: row::tenant_id("deliveries", found.tenant_id)?,
+                endpoint_id: EndpointId::from(found.endpoint_id),
+                name: found.name,
+                gate: match found.gate.as_str() {
+                    "ready" => Gate::Ready,
+                    "paused" => Gate::Paused,
+                    _ => Gate::Blocked,
+                },
+                failing_since: found.failing_since,
+                oldest_due_at: found.oldest_due_at,
+                due: count.due,
+                in_flight: count.in_flight,
+                scheduled: count.scheduled,
+                is_cut: count.total() >= COUNTED_OF_ONE || (is_all_cut && count.total() == 0),
+            })
+        })
+        .collect::<Result<Vec<_>, StoreError>>()?;
+    // Those of which nothing is due come last.
+    waiting.sort_by_key(|one| (one.oldest_due_at.is_none(), one.oldest_due_at));
+    Ok(waiting)
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    due: i64,
+    in_flight: i64,
+    scheduled: i64,
+}
+
+impl Count {
+    fn total(&self) -> i64 {
+        self.due + self.in_flight + self.scheduled
+    }
+}
+
+struct Found {
+    endpoint_id: Uuid,
+    due: i64,
+    in_flight: i64,
+    scheduled: i64,
+}
+
+/// Counts the first open deliveries of each endpoint, in order of due time: those under way and due come before those that
+/// are due later.
+async fn count(
+    connection: &mut PgConnection,
+    lanes: &[i16],
+    endpoints: &[Uuid],
+    now: DateTime<Utc>,
+    from: Uuid,
+    before: Uuid,
+) -> Result<HashMap<Uuid, Count>, StoreError> {
+    let rows = sqlx::query_as!(
+        Found,
+        r#"
+        SELECT endpoint_id AS "endpoint_id!",
+               count(*) FILTER (WHERE is_leased) AS "in_flight!",
+               count(*) FILTER (WHERE is_due AND NOT is_leased) AS "due!",
+               count(*) FILTER (WHERE NOT is_due AND NOT is_leased) AS "scheduled!"
+        FROM (
+            SELECT w.endpoint_id, d.due_at <= $3 AS is_due, coalesce(d.leased_until >= $3, false) AS is_leased
+            FROM unnest($1::smallint[], $2::uuid[]) AS w (lane, endpoint_id)
+            CROSS JOIN LATERAL (
+                SELECT due_at, leased_until
+                FROM trunkline.deliveries
+                WHERE lane = w.lane AND endpoint_id = w.endpoint_id AND due_at IS NOT NULL
+                  AND event_id >= $4 AND event_id < $5
+                ORDER BY due_at
+                LIMIT $6
+            ) AS d
+            LIMIT $7
+        ) AS counted
+        GROUP BY endpoint_id
+        "#,
+        lanes,
+        endpoints,
+        now,
+        from,
+        before,
+        COUNTED_OF_ONE,
+        COUNTED_OF_ALL,
+    )
+    .fetch_all(connection)
+    .await?;
+    let count = |one: &Found| Count { due: one.due, in_flight: one.in_flight, scheduled: one.scheduled };
+    Ok(rows.iter().map(|one| (one.endpoint_id, count(one))).collect())
+}
+
+/// How many deliveries are open, as the last vacuum or analyze of each partition saw it.
+async fn estimate(connection: &mut PgConnection) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"
+        SELECT coalesce(sum(greatest(part.reltuples, 0)), 0)::bigint AS "open!"
+        FROM pg_inherits AS i
+        JOIN pg_class AS part ON part.oid = i.inhrelid
+        WHERE i.inhparent = 'trunkline.deliveries_due'::regclass
+        "#
+    )
+    .fetch_one(connection)
+    .await?)
+}
+
+impl Queue {
+    /// Adds up. `estimate` = how many are open, where not all were counted: what is beyond the count is due, at the endpoints
+    /// of which not all were counted, since those due later or under way stand at an end of the queue that was seen.
+    fn of(endpoints: &[WaitingEndpoint], estimate: Option<i64>) -> Self {
+        let mut queue = Self { is_estimate: estimate.is_some(), ..Self::default() };
+        for one in endpoints {
+            let gate = one.gate as usize;
+            queue.due[gate] += one.due;
+            queue.in_flight += one.in_flight;
+            queue.scheduled += one.scheduled;
+            let oldest = &mut queue.oldest_due_at[gate];
+            *oldest = [*oldest, one.oldest_due_at].into_iter().flatten().min();
+        }
+        let counted = queue.due.iter().sum::<i64>() + queue.in_flight + queue.scheduled;
+        let beyond = estimate.map_or(0, |open| (open - counted).max(0));
+        let cut: Vec<usize> =
+            endpoints.iter().filter(|one| one.is_cut).map(|one| one.gate as usize).collect();
+        let share = beyond.checked_div(i64::try_from(cut.len()).unwrap_or(i64::MAX)).unwrap_or(0);
+        cut.into_iter().for_each(|gate| queue.due[gate] += share);
+        queue
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(gate: Gate, due: i64, is_cut: bool) -> WaitingEndpoint {
+        WaitingEndpoint {
+            tenant_id: "acme".parse().unwrap(),
+            endpoint_id: EndpointId::from(Uuid::nil()),
+            name: "default".to_owned(),
+            gate,
+            failing_since: None,
+            oldest_due_at: Some(DateTime::UNIX_EPOCH + chrono::Duration::seconds(due)),
+            due,
+            in_flight: 1,
+            scheduled: 2,
+            is_cut,
+        }
+    }
+
+    #[test]
+    fn what_was_not_counted_is_due_where_the_count_was_cut() {
+        let endpoints = [
+            endpoint(Gate::Ready, 3, false),
+            endpoint(Gate::Ready, 997, true),
+            endpoint(Gate::Paused, 997, true),
+            endpoint(Gate::Blocked, 5, false),
+        ];
+        let exact = Queue::of(&endpoints[..1], None);
+        assert_eq!(
+            (exact.due, exact.in_flight, exact.scheduled, exact.is_estimate),
+            ([3, 0, 0], 1, 2, false)
+        );
+        let queue = Queue::of(&endpoints, Some(1_002_014));
+        assert_eq!(queue.due, [3 + 997 + 500_000, 997 + 500_000, 5]);
+        assert_eq!((queue.in_flight, queue.scheduled, queue.is_estimate), (4, 8, true));
+        assert_eq!(queue.oldest_due_at[0], endpoints[0].oldest_due_at, "the oldest of two");
+        // Statistics that are older than the queue take nothing away.
+        assert_eq!(Queue::of(&endpoints, Some(10)).due, [1_000, 997, 5]);
+    }
+}
