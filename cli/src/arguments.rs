@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     audit, call, completions, dead_letters, dev, doctor, endpoint, endpoints, event_type, events, key,
-    listen, migrate, probe, replay, restore, retention, role, secrets, send, stats, tenant,
+    listen, migrate, probe, replay, restore, retention, role, secrets, send, stats, tenant, top,
 };
 use crate::failure::EXIT_CODES_HELP;
 use crate::output::Output;
@@ -65,6 +65,8 @@ pub(crate) enum Command {
     Restore(restore::Options),
     /// Show how much history there is, and what will go when
     Retention(retention::Options),
+    /// Show the live state: queue, rates, workers, endpoints that keep deliveries waiting
+    Top(top::Options),
     /// Check settings and database, and say what to do
     Doctor(doctor::Options),
     /// Exit with 0 if a URL answers 200: a health check for containers
@@ -98,6 +100,7 @@ impl Command {
             Self::Call(options) => call::run(&options, output),
             Self::Restore(options) => restore::run(&options, output),
             Self::Retention(options) => retention::run(&options, output),
+            Self::Top(options) => top::run(&options, output),
             Self::Doctor(options) => doctor::run(&options, output),
             Self::Probe(options) => probe::run(&options, output),
             Self::Completions(options) => completions::run(&options, output),

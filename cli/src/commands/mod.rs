@@ -22,3 +22,4 @@ pub(crate) mod secrets;
 pub(crate) mod send;
 pub(crate) mod stats;
 pub(crate) mod tenant;
+pub(crate) mod top;
