@@ -30,11 +30,17 @@ pub(crate) struct House {
 impl House {
     /// Starts one in `folder` and waits until it says that it is up.
     pub(crate) fn start(folder: &Path, more: &[&str]) -> Self {
+        Self::start_with(folder, more, &[])
+    }
+
+    /// The same with environment variables.
+    pub(crate) fn start_with(folder: &Path, more: &[&str], variables: &[(&str, &str)]) -> Self {
         let folder_text = folder.to_str().unwrap();
         let ports = ["--api-port", "0", "--receiver-port", "0", "--admin-port", "0"];
         let mut child = trunkline(&["dev", "--data-dir", folder_text])
             .args(ports)
             .args(more)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

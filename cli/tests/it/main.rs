@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail where it stands")]
 
 mod canaries;
+mod catcher;
 mod dev;
 mod house;
 mod http;
@@ -15,3 +16,5 @@ mod refusals;
 mod secrets;
 mod signals;
 mod steering;
+mod tracing;
+mod watching;
