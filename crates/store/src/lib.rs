@@ -14,6 +14,7 @@ pub mod inspect;
 pub mod lanes;
 pub mod partitions;
 pub mod pool;
+pub mod rate_buckets;
 pub mod receiver;
 pub mod replays;
 pub mod restore;
