@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod admin;
+pub mod clients;
 pub mod clock;
 pub mod host;
 pub mod listen;
@@ -14,6 +15,7 @@ pub mod telemetry;
 pub mod trace;
 
 pub use admin::{Admin, ReadinessCheck};
+pub use clients::Clients;
 pub use clock::Clock;
 pub use listen::BindError;
 pub use settings::{Settings, SettingsError};

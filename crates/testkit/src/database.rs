@@ -1,6 +1,6 @@
 use std::ops::DerefMut;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use sqlx::{Connection, Executor, Row};
 use trunkline_boot::private_postgres::{Kind, Options, PrivatePostgres};
@@ -8,6 +8,15 @@ use trunkline_store::{PgConnection, Pool, Purpose, pool, schema};
 
 /// Partitions made in each test's database: enough to be ready, few enough to be quick.
 const PARTITIONS_AHEAD: i32 = 3;
+
+/// What each line of the server's log starts with: SQLSTATE, database, application.
+const LOG_PREFIX: &str = "%e %d %a: ";
+
+/// What a test does by hand may fail: see [`TestDatabase::complaints`].
+const BY_HAND: &str = "SET application_name = 'test'";
+
+/// What doors call themselves.
+const APPLICATION: &str = "trunkline";
 
 /// The database that every test's is copied from.
 const TEMPLATE: &str = "template_trunkline";
@@ -17,6 +26,8 @@ pub struct TestDatabase {
     url: String,
     /// For looking and for small changes: making a connection costs ten times what most statements do.
     pool: Pool,
+    /// Whether the test breaks the database on purpose.
+    is_broken: AtomicBool,
 }
 
 impl TestDatabase {
@@ -48,7 +59,7 @@ impl TestDatabase {
 
     fn at(url: String) -> Self {
         let pool = pool::open(&url, Purpose::Maintenance, 5).unwrap();
-        Self { url, pool }
+        Self { url, pool, is_broken: AtomicBool::new(false) }
     }
 
     /// A connection of a small pool for looking and small changes.
@@ -56,7 +67,9 @@ impl TestDatabase {
     /// # Panics
     /// When the server is gone.
     pub async fn borrow(&self) -> impl DerefMut<Target = PgConnection> + use<> {
-        self.pool.acquire().await.unwrap()
+        let mut connection = self.pool.acquire().await.unwrap();
+        run(&mut connection, BY_HAND).await;
+        connection
     }
 
     /// Its address, with user and password.
@@ -77,7 +90,9 @@ impl TestDatabase {
     /// # Panics
     /// When the server is gone.
     pub async fn connect(&self) -> PgConnection {
-        pool::connect(&self.url, Purpose::Maintenance).await.unwrap()
+        let mut connection = pool::connect(&self.url, Purpose::Maintenance).await.unwrap();
+        run(&mut connection, BY_HAND).await;
+        connection
     }
 
     /// The first column of the first row of any SQL, as text; empty for NULL or no row.
@@ -96,12 +111,46 @@ impl TestDatabase {
         try_text(&mut *self.borrow().await, sql).await
     }
 
+    /// What the server complained of to the doors under test: statements with values that it cannot take (SQLSTATE class 22), that
+    /// are wrong or not allowed (42), or too complex (54). Each is input that should have been refused before.
+    ///
+    /// # Panics
+    /// When the server's log cannot be read.
+    pub fn complaints(&self) -> Vec<String> {
+        let log = std::fs::read(SERVER.get().unwrap().postgres.folder().join("postgres.log")).unwrap();
+        let database = format!(" {} {APPLICATION}: ERROR: ", self.url.rsplit('/').next().unwrap());
+        let is_complaint = |line: &&str| {
+            line.contains(&database) && ["22", "42", "54"].iter().any(|class| line.starts_with(class))
+        };
+        String::from_utf8_lossy(&log).lines().filter(is_complaint).map(str::to_owned).collect()
+    }
+
+    /// Like [`Self::execute`] of what makes statements of doors fail, such as dropping a table: complaints are no fault of theirs.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn break_by(&self, sql: &str) {
+        self.is_broken.store(true, Ordering::Relaxed);
+        self.execute(sql).await;
+    }
+
     /// Runs any SQL.
     ///
     /// # Panics
     /// When it fails.
     pub async fn execute(&self, sql: &str) {
         run(&mut *self.borrow().await, sql).await;
+    }
+}
+
+impl Drop for TestDatabase {
+    /// Whatever a test sends to a door, the database never sees a value that it cannot take.
+    fn drop(&mut self) {
+        let is_expected = self.is_broken.load(Ordering::Relaxed) || std::thread::panicking();
+        if !is_expected && !self.url.rsplit('/').next().unwrap().starts_with("bare_") {
+            let complaints = self.complaints();
+            assert!(complaints.is_empty(), "the server complained of a door's statements: {complaints:#?}");
+        }
     }
 }
 
@@ -119,7 +168,10 @@ impl Server {
         runtime.block_on(async {
             let options = Options {
                 kind: Kind::Ephemeral,
-                settings: vec![("max_connections".to_owned(), "300".to_owned())],
+                settings: vec![
+                    ("max_connections".to_owned(), "300".to_owned()),
+                    ("log_line_prefix".to_owned(), LOG_PREFIX.to_owned()),
+                ],
                 ..Options::default()
             };
             let server = Self { postgres: PrivatePostgres::start(options).await.unwrap() };

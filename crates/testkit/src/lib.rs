@@ -3,12 +3,14 @@
 
 mod client;
 mod database;
+mod program;
 mod seed;
 mod sink;
 mod wait;
 
 pub use client::{Client, Reply};
 pub use database::{TestDatabase, run, text, try_text};
+pub use program::{Program, Then, exchange};
 pub use seed::{OPERATOR_KEY, SeededTenant, publish, seed_endpoint, seed_tenant, settings, vault};
 pub use sink::{Answer, Arrival, Sink};
 pub use wait::eventually;

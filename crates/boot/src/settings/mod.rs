@@ -19,9 +19,10 @@ pub use error::{SettingProblem, SettingsError};
 pub use keys::KEYS;
 pub use secret_keys::SecretsKey;
 pub use sections::{
-    AdminSettings, ApiSettings, DatabaseSettings, DeliverySettings, EgressProxy, EgressSettings,
-    IngestSettings, LogFormat, LogSettings, OperatorSettings, PartitionSettings, ReceiverControl,
-    ReceiverSettings, RetentionSettings, SecretsSettings, Signup, TelemetrySettings, WorkerSettings,
+    AdminSettings, ApiSettings, ClientSettings, DatabaseSettings, DeliverySettings, EgressProxy,
+    EgressSettings, IngestSettings, LogFormat, LogSettings, OperatorSettings, PartitionSettings,
+    ReceiverControl, ReceiverSettings, RetentionSettings, SecretsSettings, Signup, TelemetrySettings,
+    WorkerSettings,
 };
 
 use secrecy::SecretString;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub receiver: ReceiverSettings,
     /// `admin.*`: health and metrics.
     pub admin: AdminSettings,
+    /// `clients.*`: how api and receiver treat whoever calls them.
+    pub clients: ClientSettings,
     /// `operator.*`: keys of those who run the installation.
     pub operator: OperatorSettings,
     /// `secrets.*`: the keys that seal tenants' secrets at rest.

@@ -1,5 +1,6 @@
 //! The sections: for each setting its type, its default, its range and the reason for it.
 
+mod clients;
 mod database;
 mod delivery;
 mod doors;
@@ -10,6 +11,7 @@ mod telemetry;
 mod trust;
 mod worker;
 
+pub use clients::ClientSettings;
 pub use database::{DatabaseSettings, PartitionSettings, RetentionSettings};
 pub use delivery::DeliverySettings;
 pub use doors::{AdminSettings, ApiSettings, ReceiverControl, ReceiverSettings};
@@ -31,6 +33,7 @@ pub(super) fn read(reader: &mut Reader) -> Settings {
         api: ApiSettings::read(reader),
         receiver: ReceiverSettings::read(reader),
         admin: AdminSettings::read(reader),
+        clients: ClientSettings::read(reader),
         operator: OperatorSettings::read(reader),
         secrets: SecretsSettings::read(reader),
         egress: EgressSettings::read(reader),
