@@ -2,9 +2,13 @@
 
 mod cache;
 
-use actix_web::http::header::AUTHORIZATION;
+use std::time::Instant;
+
+use actix_web::http::header::{AUTHORIZATION, HeaderName};
 use actix_web::{FromRequest, HttpRequest, dev, web};
 use futures_util::future::LocalBoxFuture;
+use metrics::counter;
+use trunkline_boot::clients::Network;
 use trunkline_domain::TenantId;
 use trunkline_store::api_keys::KeyOwner;
 use trunkline_store::audit::Actor;
@@ -14,6 +18,8 @@ pub(crate) use cache::KeyCache;
 
 use crate::problem::Problem;
 use crate::state::State;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// A tenant whose key has the scope `read`.
 pub(crate) struct Reader(pub(crate) KeyOwner);
@@ -59,13 +65,26 @@ fn require(has_scope: bool) -> Result<(), Problem> {
 
 async fn identify(request: &HttpRequest) -> Result<Caller, Problem> {
     let state = request.app_data::<web::Data<State>>().ok_or_else(|| Problem::internal("no state"))?;
-    let key = bearer(request).ok_or_else(Problem::unauthenticated)?;
+    // Whoever sends no key at all guesses none.
+    let authorization = request.headers().get(AUTHORIZATION).ok_or_else(Problem::unauthenticated)?;
+    let key = authorization.to_str().ok().and_then(trunkline_vault::bearer).unwrap_or_default();
+    if let Some(key) = ApiKey::parse(key)
+        && let Some(owner) = tenant_of(state, request, key.hash()).await?
+    {
+        return Ok(Caller::Tenant(owner));
+    }
+    // An operator's key is chosen by a person and may be guessed: even the right one is refused while its address must wait.
+    let now = Instant::now();
+    let network = network(state, request);
+    if let Some(wait) = state.clients.must_wait(network, now) {
+        counter!("trunkline_api_failed_logins_throttled_total").increment(1);
+        return Err(Problem::too_many_failed_logins(wait));
+    }
     if state.operators.contains(key) {
         return Ok(Caller::Operator);
     }
-    let key = ApiKey::parse(key).ok_or_else(Problem::unauthenticated)?;
-    let owner = state.keys.find(&state.pool, &state.clock, key.hash()).await?;
-    owner.map(Caller::Tenant).ok_or_else(Problem::unauthenticated)
+    state.clients.note_failure(network, now);
+    Err(Problem::unauthenticated())
 }
 
 /// Who calls, as the audit names them.
@@ -80,6 +99,29 @@ pub(crate) async fn actor(request: &HttpRequest) -> Result<Actor, Problem> {
 
 fn bearer(request: &HttpRequest) -> Option<&str> {
     trunkline_vault::bearer(request.headers().get(AUTHORIZATION)?.to_str().ok()?)
+}
+
+/// Whose key has this hash. It cannot be guessed, so a good one is let in from an address that must wait too; looking up is
+/// what is bounded then.
+async fn tenant_of(
+    state: &State,
+    request: &HttpRequest,
+    hash: [u8; 32],
+) -> Result<Option<KeyOwner>, Problem> {
+    let _turn = if state.keys.knows(&hash) {
+        None
+    } else {
+        match state.clients.must_wait(network(state, request), Instant::now()) {
+            Some(wait) => Some(state.clients.look_up().ok_or_else(|| Problem::too_many_failed_logins(wait))?),
+            None => None,
+        }
+    };
+    state.keys.find(&state.pool, &state.clock, hash).await
+}
+
+fn network(state: &State, request: &HttpRequest) -> Network {
+    let forwarded_for = request.headers().get_all(FORWARDED_FOR).filter_map(|value| value.to_str().ok());
+    state.clients.network(request.peer_addr(), forwarded_for.collect::<Vec<_>>().into_iter())
 }
 
 async fn tenant(request: &HttpRequest) -> Result<KeyOwner, Problem> {

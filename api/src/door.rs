@@ -9,8 +9,8 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
 use secrecy::ExposeSecret;
 use trunkline_boot::metrics::{self, LookAtPool, PoolUse, WatchedPool};
-use trunkline_boot::settings::SecretsKey;
-use trunkline_boot::{BindError, Clock, ReadinessCheck, Settings, SettingsError, Shutdown, listen};
+use trunkline_boot::settings::{ClientSettings, SecretsKey};
+use trunkline_boot::{BindError, Clients, Clock, ReadinessCheck, Settings, SettingsError, Shutdown, listen};
 use trunkline_egress::EgressPolicy;
 use trunkline_store::pool::InvalidUrl;
 use trunkline_store::schema::SchemaError;
@@ -18,9 +18,10 @@ use trunkline_store::{Pool, Purpose, Role, StoreError, partitions, pool, schema,
 use trunkline_vault::{KeysRefused, OperatorKeys, Vault};
 
 use crate::auth::KeyCache;
+use crate::body::Room;
 use crate::ingest::{self, Flusher, Flushers};
 use crate::metrics::METRICS;
-use crate::rate::Rates;
+use crate::rate::{Drawer, Rates};
 use crate::schemas::Schemas;
 use crate::state::State;
 use crate::waker::Waker;
@@ -31,12 +32,6 @@ const DRAIN_SECONDS: u64 = 20;
 
 /// How long a stop goes on accepting, so that load balancers that poll readiness send nothing into a closed door.
 const GRACE: Duration = Duration::from_millis(500);
-
-/// How long a client may take to send a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a connection may be idle between two requests.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long what a client still sends is read and dropped after an early answer, so that it gets to see the answer.
 const LINGER: Duration = Duration::from_secs(5);
@@ -81,6 +76,9 @@ pub struct Door {
     flushers: Flushers,
     wake_pool: Pool,
     pools: Vec<WatchedPool>,
+    drawer: Drawer,
+    draw_pool: Pool,
+    clients: ClientSettings,
     client_connections_max: usize,
     shutdown: Shutdown,
 }
@@ -117,6 +115,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
         vec![("request", look(&pool)), ("search", look(&search_pool)), ("ingest", look(&ingest_pool))];
     let (ingest, flushers) =
         ingest::queue(Flusher { pool: ingest_pool, clock: clock.clone(), waker: waker.clone() });
+    let (rates, drawer) = Rates::new(settings.ingest.rate_per_tenant, settings.ingest.burst_per_tenant);
     let state = State {
         pool,
         search_pool,
@@ -126,7 +125,10 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
         signup: settings.signup,
         operators: OperatorKeys::new(settings.operator.keys.iter().map(ExposeSecret::expose_secret)),
         keys: KeyCache::new(),
-        rates: Rates::new(settings.ingest.rate_per_tenant, settings.ingest.burst_per_tenant),
+        clients: Clients::new(&settings.clients),
+        room: Room::new(),
+        body_timeout: settings.clients.body_timeout,
+        rates,
         schemas,
         ingest,
         waker,
@@ -141,6 +143,10 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
         pools,
         // One notification at a time.
         wake_pool: pool::open_as(url, Role::Ingest, Purpose::Claim, 1)?,
+        drawer,
+        // One statement for all tenants at a time; apart, so that nobody's events wait behind another's tokens.
+        draw_pool: pool::open_as(url, Role::Ingest, Purpose::Request, 1)?,
+        clients: settings.clients.clone(),
         client_connections_max: client_connections_max(connections),
         shutdown,
     })
@@ -174,8 +180,19 @@ impl Door {
     /// # Errors
     /// When the listener fails.
     pub async fn run_until_stopped(self) -> io::Result<()> {
-        let Self { listener, port, state, flushers, wake_pool, pools, client_connections_max, shutdown } =
-            self;
+        let Self {
+            listener,
+            port,
+            state,
+            flushers,
+            wake_pool,
+            pools,
+            drawer,
+            draw_pool,
+            clients,
+            client_connections_max,
+            shutdown,
+        } = self;
         metrics::tell_build("api", env!("CARGO_PKG_VERSION"));
         // Every series is there from the start: what never happened is 0 and not absent.
         LazyLock::force(&METRICS);
@@ -190,6 +207,7 @@ impl Door {
             tokio::spawn(async move { enforced.schemas.follow(&enforced.pool).await }),
             tokio::spawn(metrics::follow_pools("api", pools)),
             tokio::spawn(state.waker.clone().run(wake_pool)),
+            tokio::spawn(drawer.run(draw_pool, state.clock.clone())),
         ];
         let flushers = tokio::spawn(flushers.run());
         let server = HttpServer::new(move || {
@@ -201,9 +219,9 @@ impl Door {
             tokio::time::sleep(GRACE).await;
         })
         .shutdown_timeout(DRAIN_SECONDS)
-        .client_request_timeout(HEAD_TIMEOUT)
+        .client_request_timeout(clients.head_timeout)
         .client_disconnect_timeout(LINGER)
-        .keep_alive(IDLE_TIMEOUT)
+        .keep_alive(clients.idle_timeout)
         .max_connections(client_connections_max)
         .listen(listener)?;
         tracing::info!(port, "api started");
@@ -223,7 +241,7 @@ impl Door {
 /// database with.
 fn client_connections_max(database_connections: u32) -> usize {
     let to_database =
-        (database_connections + database_connections.div_ceil(2) + ingest::CONNECTIONS + 1) as usize;
+        (database_connections + database_connections.div_ceil(2) + ingest::CONNECTIONS + 2) as usize;
     let files = trunkline_boot::host::open_files_max().unwrap_or(usize::MAX);
     let clients = files.saturating_sub(to_database + FILES_RESERVED).clamp(8, CONNECTIONS_MAX);
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

@@ -1,5 +1,8 @@
 //! The description of all routes, generated from the code that answers them.
 
+mod rules;
+
+use serde_json::Value;
 use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -107,6 +110,8 @@ impl Modify for Keys {
 }
 
 /// The routes as an OpenAPI 3.1 document.
-pub fn document() -> Document {
-    Api::openapi()
+pub fn document() -> Value {
+    let mut document = serde_json::to_value(Api::openapi()).expect("the document has string keys only");
+    rules::add(&mut document);
+    document
 }

@@ -147,8 +147,11 @@ pub(crate) fn takes_query(method: &Method, path: &str) -> bool {
     .contains(&path)
         || path.starts_with("/v1/erasures/")
         || (path.starts_with("/v1/endpoints/") && path.ends_with("/stats"));
+    let is_answered_405 =
+        ![Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE]
+            .contains(method);
     let is_page = path.starts_with("/v1/docs") || path.starts_with("/v1/redoc");
-    (*method == Method::GET || *method == Method::HEAD) && (is_list || is_page)
+    is_answered_405 || (*method == Method::GET || *method == Method::HEAD) && (is_list || is_page)
 }
 
 /// GET, and HEAD too, which RFC 9110 (9.1) asks of every server that has GET.

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use trunkline_boot::Clock;
 use trunkline_boot::settings::Signup;
+use trunkline_boot::{Clients, Clock};
 use trunkline_domain::TenantId;
 use trunkline_egress::EgressPolicy;
 use trunkline_store::{Pool, Postgres, StoreError, Transaction, roles};
 use trunkline_vault::{OperatorKeys, Vault};
 
 use crate::auth::KeyCache;
+use crate::body::Room;
 use crate::ingest::Ingest;
 use crate::rate::Rates;
 use crate::schemas::Schemas;
@@ -33,6 +34,12 @@ pub(crate) struct State {
     pub(crate) operators: OperatorKeys,
     /// The keys of tenants, as seen lately.
     pub(crate) keys: KeyCache,
+    /// Who calls, and who failed to log in too often.
+    pub(crate) clients: Clients,
+    /// Room for requests' bodies.
+    pub(crate) room: Room,
+    /// How long a request's body may take.
+    pub(crate) body_timeout: Duration,
     /// How many events a tenant may publish.
     pub(crate) rates: Rates,
     /// What payloads must fit.

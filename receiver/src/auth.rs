@@ -1,7 +1,10 @@
 //! Who calls, and what that allows.
 
+use std::time::Instant;
+
 use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
+use trunkline_boot::clients::Network;
 use trunkline_boot::settings::ReceiverControl;
 use trunkline_domain::TenantId;
 use trunkline_store::StoreError;
@@ -80,16 +83,35 @@ fn require(has_scope: bool, detail: &'static str) -> Result<(), Problem> {
 }
 
 async fn identify(state: &State, request: &HttpRequest) -> Result<Caller, Problem> {
-    let key = bearer(request).ok_or_else(Problem::unauthenticated)?;
+    // Whoever sends no key at all guesses none.
+    let authorization = request.headers().get(AUTHORIZATION).ok_or_else(Problem::unauthenticated)?;
+    let key = authorization.to_str().ok().and_then(trunkline_vault::bearer).unwrap_or_default();
+    let (network, now) = (network(state, request), Instant::now());
+    let wait = state.clients.must_wait(network, now);
+    if let Some(key) = ApiKey::parse(key) {
+        // It cannot be guessed, so a good one is let in from an address that must wait too; looking up is what is bounded then.
+        let _turn = match wait {
+            Some(wait) => Some(state.clients.look_up().ok_or_else(|| Problem::too_many_failed_logins(wait))?),
+            None => None,
+        };
+        let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
+        let owner = api_keys::find_owner(&mut connection, &key.hash(), state.clock.now()).await?;
+        if let Some(owner) = owner {
+            return Ok(Caller::Tenant(owner));
+        }
+    }
+    // An operator's key is chosen by a person and may be guessed: even the right one is refused while its address must wait.
+    if let Some(wait) = wait {
+        return Err(Problem::too_many_failed_logins(wait));
+    }
     if state.operators.contains(key) {
         return Ok(Caller::Operator(trunkline_vault::fingerprint(key)));
     }
-    let key = ApiKey::parse(key).ok_or_else(Problem::unauthenticated)?;
-    let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;
-    let owner = api_keys::find_owner(&mut connection, &key.hash(), state.clock.now()).await?;
-    owner.map(Caller::Tenant).ok_or_else(Problem::unauthenticated)
+    state.clients.note_failure(network, now);
+    Err(Problem::unauthenticated())
 }
 
-fn bearer(request: &HttpRequest) -> Option<&str> {
-    trunkline_vault::bearer(request.headers().get(AUTHORIZATION)?.to_str().ok()?)
+fn network(state: &State, request: &HttpRequest) -> Network {
+    let forwarded_for = request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
+    state.clients.network(request.peer_addr(), forwarded_for.collect::<Vec<_>>().into_iter())
 }

@@ -2,18 +2,21 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{App, HttpServer, web};
 use secrecy::ExposeSecret;
+use tokio::sync::Semaphore;
 use trunkline_boot::metrics::{self, LookAtPool, PoolUse, WatchedPool};
-use trunkline_boot::settings::SecretsKey;
-use trunkline_boot::{BindError, Clock, ReadinessCheck, Settings, SettingsError, Shutdown, listen};
+use trunkline_boot::settings::{ClientSettings, SecretsKey};
+use trunkline_boot::{BindError, Clients, Clock, ReadinessCheck, Settings, SettingsError, Shutdown, listen};
 use trunkline_store::pool::InvalidUrl;
 use trunkline_store::schema::SchemaError;
 use trunkline_store::{Pool, Purpose, Role, StoreError, pool, schema, time};
 use trunkline_vault::{KeysRefused, OperatorKeys, Vault};
 
+use crate::body::HELD_BYTES_MAX;
 use crate::reception::Switches;
 use crate::secrets::SecretCache;
 use crate::state::State;
@@ -21,13 +24,6 @@ use crate::{routes, sweep};
 
 /// How long a stop waits for requests that have begun, in seconds; orchestrators tend to kill after 30.
 const DRAIN_SECONDS: u64 = 20;
-
-/// How long a client may take to send a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a connection may be idle between two requests; longer than the pools of senders keep theirs is better,
-/// since the side that closes first cannot be surprised.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long what a client still sends is read and dropped after an early answer, so that it gets to see the answer.
 const LINGER: Duration = Duration::from_secs(5);
@@ -64,6 +60,7 @@ pub struct Door {
     port: u16,
     state: web::Data<State>,
     receipt_retention: Duration,
+    clients: ClientSettings,
     shutdown: Shutdown,
 }
 
@@ -89,10 +86,14 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
             operators: OperatorKeys::new(settings.operator.keys.iter().map(ExposeSecret::expose_secret)),
             switches: Switches::new(pool.clone()),
             secrets: SecretCache::new(pool.clone(), clock.clone(), vault),
+            clients: Clients::new(&settings.clients),
+            room: Arc::new(Semaphore::new(HELD_BYTES_MAX)),
+            body_timeout: settings.clients.body_timeout,
             pool,
             clock,
         }),
         receipt_retention: settings.receiver.receipt_retention,
+        clients: settings.clients.clone(),
         shutdown,
     })
 }
@@ -120,7 +121,7 @@ impl Door {
     /// # Errors
     /// When the listener fails.
     pub async fn run_until_stopped(self) -> io::Result<()> {
-        let Self { listener, port, state, receipt_retention, shutdown } = self;
+        let Self { listener, port, state, receipt_retention, clients, shutdown } = self;
         let clock = state.clock.clone();
         let follow = time::follow(state.pool.clone(), move |now, round_trip| {
             clock.set(now, round_trip);
@@ -146,9 +147,10 @@ impl Door {
             .disable_signals()
             .shutdown_signal(async move { shutdown.requested().await })
             .shutdown_timeout(DRAIN_SECONDS)
-            .client_request_timeout(HEAD_TIMEOUT)
+            .client_request_timeout(clients.head_timeout)
             .client_disconnect_timeout(LINGER)
-            .keep_alive(IDLE_TIMEOUT)
+            // Longer than the pools of senders keep theirs is better: the side that closes first cannot be surprised.
+            .keep_alive(clients.idle_timeout)
             .max_connections(CONNECTIONS_MAX)
             .listen(listener)?;
         tracing::info!(port, "receiver started");

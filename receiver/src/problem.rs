@@ -23,7 +23,7 @@ pub(crate) struct Problem {
     field: Option<&'static str>,
     /// Drawn when the problem is met, so that the log line of a fault and its answer share it.
     request_id: [u8; 12],
-    header: Option<(&'static str, &'static str)>,
+    header: Option<(&'static str, String)>,
 }
 
 /// What went wrong, for people (`title`, `detail`) and for programs (`status`, `code`).
@@ -67,8 +67,8 @@ impl Problem {
         format!("req_{}", hex::encode(self.request_id))
     }
 
-    fn with(mut self, name: &'static str, value: &'static str) -> Self {
-        self.header = Some((name, value));
+    fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.header = Some((name, value.into()));
         self
     }
 }
@@ -87,8 +87,8 @@ impl ResponseError for Problem {
     fn error_response(&self) -> HttpResponse {
         let errors = self.field.map(|field| FieldProblem { field, detail: self.detail.clone() });
         let mut response = HttpResponse::build(self.status);
-        if let Some(header) = self.header {
-            response.insert_header(header);
+        if let Some((name, value)) = &self.header {
+            response.insert_header((*name, value.as_str()));
         }
         response.insert_header((CONTENT_TYPE, "application/problem+json")).json(ProblemBody {
             r#type: format!("urn:trunkline:problem:{}", self.code),

@@ -1,7 +1,11 @@
 //! What every request works with.
 
-use trunkline_boot::Clock;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
 use trunkline_boot::settings::ReceiverControl;
+use trunkline_boot::{Clients, Clock};
 use trunkline_store::Pool;
 use trunkline_vault::OperatorKeys;
 
@@ -14,6 +18,12 @@ pub(crate) struct State {
     pub(crate) pool: Pool,
     /// The database's time.
     pub(crate) clock: Clock,
+    /// Who calls, and who failed to log in too often.
+    pub(crate) clients: Clients,
+    /// Room for requests' bodies, in bytes.
+    pub(crate) room: Arc<Semaphore>,
+    /// How long a request's body may take.
+    pub(crate) body_timeout: Duration,
     /// Who may switch.
     pub(crate) control: ReceiverControl,
     /// The keys of those who run the installation.

@@ -10,8 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::openapi::document;
 use crate::problem::Problem;
 
-static OPENAPI: LazyLock<String> =
-    LazyLock::new(|| document().to_json().expect("the document has string keys only"));
+static OPENAPI: LazyLock<String> = LazyLock::new(|| document().to_string());
 
 const SWAGGER_POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
                               form-action 'none'; frame-ancestors 'none'";

@@ -67,7 +67,7 @@ pub(crate) async fn try_out(
     body: web::Payload,
 ) -> Result<web::Json<Matched>, Problem> {
     let body = body::read(&request, body, state.payload_bytes_max + FRAME_BYTES_MAX).await?;
-    let draft: Draft = serde_json::from_slice(&body).map_err(|error| Problem::unusable_body(&error))?;
+    let draft: Draft = body::object(&body.bytes)?;
     let text = draft.payload.get();
     if text.len() > state.payload_bytes_max {
         return Err(Problem::too_large(state.payload_bytes_max));

@@ -37,6 +37,11 @@ impl KeyCache {
         }
     }
 
+    /// Whether no query is needed to tell whose key has this hash.
+    pub(crate) fn knows(&self, hash: &[u8; 32]) -> bool {
+        self.owners.contains_key(hash)
+    }
+
     /// Whose key has this hash. Several who ask for the same at once share one query.
     pub(crate) async fn find(
         &self,

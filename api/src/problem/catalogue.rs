@@ -1,6 +1,7 @@
 //! Every problem the api answers with, in the order of their statuses.
 
 use std::fmt;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -61,6 +62,11 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "endpoint_not_found", "Endpoint not found", detail)
     }
 
+    pub(crate) fn no_default_endpoint() -> Self {
+        let detail = "This tenant has no endpoint named default; POST /v1/endpoints creates one.";
+        Self::new(StatusCode::NOT_FOUND, "endpoint_not_found", "Endpoint not found", detail)
+    }
+
     pub(crate) fn no_operational_endpoint() -> Self {
         let detail = "There is no operational endpoint; PUT one here.";
         Self::new(StatusCode::NOT_FOUND, "endpoint_not_found", "Endpoint not found", detail)
@@ -102,8 +108,8 @@ impl Problem {
             .with(ALLOW, allowed)
     }
 
-    pub(crate) fn too_slow() -> Self {
-        let detail = "The body did not arrive within 30 s; send the request again.";
+    pub(crate) fn too_slow(limit: Duration) -> Self {
+        let detail = format!("The body did not arrive within {} s; send the request again.", limit.as_secs());
         Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "Request timeout", detail)
     }
 
@@ -196,6 +202,11 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", "Invalid body", detail).on(field)
     }
 
+    pub(crate) fn no_object() -> Self {
+        let detail = "The body is not what this route takes: a JSON object.";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", "Invalid body", detail)
+    }
+
     pub(crate) fn bad_field(field: &str, detail: &str) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_field", "Invalid field", detail).on(Some(field))
     }
@@ -247,6 +258,15 @@ impl Problem {
     pub(crate) fn rate_limited(seconds: u64) -> Self {
         let detail = format!("This tenant publishes more than its rate allows; send again in {seconds} s.");
         Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Rate limited", detail)
+            .with(RETRY_AFTER, seconds.to_string())
+    }
+
+    pub(crate) fn too_many_failed_logins(wait: Duration) -> Self {
+        // Rounded up: sent again then, it is not refused for that.
+        let seconds = wait.as_millis().div_ceil(1_000).max(1);
+        let detail =
+            format!("Too many requests with wrong keys came from this address; try again in {seconds} s.");
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failed_logins", "Too many failed logins", detail)
             .with(RETRY_AFTER, seconds.to_string())
     }
 

@@ -90,7 +90,7 @@ async fn an_export_that_fails_midway_breaks_off_and_holds_nothing_while_nobody_r
         (house.database.text(busy).await == "0").then_some(())
     })
     .await;
-    house.database.execute("ALTER TABLE trunkline.payloads RENAME TO elsewhere").await;
+    house.database.break_by("ALTER TABLE trunkline.payloads RENAME TO elsewhere").await;
     let mut rest = Vec::new();
     let ended = stream.read_to_end(&mut rest).await;
     assert!(ended.is_err() || !rest.ends_with(b"0\r\n\r\n"), "it must not end like a whole");

@@ -83,3 +83,12 @@ async fn tenants_are_listed_in_pages_and_suspended() {
     problem(&operator.post("/v1/tenants/nobody/suspend", "").await, 404, "tenant_not_found");
     problem(&operator.get("/v1/tenants/nobody").await, 404, "tenant_not_found");
 }
+
+#[tokio::test]
+async fn without_its_default_endpoint_a_tenant_is_told_what_is_missing() {
+    let house = House::new().await;
+    let path = format!("/v1/endpoints/{}", house.acme.endpoint_id);
+    assert_eq!(house.client.delete(&path).await.status, 200);
+    let reply = house.client.patch("/v1/tenants/current", r#"{"target_url":"https://example.com/"}"#).await;
+    problem(&reply, 404, "endpoint_not_found");
+}

@@ -6,10 +6,9 @@ use actix_web::http::header::{CONTENT_SECURITY_POLICY, ContentType, X_CONTENT_TY
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{OpenApi, RefOr};
 
-use crate::openapi::document;
+use crate::openapi::{document, json};
 
-static OPENAPI: LazyLock<String> =
-    LazyLock::new(|| document().to_json().expect("the document has string keys only"));
+static OPENAPI: LazyLock<String> = LazyLock::new(|| json().to_string());
 static PAGE: LazyLock<String> = LazyLock::new(|| render(&document()));
 
 /// Nothing but the page's own style: it has no script, picture or link to elsewhere.

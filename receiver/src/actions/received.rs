@@ -70,6 +70,7 @@ impl From<Receipt> for Arrival {
         (status = 400, description = "`limit` is not 1 to 100, or another parameter was given.", body = ProblemBody),
         (status = 401, description = "No valid key.", body = ProblemBody),
         (status = 403, description = "Not a key of this tenant with the scope read.", body = ProblemBody),
+        (status = 404, description = "The tenant_id is none.", body = ProblemBody),
     )
 )]
 pub(crate) async fn received(

@@ -102,13 +102,13 @@ async fn receive(
     payload: web::Payload,
 ) -> Result<Seen, Problem> {
     // Always read to its end: a sender whose body is not taken may never see the answer.
-    let body = body::read(request, payload).await?;
+    let body = body::read(request, payload, state.body_timeout, &state.room).await?;
     let secrets = state.secrets.recent(&address.tenant_id).await?;
     let reception = state.switches.read(Some(&address.tenant_id)).await?;
     if !(reception.tenant && reception.all) {
         return Err(Problem::switched_off());
     }
-    let webhook_id = signature::vouched_id(state, address, request.headers(), &body, secrets).await?;
+    let webhook_id = signature::vouched_id(state, address, request.headers(), &body.bytes, secrets).await?;
     let event_type = event_type(request.headers());
     let event_type = event_type.as_ref().map(EventType::as_str);
     let mut connection = state.pool.acquire().await.map_err(StoreError::from)?;

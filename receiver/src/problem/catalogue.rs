@@ -1,6 +1,7 @@
 //! Every problem the receiver answers with, in the order of their statuses.
 
 use std::fmt;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use trunkline_signing::VerifyError;
@@ -35,14 +36,20 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "incomplete_body", "Incomplete body", detail)
     }
 
-    pub(crate) fn too_slow() -> Self {
-        let detail = "The body did not arrive within 30 s; send the request again.";
+    pub(crate) fn too_slow(limit: Duration) -> Self {
+        let detail = format!("The body did not arrive within {} s; send the request again.", limit.as_secs());
         Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "Request timeout", detail)
     }
 
     pub(crate) fn too_large() -> Self {
         let detail = "A webhook's body is 1048576 bytes (1 MiB) at most.";
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large", detail)
+    }
+
+    pub(crate) fn overloaded() -> Self {
+        let detail = "More is being sent than can be taken in at once; send again in a second.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Overloaded", detail)
+            .with("retry-after", "1")
     }
 
     pub(crate) fn switched_off() -> Self {
@@ -72,6 +79,15 @@ impl Problem {
         let detail = format!("The webhook is not verified: {error}.");
         Self::new(StatusCode::UNAUTHORIZED, code, "Signature not verified", detail)
             .with("www-authenticate", "Webhook-Signature")
+    }
+
+    pub(crate) fn too_many_failed_logins(wait: Duration) -> Self {
+        // Rounded up: sent again then, it is not refused for that.
+        let seconds = wait.as_millis().div_ceil(1_000).max(1);
+        let detail =
+            format!("Too many requests with wrong keys came from this address; try again in {seconds} s.");
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failed_logins", "Too many failed logins", detail)
+            .with("retry-after", seconds.to_string())
     }
 
     /// Says no more than that it is our fault; the log says why, under the same request id.

@@ -3,7 +3,9 @@
 
 mod control;
 mod duplicates;
+mod hostile;
 mod house;
+mod logins;
 mod pages;
 mod program;
 mod received;

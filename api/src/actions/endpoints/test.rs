@@ -8,11 +8,11 @@ use sha2::{Digest, Sha256};
 use trunkline_boot::random::random_bytes;
 use trunkline_domain::{EndpointId, EventId, EventStatus, NewEvent};
 use trunkline_store::api_keys::KeyOwner;
-use trunkline_store::tenants::TenantStatus;
 use trunkline_store::{PgConnection, StoreError, attempts, endpoints, events};
 use utoipa::ToSchema;
 
 use super::id;
+use crate::actions::events::publish::allow;
 use crate::auth::Writer;
 use crate::frame::traceparent;
 use crate::problem::{Problem, ProblemBody};
@@ -74,7 +74,8 @@ pub(crate) async fn test(
     Writer(owner): Writer,
 ) -> Result<HttpResponse, Problem> {
     let endpoint_id = id(&path)?;
-    allow(&state, &owner)?;
+    // A test is an event like any other to whoever must carry it.
+    allow(&state, &owner, 1).await?;
     let event_id = publish(&state, &owner, endpoint_id, traceparent(&request)).await?;
     let deadline = tokio::time::Instant::now() + WAIT_MAX;
     while tokio::time::Instant::now() < deadline {
@@ -88,20 +89,6 @@ pub(crate) async fn test(
     }
     let pending = TestOutcome { event_id, status: EventStatus::Pending, attempts: Vec::new() };
     Ok(HttpResponse::Accepted().insert_header((LOCATION, format!("/v1/events/{event_id}"))).json(pending))
-}
-
-/// A test is an event like any other to whoever must carry it.
-fn allow(state: &State, owner: &KeyOwner) -> Result<(), Problem> {
-    if owner.tenant_status != TenantStatus::Active {
-        return Err(Problem::forbidden(
-            "tenant_suspended",
-            "This tenant is suspended and publishes nothing; ask its operator.",
-        ));
-    }
-    match state.rates.take(owner, 1) {
-        Some(allowance) if !allowance.is_granted => Err(Problem::rate_limited(allowance.wait_seconds.max(1))),
-        _ => Ok(()),
-    }
 }
 
 async fn publish(

@@ -71,9 +71,8 @@ pub(crate) async fn describe(
 ) -> Result<HttpResponse, Problem> {
     let event_type: EventType =
         path.parse().map_err(|error| Problem::bad_field("type", &format!("{error}.")))?;
-    let bytes = body::read(&request, payload, BODY_BYTES_MAX).await?;
-    let wanted: TypeDescription =
-        serde_json::from_slice(&bytes).map_err(|error| Problem::unusable_body(&error))?;
+    let body = body::read(&request, payload, BODY_BYTES_MAX).await?;
+    let wanted: TypeDescription = body::object(&body.bytes)?;
     check(&wanted).await?;
     let retention_days = wanted.retention_days.map(retention_days).transpose()?;
     let new = Description {
@@ -99,8 +98,9 @@ pub(crate) async fn describe(
 }
 
 async fn check(wanted: &TypeDescription) -> Result<(), Problem> {
-    if wanted.description.as_ref().is_some_and(|text| text.chars().count() > DESCRIPTION_CHARS_MAX) {
-        return Err(Problem::bad_field("description", "description accepts at most 500 characters."));
+    if !wanted.description.as_deref().is_none_or(is_description) {
+        let accepts = "description accepts at most 500 characters, without control characters.";
+        return Err(Problem::bad_field("description", accepts));
     }
     let Some(schema) = &wanted.schema else {
         if wanted.enforced {
@@ -110,4 +110,11 @@ async fn check(wanted: &TypeDescription) -> Result<(), Problem> {
     };
     let compiled = schemas::compile(schema.get().to_owned()).await?;
     compiled.map(drop).map_err(|refused| Problem::bad_field("schema", &format!("schema: {refused}.")))
+}
+
+/// Lines; among control characters is the one that PostgreSQL cannot store.
+fn is_description(text: &str) -> bool {
+    let is_break = |char| matches!(char, '\n' | '\r' | '\t');
+    text.chars().count() <= DESCRIPTION_CHARS_MAX
+        && !text.chars().any(|char| char.is_control() && !is_break(char))
 }

@@ -104,8 +104,7 @@ pub(crate) async fn publish(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let body = body::read(&request, payload, BATCH_BYTES_MAX).await?;
-    let batch: BatchRequest<'_> =
-        serde_json::from_slice(&body).map_err(|error| Problem::unusable_body(&error))?;
+    let batch: BatchRequest<'_> = body::object(&body.bytes)?;
     let count = batch.events.len();
     if !(1..=EVENTS_MAX).contains(&count) {
         return Err(Problem::bad_field("events", "events holds 1 to 1,000 events."));
@@ -113,14 +112,14 @@ pub(crate) async fn publish(
     let traceparent = traceparent(&request);
     let mut items = Vec::with_capacity(count);
     for (index, text) in batch.events.iter().enumerate() {
-        let item = item(&state, &owner, &body, text, traceparent.clone())
+        let item = item(&state, &owner, &body.bytes, text, traceparent.clone())
             .map_err(|problem| problem.of_item(index))?;
         let (event_type, payload) = (item.event.event_type.as_ref(), &item.event.payload);
         let checked = state.schemas.check(&state.pool, &owner.tenant_id, event_type, payload).await;
         checked.map_err(|problem| problem.of_item(index))?;
         items.push(item);
     }
-    let allowance = allow(&state, &owner, u32::try_from(count).unwrap_or(u32::MAX))?;
+    let allowance = allow(&state, &owner, u32::try_from(count).unwrap_or(u32::MAX)).await?;
     let stored = state.ingest.publish_together(items).await.map_err(refusal)?;
     METRICS.published.increment(count as u64);
     let mut response = HttpResponse::Created();
@@ -138,8 +137,7 @@ fn item(
     text: &RawValue,
     traceparent: Option<String>,
 ) -> Result<Item, Problem> {
-    let request: ItemRequest<'_> =
-        serde_json::from_str(text.get()).map_err(|error| Problem::unusable_body(&error))?;
+    let request: ItemRequest<'_> = body::object(text.get().as_bytes())?;
     let payload = body.slice_ref(request.payload.get().as_bytes());
     if payload.len() > state.payload_bytes_max {
         let detail = format!("A payload has {} bytes here at most.", state.payload_bytes_max);

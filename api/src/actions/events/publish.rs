@@ -68,20 +68,20 @@ pub(crate) async fn publish(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let started = std::time::Instant::now();
-    let allowance = allow(&state, &owner, 1)?;
+    let allowance = allow(&state, &owner, 1).await?;
     let key = idempotency_key(request.headers())?;
     let named_type = named_type(request.headers())?;
     let deliver_at = deliver_at(request.headers())?;
     let ordering_key = ordering_key(request.headers())?;
     let body = body::read(&request, payload, state.payload_bytes_max).await?;
-    let facts = payload::inspect(&body).map_err(Problem::unusable_payload)?;
+    let facts = payload::inspect(&body.bytes).map_err(Problem::unusable_payload)?;
     let draft = Draft {
         is_judged: facts.not_judged.is_none(),
         event_type: event_type(named_type, facts)?,
         deliver_at,
         ordering_key,
         traceparent: traceparent(&request),
-        payload: body,
+        payload: body.bytes.clone(),
     };
     let event = draft.into_event(&state, &owner)?;
     state.schemas.check(&state.pool, &owner.tenant_id, event.event_type.as_ref(), &event.payload).await?;
@@ -93,16 +93,20 @@ pub(crate) async fn publish(
 }
 
 /// Whether the tenant may publish that many events now.
-pub(super) fn allow(state: &State, owner: &KeyOwner, events: u32) -> Result<Option<Allowance>, Problem> {
+pub(crate) async fn allow(
+    state: &State,
+    owner: &KeyOwner,
+    events: u32,
+) -> Result<Option<Allowance>, Problem> {
     if owner.tenant_status != TenantStatus::Active {
         return Err(Problem::forbidden(
             "tenant_suspended",
             "This tenant is suspended and publishes nothing; ask its operator.",
         ));
     }
-    let allowance = state.rates.take(owner, events);
+    let allowance = state.rates.take(owner, events).await?;
     let Some(refused) = allowance.filter(|allowance| !allowance.is_granted) else { return Ok(allowance) };
-    let problem = Problem::rate_limited(refused.wait_seconds.max(1));
+    let problem = Problem::rate_limited(refused.wait_seconds);
     Err(rate_headers(refused).into_iter().fold(problem, |problem, (name, value)| {
         problem.with(actix_web::http::header::HeaderName::from_static(name), value)
     }))
@@ -121,10 +125,12 @@ fn answer(stored: Stored, allowance: Option<Allowance>) -> HttpResponse {
     HttpResponseBuilder::json(&mut response, Published { event_id: stored.event_id, status })
 }
 
-/// The fields of draft-ietf-httpapi-ratelimit-headers.
+/// The fields of draft-ietf-httpapi-ratelimit-headers-11. A batch uses up as many as it has events. `t` is there when nothing was
+/// granted, and is what Retry-After says.
 pub(super) fn rate_headers(allowance: Allowance) -> [(&'static str, String); 2] {
+    let window = if allowance.is_granted { String::new() } else { format!(";t={}", allowance.wait_seconds) };
     [
         ("ratelimit-policy", format!("\"tenant\";q={};w={}", allowance.burst, allowance.window_seconds)),
-        ("ratelimit", format!("\"tenant\";r={};t={}", allowance.remaining, allowance.wait_seconds)),
+        ("ratelimit", format!("\"tenant\";r={}{window}", allowance.remaining)),
     ]
 }

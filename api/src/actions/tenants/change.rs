@@ -56,6 +56,7 @@ pub(crate) struct ChangedTenant {
         (status = 200, description = "Changed.", body = ChangedTenant),
         (status = 401, description = "No valid key.", body = ProblemBody),
         (status = 403, description = "The key lacks the scope write.", body = ProblemBody),
+        (status = 404, description = "It has no endpoint named default.", body = ProblemBody),
         (status = 413, description = "The body is too large.", body = ProblemBody),
         (status = 415, description = "The body is not JSON.", body = ProblemBody),
         (status = 422, description = "A field has an invalid value.", body = ProblemBody),
@@ -81,7 +82,7 @@ pub(crate) async fn current(
         (status = 200, description = "Changed.", body = ChangedTenant),
         (status = 401, description = "No valid key.", body = ProblemBody),
         (status = 403, description = "Another tenant's, or the key lacks the scope write.", body = ProblemBody),
-        (status = 404, description = "There is none (shown to operators only).", body = ProblemBody),
+        (status = 404, description = "There is none (shown to operators only), or it has no endpoint named default.", body = ProblemBody),
         (status = 413, description = "The body is too large.", body = ProblemBody),
         (status = 415, description = "The body is not JSON.", body = ProblemBody),
         (status = 422, description = "A field has an invalid value.", body = ProblemBody),
@@ -130,7 +131,7 @@ async fn apply(
         found.filter(|tenant| tenant.status != TenantStatus::Deleted).ok_or_else(Problem::no_tenant)?;
     let now = state.clock.now();
     if url.is_some() || secret.is_some() {
-        let endpoint_id = tenant.default_endpoint_id.ok_or_else(Problem::no_tenant)?;
+        let endpoint_id = tenant.default_endpoint_id.ok_or_else(Problem::no_default_endpoint)?;
         change_default_endpoint(state, &mut connection, tenant_id, endpoint_id, url, secret, now).await?;
     }
     if let Some(days) = retention
@@ -165,5 +166,5 @@ async fn change_default_endpoint(
         old_secrets_valid_until: Some(now + ROTATION_OVERLAP),
     };
     let found = tenants::update_default_endpoint(connection, tenant_id, endpoint_id, &change, now).await?;
-    found.then_some(()).ok_or_else(Problem::no_tenant)
+    found.then_some(()).ok_or_else(Problem::no_default_endpoint)
 }

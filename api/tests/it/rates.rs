@@ -1,0 +1,117 @@
+//! A tenant's rate, over several processes.
+
+use trunkline_testkit::{Client, Reply};
+
+use crate::house::{Door, House, problem};
+
+/// Seconds by the database's clock.
+async fn database_now(house: &House) -> f64 {
+    house.database.text("SELECT extract(epoch FROM clock_timestamp())::text").await.parse().unwrap()
+}
+
+/// Offers events one after another and counts those that were taken; every other must be told that it was too much.
+async fn offer(client: Client, events: usize) -> u32 {
+    let mut taken = 0;
+    for _ in 0..events {
+        let reply = client.post("/v1/events", "{}").await;
+        match reply.status {
+            201 => taken += 1,
+            429 => assert!(reply.header("retry-after").parse::<u64>().unwrap() >= 1),
+            // A machine that stood still for a second.
+            503 => {}
+            other => panic!("{other}: {:?}", reply.body),
+        }
+    }
+    taken
+}
+
+#[tokio::test]
+async fn three_processes_admit_no_more_than_a_tenth_too_much() {
+    const RATE: u32 = 20;
+    const BURST: u32 = 400;
+    let house = House::with(|settings| {
+        settings.ingest.rate_per_tenant = RATE;
+        settings.ingest.burst_per_tenant = BURST;
+    })
+    .await;
+    let (second, third) = (Door::start(&house.settings).await, Door::start(&house.settings).await);
+    let before = database_now(&house).await;
+    let publishers = [house.port(), second.port, third.port].into_iter().flat_map(|port| {
+        let client = Client::local(port).bearer(&house.acme.api_key);
+        [(); 4].map(|()| tokio::spawn(offer(client.clone(), 150)))
+    });
+    let mut taken = 0;
+    for publisher in publishers.collect::<Vec<_>>() {
+        taken += publisher.await.unwrap();
+    }
+    let seconds = database_now(&house).await - before;
+    let allowed = f64::from(BURST) + f64::from(RATE) * seconds;
+    assert!(f64::from(taken) <= allowed * 1.1, "{taken} in {seconds} s");
+    // A process holds a little that others could use, and no more.
+    assert!(f64::from(taken) >= f64::from(BURST) * 0.9, "{taken} in {seconds} s");
+    assert_eq!(house.database.text("SELECT count(*) FROM trunkline.events").await, taken.to_string());
+}
+
+fn rate_fields(reply: &Reply) -> (String, String) {
+    (reply.header("ratelimit-policy").to_owned(), reply.header("ratelimit").to_owned())
+}
+
+#[tokio::test]
+async fn answers_tell_the_policy_and_what_is_left_of_it() {
+    let house = House::with(|settings| {
+        settings.ingest.rate_per_tenant = 1;
+        settings.ingest.burst_per_tenant = 10;
+    })
+    .await;
+    // The bucket fills as slowly as that, so that a slow machine changes no number.
+    house
+        .database
+        .execute("INSERT INTO trunkline.rate_buckets VALUES ('acme', 5, now() + interval '4 seconds')")
+        .await;
+    let first = house.client.post("/v1/events", "{}").await;
+    assert_eq!(first.status, 201);
+    assert_eq!(rate_fields(&first), ("\"tenant\";q=10;w=10".to_owned(), "\"tenant\";r=4".to_owned()));
+    let batch = r#"{"events":[{"payload":{}},{"payload":{}},{"payload":{}}]}"#;
+    let second = house.client.post("/v1/events/batch", batch).await;
+    assert_eq!((second.status, rate_fields(&second).1.as_str()), (201, "\"tenant\";r=1"));
+    let refused = house.client.post("/v1/events/batch", batch).await;
+    problem(&refused, 429, "rate_limited");
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=2).contains(&wait));
+    assert_eq!(rate_fields(&refused).1, format!("\"tenant\";r=1;t={wait}"));
+}
+
+#[tokio::test]
+async fn a_tenants_own_rate_comes_before_the_setting_and_0_is_no_limit() {
+    let house = House::with(|settings| {
+        settings.ingest.rate_per_tenant = 1;
+        settings.ingest.burst_per_tenant = 1;
+    })
+    .await;
+    let (_, free) = house.tenant("free").await;
+    house
+        .database
+        .execute("UPDATE trunkline.tenants SET rate_per_second = CASE tenant_id WHEN 'free' THEN 0 ELSE 1 END, burst = 3")
+        .await;
+    for _ in 0..10 {
+        let reply = free.post("/v1/events", "{}").await;
+        assert_eq!((reply.status, reply.header("ratelimit")), (201, ""));
+    }
+    assert_eq!(house.client.post("/v1/events", "{}").await.header("ratelimit-policy"), "\"tenant\";q=3;w=3");
+    let buckets = "SELECT string_agg(tenant_id, ',') FROM trunkline.rate_buckets";
+    assert_eq!(house.database.text(buckets).await, "acme", "nobody draws without a limit");
+}
+
+#[tokio::test]
+async fn without_its_bucket_a_tenant_is_told_503_and_publishes_again_after() {
+    let house = House::with(|settings| settings.ingest.burst_per_tenant = 20).await;
+    let mut holder = house.database.connect().await;
+    trunkline_testkit::run(&mut holder, "BEGIN; LOCK TABLE trunkline.rate_buckets IN ACCESS EXCLUSIVE MODE")
+        .await;
+    let reply = house.client.post("/v1/events", "{}").await;
+    problem(&reply, 503, "database_unavailable");
+    assert_eq!(reply.header("retry-after"), "1");
+    assert_eq!(house.client.get("/v1/events").await.status, 200, "reading needs no token");
+    trunkline_testkit::run(&mut holder, "ROLLBACK").await;
+    house.publish("{}").await;
+}
