@@ -13,3 +13,4 @@ COMMENT ON COLUMN trunkline.rate_buckets.tenant_id IS 'Whose it is.';
 COMMENT ON COLUMN trunkline.rate_buckets.tokens IS
     'Events it might publish at refilled_at; since then they grow at its rate, up to its burst. Below zero = a batch larger than the burst is owed.';
 COMMENT ON COLUMN trunkline.rate_buckets.refilled_at IS 'When tokens was right, by the database''s clock.';
+SELECT trunkline.hold_to_tenant('trunkline.rate_buckets');

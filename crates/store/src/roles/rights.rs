@@ -39,6 +39,7 @@ pub const RIGHTS: &[(Role, &str, &str)] = &[
     (Role::Ingest, "deliveries", "SELECT (lane, tenant_id, event_id, endpoint_id, status, due_at, finished_at, ordering_key); INSERT; UPDATE (held, due_at)"),
     (Role::Ingest, "idempotency_keys", "SELECT; INSERT; UPDATE"),
     (Role::Ingest, "ordering_keys", "SELECT; INSERT; UPDATE"),
+    (Role::Ingest, "rate_buckets", "SELECT; INSERT; UPDATE"),
 
     (Role::Operator, "trunkline", "USAGE"),
     (Role::Operator, "_sqlx_migrations", "SELECT"),
