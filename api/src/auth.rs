@@ -7,7 +7,6 @@ use std::time::Instant;
 use actix_web::http::header::{AUTHORIZATION, HeaderName};
 use actix_web::{FromRequest, HttpRequest, dev, web};
 use futures_util::future::LocalBoxFuture;
-use metrics::counter;
 use trunkline_boot::clients::Network;
 use trunkline_domain::TenantId;
 use trunkline_store::api_keys::KeyOwner;
@@ -16,6 +15,7 @@ use trunkline_vault::ApiKey;
 
 pub(crate) use cache::KeyCache;
 
+use crate::metrics::METRICS;
 use crate::problem::Problem;
 use crate::state::State;
 
@@ -77,7 +77,7 @@ async fn identify(request: &HttpRequest) -> Result<Caller, Problem> {
     let now = Instant::now();
     let network = network(state, request);
     if let Some(wait) = state.clients.must_wait(network, now) {
-        counter!("trunkline_api_failed_logins_throttled_total").increment(1);
+        METRICS.failed_logins_throttled.increment(1);
         return Err(Problem::too_many_failed_logins(wait));
     }
     if state.operators.contains(key) {

@@ -19,6 +19,7 @@ pub(crate) struct Metrics {
     pub(crate) published: Counter,
     pub(crate) publish_seconds: Histogram,
     pub(crate) overloaded: Counter,
+    pub(crate) failed_logins_throttled: Counter,
     pub(crate) plain: QueueMetrics,
     pub(crate) filtered: QueueMetrics,
     pub(crate) keyed: QueueMetrics,
@@ -51,6 +52,11 @@ impl Metrics {
             overloaded: counter(
                 "trunkline_api_ingest_refused_total",
                 "Events refused because too many wait to be written",
+                &[],
+            ),
+            failed_logins_throttled: counter(
+                "trunkline_api_failed_logins_throttled_total",
+                "Requests refused because too many with wrong keys had come from their address",
                 &[],
             ),
             plain: QueueMetrics::new("plain"),

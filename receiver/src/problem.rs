@@ -23,7 +23,8 @@ pub(crate) struct Problem {
     field: Option<&'static str>,
     /// Drawn when the problem is met, so that the log line of a fault and its answer share it.
     request_id: [u8; 12],
-    header: Option<(&'static str, String)>,
+    /// Boxed: a problem travels through every `Result`, and few have one.
+    header: Option<Box<(&'static str, String)>>,
 }
 
 /// What went wrong, for people (`title`, `detail`) and for programs (`status`, `code`).
@@ -68,7 +69,7 @@ impl Problem {
     }
 
     fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.header = Some((name, value.into()));
+        self.header = Some(Box::new((name, value.into())));
         self
     }
 }
@@ -87,7 +88,7 @@ impl ResponseError for Problem {
     fn error_response(&self) -> HttpResponse {
         let errors = self.field.map(|field| FieldProblem { field, detail: self.detail.clone() });
         let mut response = HttpResponse::build(self.status);
-        if let Some((name, value)) = &self.header {
+        if let Some((name, value)) = self.header.as_deref() {
             response.insert_header((*name, value.as_str()));
         }
         response.insert_header((CONTENT_TYPE, "application/problem+json")).json(ProblemBody {

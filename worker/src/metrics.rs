@@ -21,8 +21,8 @@ const CONCLUDED: [AttemptOutcome; 8] = [
 ];
 
 /// What tenants are told of by operational events.
-const OPERATIONAL_EVENTS: [&str; 4] =
-    ["endpoint.disabled", "endpoint.failing", "endpoint.recovered", "delivery.exhausted"];
+const OPERATIONAL_EVENTS: [&str; 5] =
+    ["endpoint.disabled", "endpoint.failing", "endpoint.recovered", "delivery.exhausted", "delivery.expired"];
 
 pub(crate) struct Metrics {
     pub(crate) claims: Counter,
@@ -44,6 +44,9 @@ pub(crate) struct Metrics {
     pub(crate) breakers_closed: Counter,
     pub(crate) panics: Counter,
     pub(crate) replayed: Counter,
+    pub(crate) retention_failures: Counter,
+    pub(crate) expired: Counter,
+    pub(crate) erased: Counter,
     pub(crate) operational_events_dropped: Counter,
     attempts: Vec<(AttemptOutcome, Counter)>,
     operational_events: Vec<(&'static str, Counter)>,
@@ -131,6 +134,21 @@ impl Metrics {
             replayed: counter(
                 "trunkline_worker_replayed_total",
                 "Deliveries that replays made due again",
+                &[],
+            ),
+            retention_failures: counter(
+                "trunkline_worker_retention_failures_total",
+                "Rounds of retention that did not come through",
+                &[],
+            ),
+            expired: counter(
+                "trunkline_worker_expired_total",
+                "Deliveries cancelled because they waited past the retention of their events",
+                &[],
+            ),
+            erased: counter(
+                "trunkline_worker_erased_total",
+                "Events erased because a tenant or a type keeps them for less than the installation",
                 &[],
             ),
             operational_events_dropped: counter(

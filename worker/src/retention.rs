@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use metrics::counter;
 use secrecy::ExposeSecret;
 use trunkline_boot::{Clock, Settings, SettingsError, Shutdown};
 use trunkline_domain::EventId;
@@ -16,6 +15,7 @@ use trunkline_store::retention::{self, Day, HistoryTable, Scope, Standing, Turn}
 use trunkline_store::{PgConnection, Pool, Purpose, StoreError, pool, time};
 use uuid::Uuid;
 
+use crate::metrics::METRICS;
 use crate::operational::{Crier, Fact, Herald, News};
 
 /// Between two rounds.
@@ -132,7 +132,7 @@ impl Retention {
                 done = self.round() => {
                     if let Err(error) = done {
                         tracing::warn!(%error, "the end of history did not come through; it is tried again in a minute");
-                        counter!("trunkline_worker_retention_failures_total").increment(1);
+                        METRICS.retention_failures.increment(1);
                     }
                     tokio::select! {
                         () = shutdown.requested() => {}
@@ -192,7 +192,7 @@ impl Retention {
             }
             for one in expired {
                 tracing::warn!(tenant.id = %one.tenant_id, endpoint.id = %one.endpoint_id, count = one.count, "deliveries cancelled: they waited past the retention of their events and 30 days more");
-                counter!("trunkline_worker_expired_total").increment(one.count);
+                METRICS.expired.increment(one.count);
                 let fact = Fact::Expired { count: one.count };
                 self.herald.tell(News { tenant_id: one.tenant_id, about: one.endpoint_id, fact });
             }
@@ -266,7 +266,7 @@ impl Retention {
                 progress.next = Uuid::from_u128(last.as_u128().saturating_add(1));
                 if erased.events > 0 {
                     tracing::debug!(tenant.id = %scope.tenant_id, count = erased.events, "events erased: their retention is over");
-                    counter!("trunkline_worker_erased_total").increment(erased.events as u64);
+                    METRICS.erased.increment(erased.events as u64);
                 }
             }
         }

@@ -127,10 +127,11 @@ pub async fn exchange(port: u16, bytes: &[u8], then: Then) -> Option<u16> {
             let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
             if let (Some(b'1'), Some(end)) = (answer.get(9), end) {
                 answer.drain(..end + 4);
-            } else if answer.get(9).is_some_and(|first| *first != b'1') && answer.len() >= 12 {
-                break;
-            } else if !matches!(from.read_buf(&mut answer).await, Ok(1..)) {
-                break;
+            } else {
+                let has_status = answer.len() >= 12 && answer.get(9).is_some_and(|first| *first != b'1');
+                if has_status || !matches!(from.read_buf(&mut answer).await, Ok(1..)) {
+                    break;
+                }
             }
         }
         std::str::from_utf8(answer.get(9..12)?).ok()?.parse().ok()

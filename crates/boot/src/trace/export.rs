@@ -74,7 +74,7 @@ impl Collector {
     fn note(&self, is_away: bool, why: &str) {
         match (self.is_away.swap(is_away, Ordering::Relaxed), is_away) {
             (false, true) => {
-                tracing::warn!(why, "the collector of traces takes none; they are lost until it does")
+                tracing::warn!(why, "the collector of traces takes none; they are lost until it does");
             }
             (true, false) => tracing::info!("the collector of traces takes them again"),
             _ => {}
