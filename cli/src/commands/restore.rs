@@ -3,10 +3,9 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 use trunkline_domain::TenantId;
-use trunkline_store::audit::Action;
 use trunkline_store::restore::{self, COUNT_MAX, Standing};
 use trunkline_store::wake::{self, Wake};
-use trunkline_store::{PgConnection, Purpose, time};
+use trunkline_store::{PgConnection, Purpose, audit, time};
 
 use crate::operator::{OperatorOptions, block_on, connect, record};
 use crate::output::Output;
@@ -39,7 +38,7 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
                 let mut transaction = trunkline_store::begin(&mut connection).await?;
                 let now = time::now(&mut transaction).await?;
                 restore::hold(&mut transaction, now).await?;
-                record(&mut transaction, Action::HoldAfterRestore, None::<&TenantId>, None).await?;
+                record(&mut transaction, audit::Action::HoldAfterRestore, None::<&TenantId>, None).await?;
                 transaction.commit().await?;
                 show(&mut connection, *output).await
             }
@@ -47,7 +46,7 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
             Action::Release => {
                 let mut transaction = trunkline_store::begin(&mut connection).await?;
                 let released = restore::release(&mut transaction).await?;
-                record(&mut transaction, Action::ReleaseAfterRestore, None::<&TenantId>, None).await?;
+                record(&mut transaction, audit::Action::ReleaseAfterRestore, None::<&TenantId>, None).await?;
                 transaction.commit().await?;
                 wake::notify(&mut connection, &Wake::Look).await?;
                 output.result(&json!({"released_endpoints": released}), || {
