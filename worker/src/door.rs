@@ -166,7 +166,7 @@ pub async fn build_asking(
             bell: keeper_bell,
             engine: mailbox.clone(),
         },
-        retention: Retention::new(settings, url, clock.clone(), herald.clone())?,
+        retention: Retention::new(settings, url, clock.clone(), herald.clone()),
         upkeep: Upkeep::new(settings, pool.clone(), clock.clone(), herald),
         replayer: Replayer { pool: pool.clone(), clock: clock.clone(), engine: mailbox },
         crier,

@@ -69,11 +69,11 @@ pub async fn end_history(settings: &Settings) -> Result<(), RetentionError> {
     let pool = pool::open(url, Purpose::Engine, 1)?;
     let (now, round_trip) = time::read(&pool).await?;
     clock.set(now, round_trip);
-    let (herald, crier) = Crier::new(pool, clock.clone());
-    let mut retention = Retention::new(settings, url, clock, herald)?;
-    if !Turn::is_ours(&retention.pool).await? {
+    if !Turn::is_ours(&pool).await? {
         return Err(RetentionError::NotOwner);
     }
+    let (herald, crier) = Crier::new(pool, clock.clone());
+    let mut retention = Retention::new(settings, url, clock, herald);
     // Tells until the herald is dropped with the rest.
     let crier = tokio::spawn(crier.run());
     let done = retention.round().await;
@@ -84,7 +84,8 @@ pub async fn end_history(settings: &Settings) -> Result<(), RetentionError> {
 
 /// Ends history.
 pub(crate) struct Retention {
-    pool: Pool,
+    /// Connections are made for a round and closed after it: a worker needs none in between.
+    url: String,
     clock: Clock,
     herald: Herald,
     events: chrono::Duration,
@@ -105,15 +106,10 @@ struct Progress {
 }
 
 impl Retention {
-    pub(crate) fn new(
-        settings: &Settings,
-        url: &str,
-        clock: Clock,
-        herald: Herald,
-    ) -> Result<Self, InvalidUrl> {
+    pub(crate) fn new(settings: &Settings, url: &str, clock: Clock, herald: Herald) -> Self {
         let kept = |time: Duration| chrono::Duration::from_std(time).unwrap_or(chrono::Duration::MAX);
-        Ok(Self {
-            pool: pool::open(url, Purpose::Maintenance, CONNECTIONS)?,
+        Self {
+            url: url.to_owned(),
             clock,
             herald,
             events: kept(settings.retention.events),
@@ -121,7 +117,7 @@ impl Retention {
             export: settings.retention.export.clone(),
             told: false,
             seen: HashMap::new(),
-        })
+        }
     }
 
     /// Works until a stop is requested, which interrupts it: each step can be taken again.
@@ -141,11 +137,17 @@ impl Retention {
                 }
             }
         }
-        self.pool.close().await;
     }
 
     async fn round(&mut self) -> Result<(), RetentionError> {
-        if !Turn::is_ours(&self.pool).await? {
+        let pool = pool::open(&self.url, Purpose::Maintenance, CONNECTIONS)?;
+        let done = self.round_with(&pool).await;
+        pool.close().await;
+        done
+    }
+
+    async fn round_with(&mut self, pool: &Pool) -> Result<(), RetentionError> {
+        if !Turn::is_ours(pool).await? {
             if !std::mem::replace(&mut self.told, true) {
                 tracing::warn!(
                     "this login does not own the tables, so that it drops no history: have `trunkline retention --apply` run as their owner now and then"
@@ -154,8 +156,8 @@ impl Retention {
             return Ok(());
         }
         // Another worker sees to it.
-        let Some(_turn) = Turn::take(&self.pool).await? else { return Ok(()) };
-        let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
+        let Some(_turn) = Turn::take(pool).await? else { return Ok(()) };
+        let mut connection = pool.acquire().await.map_err(StoreError::from)?;
         self.count(&mut connection).await?;
         self.expire(&mut connection).await?;
         for day in retention::past(&mut connection, self.clock.now() - self.payloads).await? {

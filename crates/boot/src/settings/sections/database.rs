@@ -13,7 +13,7 @@ pub struct DatabaseSettings {
     /// `None`: `url` is used for them.
     pub session_url: Option<SecretString>,
     /// Connections of one process, 2-1,000. An api opens half as many more for searches and seven for what is published, a
-    /// worker one more, for its session.
+    /// worker one more, for its session, and for a moment each minute two, to see to the end of history.
     pub max_connections: u32,
 }
 
