@@ -147,11 +147,12 @@ pub(crate) fn takes_query(method: &Method, path: &str) -> bool {
     .contains(&path)
         || path.starts_with("/v1/erasures/")
         || (path.starts_with("/v1/endpoints/") && path.ends_with("/stats"));
-    let is_answered_405 =
-        ![Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE]
-            .contains(method);
+    let is_read = *method == Method::GET || *method == Method::HEAD;
+    let is_created = ["/v1/endpoints", "/v1/events", "/v1/replays", "/v1/tenants"].contains(&path);
+    // What is wrong is the method then, and the path says so itself.
+    let is_answered_405 = is_list && !is_read && !(is_created && *method == Method::POST);
     let is_page = path.starts_with("/v1/docs") || path.starts_with("/v1/redoc");
-    is_answered_405 || (*method == Method::GET || *method == Method::HEAD) && (is_list || is_page)
+    is_answered_405 || is_read && (is_list || is_page)
 }
 
 /// GET, and HEAD too, which RFC 9110 (9.1) asks of every server that has GET.

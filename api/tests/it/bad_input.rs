@@ -187,6 +187,8 @@ async fn unknown_paths_and_methods_are_told_apart() {
         (Method::GET, "/v1/events/evt_1/retry", "POST"),
         (Method::DELETE, "/v1/tenants/current", "GET, HEAD, PATCH"),
         (Method::GET, "/v1/dead-letters/purge", "POST"),
+        (Method::PUT, "/v1/dead-letters?limit=1", "GET, HEAD"),
+        (Method::TRACE, "/v1/tenants?limit=1", "GET, HEAD, POST"),
         (Method::POST, "/v1/openapi.json", "GET, HEAD"),
     ] {
         let reply = house.client.send(method, path, "", &[]).await;

@@ -217,6 +217,8 @@ pub async fn text(connection: &mut PgConnection, sql: &str) -> String {
 /// # Errors
 /// What the server says.
 pub async fn try_text(connection: &mut PgConnection, sql: &str) -> Result<String, String> {
+    // Not where the transaction has failed; then it was said before.
+    let _ = connection.execute(BY_HAND).await;
     let row = connection.fetch_optional(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))).await;
     let value = |row: sqlx::postgres::PgRow| {
         row.try_get_raw(0).map(|value| value.as_str().unwrap_or_default().to_owned()).unwrap()
