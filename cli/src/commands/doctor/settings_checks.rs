@@ -103,8 +103,8 @@ fn signup(settings: &Settings) -> Check {
 fn without_effect(settings: &Settings) -> Check {
     use secrecy::ExposeSecret as _;
 
-    let url = settings.database.url.as_ref().map(|url| url.expose_secret());
-    let session_url = settings.database.session_url.as_ref().map(|url| url.expose_secret());
+    let url = settings.database.url.as_ref().map(ExposeSecret::expose_secret);
+    let session_url = settings.database.session_url.as_ref().map(ExposeSecret::expose_secret);
     let useless = [
         (session_url.is_some() && session_url == url, "database.session_url (the same as database.url)"),
         (

@@ -124,7 +124,7 @@ fn a_secret_can_be_in_a_file_of_its_own() {
     .unwrap();
     let ids: Vec<_> = settings.secrets.keys.iter().map(|key| key.id.as_str()).collect();
     assert_eq!(ids, ["new", "old", "older"]);
-    let keys: Vec<_> = settings.operator.keys.iter().map(|key| key.expose_secret()).collect();
+    let keys: Vec<_> = settings.operator.keys.iter().map(ExposeSecret::expose_secret).collect();
     assert_eq!(keys, ["operator-key-number-one", "operator-key-number-two"]);
     assert_eq!(settings.require_database_url().unwrap().expose_secret(), "postgres://u:p@h/d");
     assert_eq!(settings.database.session_url.unwrap().expose_secret(), "postgresql://direct/d");

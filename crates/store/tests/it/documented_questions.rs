@@ -93,7 +93,7 @@ async fn fill(connection: &mut PgConnection) {
     for piece in script.split_inclusive(";\n") {
         statement.push_str(piece);
         // A body between dollars holds semicolons of its own.
-        if statement.matches("$$").count() % 2 == 0 {
+        if statement.matches("$$").count().is_multiple_of(2) {
             run(connection, &std::mem::take(&mut statement)).await;
         }
     }
