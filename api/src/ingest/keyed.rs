@@ -26,7 +26,7 @@ pub(super) const REMEMBERED: Duration = Duration::hours(24);
 pub(super) const ONE_BY_ONE_MAX: usize = 4;
 
 /// How long a key that somebody else holds is waited for: the statement's own limit is a second.
-const WAIT: std::time::Duration = std::time::Duration::from_millis(900);
+const WAIT: std::time::Duration = std::time::Duration::from_millis(750);
 
 /// How long a batch waits for one of its keys, before each is asked for by itself.
 const HASTY_WAIT: std::time::Duration = std::time::Duration::from_millis(50);

@@ -101,7 +101,7 @@ fn signup(settings: &Settings) -> Check {
 
 /// What is written and changes nothing is mostly a misunderstanding.
 fn without_effect(settings: &Settings) -> Check {
-    use secrecy::ExposeSecret as _;
+    use secrecy::ExposeSecret;
 
     let url = settings.database.url.as_ref().map(ExposeSecret::expose_secret);
     let session_url = settings.database.session_url.as_ref().map(ExposeSecret::expose_secret);

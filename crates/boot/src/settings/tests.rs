@@ -1,5 +1,5 @@
 use super::{KEYS, LogFormat, ReceiverControl, Settings, Signup, keys};
-use secrecy::ExposeSecret as _;
+use secrecy::ExposeSecret;
 use std::io::Write as _;
 use std::time::Duration;
 
