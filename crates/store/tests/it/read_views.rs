@@ -6,15 +6,15 @@ use trunkline_testkit::{TestDatabase, run, text, try_text};
 
 /// What version 1 promises. Add to it when a column is added; nothing else may change.
 const CONTRACT: &str = "\
-attempts: lane smallint, tenant_id text, event_id uuid, event text, endpoint_id uuid, endpoint text, attempt integer, started_at timestamp with time zone, duration_ms integer, status_code smallint, outcome trunkline.attempt_outcome, error text, response_excerpt text, url text, worker text
+attempts: lane smallint, tenant_id text, event_id uuid, event text, endpoint_id uuid, endpoint text, attempt integer, started_at timestamp with time zone, duration_ms integer, status_code smallint, outcome attempt_outcome, error text, response_excerpt text, url text, worker text
 dead_letters: lane smallint, tenant_id text, event_id uuid, event text, endpoint_id uuid, endpoint text, type text, url text, attempts integer, last_attempt_at timestamp with time zone, last_status_code smallint, last_error text, created_at timestamp with time zone, dead_since timestamp with time zone
-deliveries: lane smallint, tenant_id text, event_id uuid, event text, endpoint_id uuid, endpoint text, status trunkline.delivery_status, attempts integer, cycle_attempts integer, due_at timestamp with time zone, in_flight boolean, leased_until timestamp with time zone, held boolean, ordering_key text, last_attempt_at timestamp with time zone, last_status_code smallint, last_error text, created_at timestamp with time zone, finished_at timestamp with time zone
+deliveries: lane smallint, tenant_id text, event_id uuid, event text, endpoint_id uuid, endpoint text, status delivery_status, attempts integer, cycle_attempts integer, due_at timestamp with time zone, in_flight boolean, leased_until timestamp with time zone, held boolean, ordering_key text, last_attempt_at timestamp with time zone, last_status_code smallint, last_error text, created_at timestamp with time zone, finished_at timestamp with time zone
 endpoint_health: lane smallint, tenant_id text, endpoint_id uuid, endpoint text, name text, url text, health text, disabled_reason text, paused_until timestamp with time zone, breaker_open_until timestamp with time zone, failing_since timestamp with time zone, failures integer, oldest_due_at timestamp with time zone, created_at timestamp with time zone, updated_at timestamp with time zone, deleted_at timestamp with time zone
 events: lane smallint, tenant_id text, event_id uuid, event text, type text, status text, created_at timestamp with time zone, deliver_at timestamp with time zone, ordering_key text, traceparent text, routed boolean, payload_bytes integer, payload_sha256 text, payload json
 partitions: of_table text, from_day date, until_day date, partition name, rows_estimate bigint, bytes bigint, dead_rows bigint, last_vacuum_at timestamp with time zone, last_analyze_at timestamp with time zone
 queue: lane smallint, tenant_id text, endpoint_id uuid, endpoint text, due bigint, in_flight bigint, scheduled bigint, held bigint, oldest_due_at timestamp with time zone
 tenant_daily: day date, lane smallint, tenant_id text, events bigint, payload_bytes bigint, deliveries bigint, delivered bigint, waiting bigint, dead_letters bigint, cancelled bigint, attempts bigint, counted_at timestamp with time zone
-tenants: tenant_id text, lane smallint, status trunkline.tenant_status, retention_days integer, created_at timestamp with time zone, updated_at timestamp with time zone";
+tenants: tenant_id text, lane smallint, status tenant_status, retention_days integer, created_at timestamp with time zone, updated_at timestamp with time zone";
 
 /// A tenant with an endpoint, three events of today (delivered, dead, and one whose payload is not JSON), and one that waits.
 const HISTORY: &str = "
@@ -65,7 +65,7 @@ async fn columns_of_the_views_are_what_was_promised() {
     let columns = "
         SELECT string_agg(relname || ': ' || columns, E'\\n' ORDER BY relname)
         FROM (
-            SELECT c.relname, string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum) AS columns
+            SELECT c.relname, string_agg(a.attname || ' ' || replace(format_type(a.atttypid, a.atttypmod), 'trunkline.', ''), ', ' ORDER BY a.attnum) AS columns
             FROM pg_class AS c
             JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0
             WHERE c.relnamespace = 'trunkline_read'::regnamespace
