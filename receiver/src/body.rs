@@ -14,7 +14,7 @@ use crate::problem::Problem;
 pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes of bodies that are held at one time: anyone may send them, however many and however slowly.
-pub(crate) const HELD_BYTES_MAX: usize = 32 * 1024 * 1024;
+pub(crate) const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A body, and its room until it is dropped.
 pub(crate) struct Body {

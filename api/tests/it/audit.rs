@@ -88,7 +88,7 @@ async fn a_switch_that_did_not_happen_is_not_written_down() {
     let operator = house.anyone.bearer(OPERATOR_KEY);
     problem(&operator.post("/v1/tenants/nobody/suspend", "").await, 404, "tenant_not_found");
     // Nor does anything happen that cannot be written down.
-    house.database.execute("REVOKE INSERT ON trunkline.audit FROM trunkline_api").await;
+    house.database.break_by("REVOKE INSERT ON trunkline.audit FROM trunkline_api").await;
     let path = format!("/v1/endpoints/{}", house.acme.endpoint_id);
     assert_eq!(house.client.post(&format!("{path}/pause"), "").await.status, 500);
     assert_eq!(house.client.get(&path).await.json()["endpoint"]["paused"], false);

@@ -277,7 +277,7 @@ fn life(client: &mut Client<'_>, installation: &mut Installation, receiver: &Doo
     installation.sql("ALTER TABLE trunkline.endpoint_secrets RENAME TO elsewhere");
     let sealed_anew = json!({"webhook_secret": ROTATED_SECRET}).to_string();
     client.call("POST", &format!("{dead}/rotate-secret"), &api_key, Some(&sealed_anew), 500);
-    client.call("POST", &target, &api_key, Some(&payload), 500);
+    client.call("POST", &target, &api_key, Some(&payload), 401);
     installation.sql("ALTER TABLE trunkline.elsewhere RENAME TO endpoint_secrets");
 
     let key_id = second["key_id"].as_str().unwrap();

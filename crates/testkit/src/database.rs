@@ -130,8 +130,13 @@ impl TestDatabase {
     /// # Panics
     /// When it fails.
     pub async fn break_by(&self, sql: &str) {
-        self.is_broken.store(true, Ordering::Relaxed);
+        self.expect_complaints();
         self.execute(sql).await;
+    }
+
+    /// Says that a door will be refused by the server, which is what is tried.
+    pub fn expect_complaints(&self) {
+        self.is_broken.store(true, Ordering::Relaxed);
     }
 
     /// Runs any SQL.

@@ -90,9 +90,9 @@ async fn doors_act_in_their_roles_also_where_they_log_in_as_the_owner() {
     let tenant = api.client.bearer(&acme.api_key);
     assert_eq!(tenant.post("/v1/events", "{}").await.status, 201);
     // What the owner may and the role may not: the door is refused.
-    database.execute("REVOKE SELECT ON trunkline.events FROM trunkline_api").await;
+    database.break_by("REVOKE SELECT ON trunkline.events FROM trunkline_api").await;
     assert_eq!(tenant.get("/v1/events").await.status, 500);
-    database.execute("REVOKE INSERT ON trunkline.events FROM trunkline_ingest").await;
+    database.break_by("REVOKE INSERT ON trunkline.events FROM trunkline_ingest").await;
     assert!(tenant.post("/v1/events", "{}").await.status >= 500);
     api.stop().await;
 }

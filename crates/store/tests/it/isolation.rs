@@ -264,8 +264,8 @@ async fn every_statement_is_in_the_metadata_that_this_test_reads() {
                 "QueryBuilder",
             ];
             let count: usize = unchecked.iter().map(|word| text.matches(word).count()).sum();
-            // The list of migrations, which is about no tenant.
-            let allowed = usize::from(path.ends_with("schema.rs"));
+            // The list of migrations, and how long one waits for a lock, which are about no tenant.
+            let allowed = if path.ends_with("schema.rs") { 2 } else { 0 };
             assert_eq!(
                 count,
                 allowed,
