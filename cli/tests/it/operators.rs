@@ -94,7 +94,7 @@ fn retention(house: &House) {
 fn restore(house: &House) {
     let paused = || {
         let shown = json(&house.run(&["endpoints", "list", "--tenant", "acme", "--json"]));
-        shown["endpoints"][0]["paused"].as_bool().unwrap()
+        shown["paused"].as_bool().unwrap()
     };
     assert!(!paused());
     let held = json(&house.run(&["restore", "hold", "--json"]));

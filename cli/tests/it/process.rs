@@ -33,7 +33,7 @@ pub(crate) fn feed(command: &mut Command, input: &str) -> Output {
 
 /// What it printed, which must be JSON, after an end with exit code 0.
 pub(crate) fn json(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(output.status.success(), "{}{}", text(&output.stderr), text(&output.stdout));
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(&output.stdout)))
 }
 
