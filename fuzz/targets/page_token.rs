@@ -6,8 +6,7 @@ use trunkline_vault::Vault;
 
 fuzz_target!(|input: (&str, &[u8], &[u8])| {
     let (token, filter, cursor) = input;
-    let vault =
-        Vault::new(vec![("a".to_owned(), [1; 32]), ("b".to_owned(), [2; 32])]).expect("two keys are good");
+    let vault = Vault::new([("a", &[1; 32]), ("b", &[2; 32])]).expect("two keys are good");
     assert!(vault.open_token("acme", filter, token).is_err(), "forged");
     if let Ok(sealed) = vault.seal_token("acme", filter, cursor, [3; 24]) {
         assert_eq!(vault.open_token("acme", filter, &sealed).as_deref(), Ok(cursor));
