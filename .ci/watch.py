@@ -77,8 +77,8 @@ def request(method, url, key=None, body=None, headers=None):
 def start_house(trunkline, folder):
     environment = {
         "PATH": os.environ["PATH"],
-        # Short, so that there are dead letters to show.
-        "TRUNKLINE__DELIVERY__RETRY_SCHEDULE": "100ms,100ms",
+        # Short, so that there are dead letters to show before the failing endpoint's circuit breaker opens at ten attempts.
+        "TRUNKLINE__DELIVERY__RETRY_SCHEDULE": "100ms",
     }
     options = ["dev", "--ephemeral", "--data-dir", str(folder), "--api-port", "0", "--receiver-port", "0", "--admin-port", "0"]
     house = subprocess.Popen([trunkline, *options], env=environment, stdout=subprocess.DEVNULL)
