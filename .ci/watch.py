@@ -79,6 +79,8 @@ def start_house(trunkline, folder):
         "PATH": os.environ["PATH"],
         # Short, so that there are dead letters to show before the failing endpoint's circuit breaker opens at ten attempts.
         "TRUNKLINE__DELIVERY__RETRY_SCHEDULE": "100ms",
+        # Wrong keys are part of the traffic.
+        "TRUNKLINE__CLIENTS__FAILED_LOGINS_PER_MINUTE": "0",
     }
     options = ["dev", "--ephemeral", "--data-dir", str(folder), "--api-port", "0", "--receiver-port", "0", "--admin-port", "0"]
     house = subprocess.Popen([trunkline, *options], env=environment, stdout=subprocess.DEVNULL)
