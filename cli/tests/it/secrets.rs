@@ -121,10 +121,15 @@ fn keys_are_rotated_beside_running_doors_and_the_old_one_is_needed_no_more() {
     let shown = text(&installation.run(&["secrets", "status"]).stdout);
     assert!(shown.contains("it may be removed from secrets.keys"), "{shown}");
     deliver(api, &key);
+    let receiver_before = receiver.url.clone();
     stop(running);
 
     write_keys(&installation, &[NEW]);
-    let running = doors(&installation);
+    let receiver = installation.start("receiver");
+    let moved =
+        format!("UPDATE trunkline.endpoints SET url = replace(url, '{receiver_before}', '{}')", receiver.url);
+    installation.sql(&moved);
+    let running = (installation.start("api"), installation.start("worker"), receiver);
     deliver(&running.0, &key);
     let told = doctor(&installation);
     assert_eq!(check(&told, "sealed")["verdict"], "ok", "{told}");
