@@ -149,6 +149,8 @@ class Prometheus:
             status, body = request("GET", f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}")
         except OSError:
             return None
+        if status == 503:  # it is still starting
+            return None
         answer = json.loads(body)
         if status != 200:
             fail(f"Prometheus refuses {parameters}: {answer.get('error')}")
