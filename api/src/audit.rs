@@ -1,7 +1,6 @@
 //! Who did something, for the audit.
 
-use std::convert::Infallible;
-
+use actix_web::http::header::AUTHORIZATION;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev};
 use chrono::{DateTime, Utc};
 use futures_util::future::LocalBoxFuture;
@@ -11,6 +10,7 @@ use trunkline_store::{PgConnection, StoreError};
 
 use crate::auth;
 use crate::frame::RequestId;
+use crate::problem::Problem;
 
 /// Whoever called, and the request, as the audit names them. It lets nobody in: an action asks for that beside it.
 pub(crate) struct Trail {
@@ -26,10 +26,15 @@ pub(crate) struct What<'a> {
 }
 
 impl Trail {
-    /// Of a request whose key was looked up a moment ago.
-    pub(crate) async fn of(request: &HttpRequest) -> Self {
+    /// Of a request whose key was looked up a moment ago. One that came without a key is anyone's.
+    ///
+    /// # Errors
+    /// When it came with one that is not let in: then nothing is done in its name, and nothing in nobody's.
+    pub(crate) async fn of(request: &HttpRequest) -> Result<Self, Problem> {
         let request_id = request.extensions().get::<RequestId>().cloned();
-        Self { actor: auth::actor(request).await.unwrap_or(Actor::Anyone), request_id }
+        let is_anyone = !request.headers().contains_key(AUTHORIZATION);
+        let actor = if is_anyone { Actor::Anyone } else { auth::actor(request).await? };
+        Ok(Self { actor, request_id })
     }
 
     /// Writes down what the transaction does.
@@ -55,11 +60,11 @@ impl Trail {
 }
 
 impl FromRequest for Trail {
-    type Error = Infallible;
-    type Future = LocalBoxFuture<'static, Result<Self, Infallible>>;
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut dev::Payload) -> Self::Future {
         let request = request.clone();
-        Box::pin(async move { Ok(Self::of(&request).await) })
+        Box::pin(async move { Self::of(&request).await })
     }
 }

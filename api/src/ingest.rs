@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 use trunkline_boot::Clock;
 use trunkline_domain::{EventId, NewEvent};
 use trunkline_store::Pool;
@@ -45,8 +46,10 @@ const GAP: Duration = Duration::from_millis(3);
 /// How long a flusher waits for a transaction before it gives it up for lost; the server's own limit of a statement is 1 s.
 const STATEMENT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Connections that the flushers need: one each, those of keys that are asked for one by one, and those of batches.
-pub(crate) const CONNECTIONS: u32 = 3 + (keyed::ONE_BY_ONE_MAX + together::TURNS) as u32;
+/// Connections that the flushers need: two each for events without a key, those for keys that are asked for one by one and those for
+/// keys in other hands, and those of batches.
+pub(crate) const CONNECTIONS: u32 =
+    2 * plain::FLUSHERS + (keyed::ONE_BY_ONE_MAX + keyed::PATIENT_MAX + together::TURNS) as u32;
 
 /// How long a publisher waits for its answer in all: a little longer than one statement may take, so that its own end,
 /// which tells more, comes first.
@@ -72,6 +75,8 @@ pub(crate) enum NotStored {
     Unavailable,
     /// Another request with the same key is under way.
     KeyBusy,
+    /// Another transaction publishes with the same ordering key.
+    OrderBusy,
     /// The key was used with another body.
     KeyReused,
     /// The database refuses this event: a bug.
@@ -91,6 +96,7 @@ pub(crate) struct Idempotency {
 struct Waiting<K> {
     event: NewEvent<Bytes>,
     key: K,
+    since: Instant,
     answer: oneshot::Sender<Result<Stored, NotStored>>,
     /// Its share of [`QUEUE_BYTES_MAX`], until it is answered.
     _bytes: OwnedSemaphorePermit,
@@ -165,10 +171,11 @@ impl Ingest {
         }
         let _bytes = self.bytes_for(event.payload.len())?;
         let (answer, answered) = oneshot::channel();
+        let since = Instant::now();
         match key {
-            None if has_filters => self.filtered.put(Waiting { event, key: (), answer, _bytes })?,
-            None => self.plain.put(Waiting { event, key: (), answer, _bytes })?,
-            Some(key) => self.keyed.put(Waiting { event, key, answer, _bytes })?,
+            None if has_filters => self.filtered.put(Waiting { event, key: (), since, answer, _bytes })?,
+            None => self.plain.put(Waiting { event, key: (), since, answer, _bytes })?,
+            Some(key) => self.keyed.put(Waiting { event, key, since, answer, _bytes })?,
         }
         match tokio::time::timeout(PATIENCE, answered).await {
             Ok(Ok(result)) => result,
@@ -236,6 +243,7 @@ impl From<NotStored> for Problem {
             }
             NotStored::Unavailable => Self::unavailable("a publish was not answered in time"),
             NotStored::KeyBusy => Self::key_busy(),
+            NotStored::OrderBusy => Self::ordering_key_busy(),
             NotStored::KeyReused => Self::key_reused(),
             NotStored::Refused => Self::internal("the database refused an event"),
         }

@@ -33,7 +33,7 @@ const DISABLED_MAX: i64 = 1_000;
 /// Ordering keys seen to in one round.
 const STRANDED_MAX: i64 = 1_000;
 
-/// Endpoints deleted so lately may still get deliveries: of events whose publishers had matched them and not committed yet.
+/// An endpoint deleted so lately may still get deliveries: of events whose publishers had matched it and not committed yet.
 const DELETED_LATELY: chrono::Duration = chrono::Duration::hours(1);
 
 /// Deliveries of such endpoints cancelled in one statement.
@@ -87,9 +87,8 @@ impl Upkeep {
         }
         self.release_stranded(&mut connection).await?;
         for _ in 0..SWEEPS_MAX {
-            let now = self.clock.now();
-            let deleted_after = now - DELETED_LATELY;
-            if deliveries::cancel_of_deleted(&mut connection, deleted_after, now, CANCELLED_MAX).await? == 0 {
+            if deliveries::cancel_of_deleted(&mut connection, self.clock.now(), CANCELLED_MAX).await? == 0 {
+                deliveries::clear_deleted(&mut connection, self.clock.now() - DELETED_LATELY).await?;
                 break;
             }
         }

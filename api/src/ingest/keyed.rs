@@ -2,12 +2,15 @@
 //! not there, and no event is made twice for one key.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::Duration;
 use futures_util::StreamExt;
 use futures_util::stream;
-use tokio::time::Instant;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use trunkline_domain::{EventId, EventStatus, NewEvent};
 use trunkline_store::events::{self, Routing};
 use trunkline_store::idempotency::{self, KeyClaim};
@@ -25,10 +28,13 @@ pub(super) const REMEMBERED: Duration = Duration::hours(24);
 /// Keys asked for one by one at a time, after somebody else held one of a batch.
 pub(super) const ONE_BY_ONE_MAX: usize = 4;
 
-/// How long a key that somebody else holds is waited for: the statement's own limit is a second.
-const WAIT: std::time::Duration = std::time::Duration::from_millis(750);
+/// Keys in other hands that are waited for at one time.
+pub(super) const PATIENT_MAX: usize = 4;
 
-/// How long a batch waits for one of its keys, before each is asked for by itself.
+/// How long such a key is waited for, from when it was asked for: its publisher must still hear of it within a second or so.
+const WAIT: std::time::Duration = std::time::Duration::from_millis(700);
+
+/// How long anybody waits for a key while others wait behind them.
 const HASTY_WAIT: std::time::Duration = std::time::Duration::from_millis(50);
 
 type Keyed = Waiting<Idempotency>;
@@ -40,42 +46,112 @@ pub(super) struct Holder {
     body_sha256: Vec<u8>,
 }
 
+/// A key, who asked for it first, and who came with it meanwhile.
+struct Asked {
+    first: Keyed,
+    repeats: Vec<Keyed>,
+}
+
+impl Asked {
+    /// Answers all of them by what the key names.
+    fn tell(self, holder: Result<Holder, NotStored>) {
+        let answer = |key: &Idempotency| {
+            holder.as_ref().map_err(|reason| *reason).and_then(|holder| answer(holder, key))
+        };
+        for repeat in self.repeats {
+            let result = answer(&repeat.key).map(|stored| Stored { is_replayed: true, ..stored });
+            repeat.tell(result);
+        }
+        let result = answer(&self.first.key);
+        self.first.tell(result);
+    }
+}
+
+/// Keys in other hands, each waited for by itself, so that the queue goes on.
+struct Patient {
+    under_way: JoinSet<()>,
+    turns: Arc<Semaphore>,
+}
+
+impl Patient {
+    fn wait_for(&mut self, flusher: &Flusher, asked: Asked) {
+        let (flusher, turns) = (flusher.clone(), self.turns.clone());
+        self.under_way.spawn(async move {
+            let until = asked.first.since + WAIT;
+            let holder = match timeout_at(until, turns.acquire()).await {
+                Ok(Ok(_turn)) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    write_alone(&flusher, &asked.first, left.max(HASTY_WAIT)).await
+                }
+                _ => Err(NotStored::KeyBusy),
+            };
+            asked.tell(holder);
+        });
+    }
+}
+
 /// Works until the queue is closed and empty.
 pub(super) async fn run(Exit { mut queue, bound }: Exit<Idempotency>, flusher: Flusher) {
+    let mut patient = Patient { under_way: JoinSet::new(), turns: Arc::new(Semaphore::new(PATIENT_MAX)) };
     loop {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         if queue.recv_many(&mut batch, BATCH_MAX).await == 0 {
-            return;
+            break;
         }
         batch.retain(|waiting| !waiting.is_abandoned());
         let (began, written) = (Instant::now(), batch.len());
-        flush(&flusher, &bound, batch).await;
+        flush(&flusher, &bound, batch, &mut patient).await;
         METRICS.keyed.note(written, began.elapsed(), queue.len());
+        while patient.under_way.try_join_next().is_some() {}
     }
+    patient.under_way.join_all().await;
 }
 
 /// In order of tenant and key, so that two processes wait for each other in one direction only. Equal keys are folded
 /// first: one of them asks the database, and all are answered by what the key names then.
-async fn flush(flusher: &Flusher, bound: &QueueBound, mut batch: Vec<Keyed>) {
+fn fold(mut batch: Vec<Keyed>) -> Vec<Asked> {
     let name = |one: &Keyed| (one.event.tenant_id.clone(), one.key.key.clone());
     batch.sort_by_cached_key(name);
-    let mut firsts: Vec<Keyed> = Vec::new();
-    let mut repeats = Vec::new();
+    let mut folded: Vec<Asked> = Vec::new();
     for waiting in batch {
-        match firsts.last() {
-            Some(first) if name(first) == name(&waiting) => repeats.push((firsts.len() - 1, waiting)),
-            _ => firsts.push(waiting),
+        match folded.last_mut() {
+            Some(asked) if name(&asked.first) == name(&waiting) => asked.repeats.push(waiting),
+            _ => folded.push(Asked { first: waiting, repeats: Vec::new() }),
         }
     }
-    let holders = holders(flusher, bound, &firsts).await;
-    for (index, waiting) in repeats {
-        let result =
-            holders[index].as_ref().map_err(|reason| *reason).and_then(|holder| answer(holder, &waiting.key));
-        waiting.tell(result.map(|stored| Stored { is_replayed: true, ..stored }));
-    }
-    for (waiting, holder) in firsts.into_iter().zip(holders) {
-        let result = holder.and_then(|holder| answer(&holder, &waiting.key));
-        waiting.tell(result);
+    folded
+}
+
+/// All keys at once; where that fails because of one of them, each by itself, and those that somebody else holds are left to
+/// patience, so that they keep nobody waiting.
+async fn flush(flusher: &Flusher, bound: &QueueBound, batch: Vec<Keyed>, patient: &mut Patient) {
+    let folded = fold(batch);
+    let firsts: Vec<&Keyed> = folded.iter().map(|asked| &asked.first).collect();
+    let began = Instant::now();
+    match within(STATEMENT_PATIENCE, write(flusher, &firsts, HASTY_WAIT)).await {
+        Ok(holders) => {
+            // One that waited for a key in other hands would tell nothing of the database.
+            bound.note(folded.len(), began.elapsed());
+            folded.into_iter().zip(holders).for_each(|(asked, holder)| asked.tell(holder));
+        }
+        Err(error) if matches!(error, StoreError::Unavailable(_)) => {
+            folded.into_iter().for_each(|asked| asked.tell(Err(reason(&error))));
+        }
+        Err(_) => {
+            let alone = folded.into_iter().map(|asked| async move {
+                match write_alone(flusher, &asked.first, HASTY_WAIT).await {
+                    Err(NotStored::KeyBusy) => Some(asked),
+                    holder => {
+                        asked.tell(holder);
+                        None
+                    }
+                }
+            });
+            let mut busy = stream::iter(alone).buffer_unordered(ONE_BY_ONE_MAX);
+            while let Some(busy) = busy.next().await {
+                busy.into_iter().for_each(|asked| patient.wait_for(flusher, asked));
+            }
+        }
     }
 }
 
@@ -84,28 +160,8 @@ pub(super) fn answer(holder: &Holder, key: &Idempotency) -> Result<Stored, NotSt
     if holder.body_sha256 == key.body_sha256 { Ok(holder.stored) } else { Err(NotStored::KeyReused) }
 }
 
-/// What each key names afterwards. All at once; where that fails because of one of them, each by itself, so that a key
-/// that somebody else holds keeps nobody else waiting.
-async fn holders(flusher: &Flusher, bound: &QueueBound, firsts: &[Keyed]) -> Vec<Result<Holder, NotStored>> {
-    let (is_alone, began) = (firsts.len() == 1, Instant::now());
-    match within(STATEMENT_PATIENCE, write(flusher, firsts, !is_alone)).await {
-        Ok(holders) => {
-            // One that waited for a key in other hands would tell nothing of the database.
-            bound.note(firsts.len(), began.elapsed());
-            holders
-        }
-        Err(error) if is_alone || matches!(error, StoreError::Unavailable(_)) => {
-            vec![Err(reason(&error)); firsts.len()]
-        }
-        Err(_) => {
-            let alone: Vec<_> = firsts.iter().map(|one| write_alone(flusher, one)).collect();
-            stream::iter(alone).buffered(ONE_BY_ONE_MAX).collect().await
-        }
-    }
-}
-
-async fn write_alone(flusher: &Flusher, one: &Keyed) -> Result<Holder, NotStored> {
-    let written = within(STATEMENT_PATIENCE, write(flusher, std::slice::from_ref(one), false)).await;
+async fn write_alone(flusher: &Flusher, one: &Keyed, wait: std::time::Duration) -> Result<Holder, NotStored> {
+    let written = within(STATEMENT_PATIENCE, write(flusher, &[one], wait)).await;
     written.map_or_else(|error| Err(reason(&error)), |mut one| one.remove(0))
 }
 
@@ -117,21 +173,21 @@ pub(super) fn reason(error: &StoreError) -> NotStored {
     }
 }
 
-/// One transaction: claims the keys, stores the events of those that were free, and looks up the others.
+/// One transaction: claims the keys, stores the events of those that were free, and looks up the others. A key in other hands is
+/// waited for as long as `wait`.
 async fn write(
     flusher: &Flusher,
-    firsts: &[Keyed],
-    is_hasty: bool,
+    firsts: &[&Keyed],
+    wait: std::time::Duration,
 ) -> Result<Vec<Result<Holder, NotStored>>, StoreError> {
     let now = flusher.clock.now();
     let claims: Vec<KeyClaim> = firsts.iter().map(|one| claim_of(&one.event, &one.key)).collect();
     let mut connection = flusher.pool.acquire().await?;
     let mut transaction = trunkline_store::begin(&mut connection).await?;
-    let wait = if is_hasty { HASTY_WAIT } else { WAIT };
     idempotency::wait_at_most(&mut transaction, wait).await?;
     let won = idempotency::claim(&mut transaction, &claims, now, now + REMEMBERED).await?;
     let won: HashSet<EventId> = won.into_iter().collect();
-    let is_new = |one: &&Keyed| won.contains(&one.event.event_id);
+    let is_new = |one: &&&Keyed| won.contains(&one.event.event_id);
     let new: Vec<_> = firsts.iter().filter(is_new).map(|one| one.event.clone()).collect();
     let routing =
         if new.is_empty() { Routing::default() } else { events::publish(&mut transaction, &new).await? };

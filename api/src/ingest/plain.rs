@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use tokio::sync::{Mutex, MutexGuard, mpsc};
 use tokio::time::{Instant, timeout_at};
 use trunkline_store::StoreError;
 use trunkline_store::events::{self, Routing};
@@ -9,6 +11,7 @@ use trunkline_store::pool::{limit_statements, within};
 
 use crate::metrics::METRICS;
 
+use super::bound::QueueBound;
 use super::{BATCH_ENOUGH, BATCH_MAX, Exit, Flusher, GAP, NotStored, STATEMENT_PATIENCE, Stored, Waiting};
 
 /// How long a statement may take that evaluates payload filters: what a filter costs is up to its author.
@@ -21,41 +24,68 @@ pub(super) enum Filters {
     Some,
 }
 
+/// Two flushers that take turns with a queue: while one waits for the disk, the next batch is written already. Two that wrote at the
+/// same time would share the same events, and a statement costs the server as much as ten of them.
+pub(super) const FLUSHERS: u32 = 2;
+
 /// Works until the queue is closed and empty.
-pub(super) async fn run(Exit { mut queue, bound }: Exit<()>, flusher: Flusher, filters: Filters) {
-    let series = if filters == Filters::None { &METRICS.plain } else { &METRICS.filtered };
-    let (mut last, mut next) = (0, Instant::now());
-    loop {
+pub(super) async fn run(Exit { queue, bound }: Exit<()>, flusher: Flusher, filters: Filters) {
+    let turn = Mutex::new(Turn { queue, last: 0, next: Instant::now() });
+    join_all((0..FLUSHERS).map(|_| work(&turn, &bound, &flusher, filters))).await;
+}
+
+/// What the flusher has whose turn it is: the next batch, and what the last one tells about it.
+struct Turn {
+    queue: mpsc::Receiver<Waiting<()>>,
+    /// Events in the last batch.
+    last: usize,
+    /// Until when the next one waits to become as large.
+    next: Instant,
+}
+
+impl Turn {
+    /// What is there, and what comes in time; `None` when the queue is closed and empty.
+    async fn gather(&mut self) -> Option<Vec<Waiting<()>>> {
         let mut batch = Vec::with_capacity(BATCH_MAX);
-        if queue.recv_many(&mut batch, BATCH_MAX).await == 0 {
-            return;
+        if self.queue.recv_many(&mut batch, BATCH_MAX).await == 0 {
+            return None;
         }
         // As many as last time are on their way, if they come in time.
-        while batch.len() < last.min(BATCH_ENOUGH)
-            && let Ok(1..) = timeout_at(next, queue.recv_many(&mut batch, BATCH_MAX)).await
-        {}
-        let began = Instant::now();
-        (last, next) = (batch.len(), began + GAP);
+        while batch.len() < self.last.min(BATCH_ENOUGH)
+            && let Ok(1..) = timeout_at(self.next, self.queue.recv_many(&mut batch, BATCH_MAX)).await
+        {
+        }
+        (self.last, self.next) = (batch.len(), Instant::now() + GAP);
         batch.retain(|waiting| !waiting.is_abandoned());
-        let written = batch.len();
-        flush(&flusher, filters, batch).await;
-        if written > 0 {
-            bound.note(written, began.elapsed());
-            series.note(written, began.elapsed(), queue.len());
+        Some(batch)
+    }
+}
+
+async fn work(turn: &Mutex<Turn>, bound: &QueueBound, flusher: &Flusher, filters: Filters) {
+    let series = if filters == Filters::None { &METRICS.plain } else { &METRICS.filtered };
+    loop {
+        let mut turn = turn.lock().await;
+        let Some(batch) = turn.gather().await else { return };
+        let (began, count, waiting) = (Instant::now(), batch.len(), turn.queue.len());
+        flush(flusher, filters, batch, turn).await;
+        if count > 0 {
+            bound.note(count, began.elapsed());
+            series.note(count, began.elapsed(), waiting);
         }
     }
 }
 
 /// One statement; if the database refuses it for what is in it, each half by itself, so that one poisoned event does not
-/// fail its neighbours.
-async fn flush(flusher: &Flusher, filters: Filters, batch: Vec<Waiting<()>>) {
+/// fail its neighbours. The turn ends when the first statement is through; whoever waits is answered after its commit.
+async fn flush(flusher: &Flusher, filters: Filters, batch: Vec<Waiting<()>>, turn: MutexGuard<'_, Turn>) {
+    let mut turn = Some(turn);
     let mut parts = vec![batch];
     while let Some(mut part) = parts.pop() {
         if part.is_empty() {
             continue;
         }
         let is_filters_fault = |error: &StoreError| filters == Filters::Some && error.is_too_slow();
-        match write(flusher, filters, &part).await {
+        match write(flusher, filters, &part, &mut turn).await {
             Ok(routing) => {
                 flusher.waker.wake_for(routing.endpoints);
                 for waiting in part {
@@ -83,16 +113,22 @@ async fn flush(flusher: &Flusher, filters: Filters, batch: Vec<Waiting<()>>) {
     }
 }
 
-async fn write(flusher: &Flusher, filters: Filters, part: &[Waiting<()>]) -> Result<Routing, StoreError> {
+async fn write(
+    flusher: &Flusher,
+    filters: Filters,
+    part: &[Waiting<()>],
+    turn: &mut Option<MutexGuard<'_, Turn>>,
+) -> Result<Routing, StoreError> {
     let events: Vec<_> = part.iter().map(|waiting| waiting.event.clone()).collect();
     let published = async {
         let mut connection = flusher.pool.acquire().await?;
-        if filters == Filters::None {
-            return events::publish(&mut connection, &events).await;
-        }
         let mut transaction = trunkline_store::begin(&mut connection).await?;
-        limit_statements(&mut transaction, FILTER_LIMIT).await?;
+        if filters == Filters::Some {
+            limit_statements(&mut transaction, FILTER_LIMIT).await?;
+        }
         let routing = events::publish(&mut transaction, &events).await?;
+        // What is left is waiting for the disk.
+        *turn = None;
         transaction.commit().await?;
         Ok(routing)
     };

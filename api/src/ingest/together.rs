@@ -89,7 +89,10 @@ impl Together {
         let mut connection = self.flusher.pool.acquire().await?;
         let mut transaction = trunkline_store::begin(&mut connection).await?;
         idempotency::wait_at_most(&mut transaction, WAIT).await?;
-        mint_in_order(&mut transaction, items).await?;
+        match mint_in_order(&mut transaction, items).await {
+            Err(StoreError::Locked(_)) => return Ok(Err(ItemRefused::all(NotStored::OrderBusy))),
+            minted => minted?,
+        }
         let firsts = first_of_each_key(items);
         let held = match claim(&mut transaction, items, &firsts, now).await? {
             Ok(held) => held,

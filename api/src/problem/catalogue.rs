@@ -173,6 +173,17 @@ impl Problem {
         Self::new(StatusCode::GONE, "payload_erased", "Payload erased", detail)
     }
 
+    pub(crate) fn endpoint_gone() -> Self {
+        let detail = "The endpoint was deleted; a replay with to_endpoint_id sends the event to another one.";
+        Self::new(StatusCode::GONE, "endpoint_deleted", "Endpoint deleted", detail)
+    }
+
+    pub(crate) fn ordering_key_busy() -> Self {
+        let detail = "Another transaction is publishing with the same ordering key; ask again in a second.";
+        Self::new(StatusCode::CONFLICT, "ordering_key_in_use", "Ordering key in use", detail)
+            .with(RETRY_AFTER, "1")
+    }
+
     pub(crate) fn too_large(bytes_max: usize) -> Self {
         let detail = format!("A body has {bytes_max} bytes here at most.");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large", detail)

@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 use trunkline_testkit::Reply;
 
-use crate::house::{House, uuid};
+use crate::house::{House, problem, uuid};
 
 async fn post(house: &House, body: &str) -> Reply {
     house.client.post("/v1/events/batch", body.to_owned()).await
@@ -192,4 +192,18 @@ async fn an_event_for_later_waits_and_can_be_cancelled() {
         let headers = [("content-type", "application/json"), ("trunkline-deliver-at", bad)];
         assert_eq!(house.client.send(Method::POST, "/v1/events", "{}", &headers).await.status, 400, "{bad}");
     }
+}
+
+#[tokio::test]
+async fn an_ordering_key_in_other_hands_is_told_by_its_own_name() {
+    let house = House::new().await;
+    let mut holder = house.database.connect().await;
+    let publish = "BEGIN; SELECT trunkline.publish('acme', 't', '{}'::text, ordering_key => 'held')";
+    trunkline_testkit::run(&mut holder, publish).await;
+    let headers = [("content-type", "application/json"), ("trunkline-ordering-key", "held")];
+    let held = house.client.send(Method::POST, "/v1/events", "{}", &headers).await;
+    problem(&held, 409, "ordering_key_in_use");
+    assert_eq!(held.header("retry-after"), "1");
+    trunkline_testkit::run(&mut holder, "COMMIT").await;
+    assert_eq!(house.client.send(Method::POST, "/v1/events", "{}", &headers).await.status, 201);
 }

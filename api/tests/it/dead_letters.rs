@@ -90,3 +90,58 @@ async fn every_filter_chooses_for_listing_requeue_and_purge() {
     let refused = house.client.post("/v1/dead-letters/purge", r#"{"after":"yesterday"}"#).await;
     assert_eq!(problem(&refused, 422, "invalid_field")["errors"][0]["field"], "after");
 }
+
+#[tokio::test]
+async fn a_dead_letter_whose_endpoint_was_deleted_is_not_brought_back() {
+    let house = House::new().await;
+    let id = house.publish("{}").await;
+    house.set(&id, "DEAD").await;
+    let endpoint = house.acme.endpoint_id;
+    assert_eq!(house.client.delete(&format!("/v1/endpoints/{endpoint}")).await.status, 200);
+    let retry = house.client.post(&format!("/v1/events/{id}/retry"), "").await;
+    problem(&retry, 410, "endpoint_deleted");
+    let one = house.client.post(&format!("/v1/events/{id}/deliveries/{endpoint}/retry"), "").await;
+    problem(&one, 410, "endpoint_deleted");
+    let requeued = house.client.post("/v1/dead-letters/requeue", "{}").await;
+    assert_eq!(requeued.json(), json!({"requeued": 0, "more": false}));
+    let row = "SELECT status || ' ' || (due_at IS NULL) FROM trunkline.deliveries";
+    assert_eq!(house.database.text(row).await, "FAILED true");
+}
+
+#[tokio::test]
+async fn what_exceeds_one_request_is_settled_by_the_next_from_where_it_stopped() {
+    let house = House::new().await;
+    let id = house.publish("{}").await;
+    house.set(&id, "DEAD").await;
+    let many = "
+        WITH made AS (
+            INSERT INTO trunkline.events (lane, tenant_id, event_id, payload_sha256, payload_bytes, created_at, routed)
+            SELECT lane, tenant_id, trunkline.uuid_v7(), payload_sha256, payload_bytes, created_at, routed
+            FROM trunkline.events, generate_series(1, 10499)
+            RETURNING event_id
+        )
+        INSERT INTO trunkline.deliveries (lane, tenant_id, event_id, endpoint_id, status, attempts, cycle_attempts, last_attempt_at, created_at, finished_at)
+        SELECT lane, tenant_id, made.event_id, endpoint_id, status, attempts, cycle_attempts, last_attempt_at, created_at, finished_at
+        FROM trunkline.deliveries, made";
+    house.database.execute(many).await;
+    let first = house.client.post("/v1/dead-letters/purge", "{}").await.json();
+    assert_eq!(first["more"], true);
+    let mut purged = first["purged"].as_u64().unwrap();
+    let mut next = json!({ "next_token": first["next_token"] }).to_string();
+    let other_filter = json!({ "type": "a", "next_token": first["next_token"] }).to_string();
+    problem(&house.client.post("/v1/dead-letters/purge", other_filter).await, 422, "invalid_field");
+    problem(&house.client.post("/v1/dead-letters/requeue", next.clone()).await, 422, "invalid_field");
+    // Above the token nothing is looked at again, not even what became a dead letter meanwhile.
+    let late = house.publish("{}").await;
+    house.set(&late, "DEAD").await;
+    loop {
+        let reply = house.client.post("/v1/dead-letters/purge", next).await.json();
+        purged += reply["purged"].as_u64().unwrap();
+        if reply["more"] == false {
+            break;
+        }
+        next = json!({ "next_token": reply["next_token"] }).to_string();
+    }
+    assert_eq!(purged, 10_500);
+    assert_eq!(house.client.get("/v1/dead-letters").await.json()["dead_letters"][0]["event_id"], json!(late));
+}

@@ -88,3 +88,32 @@ async fn an_expired_key_makes_a_new_event() {
     assert_eq!((second.status, second.header("idempotency-replayed")), (201, ""));
     assert_ne!(second.body, first.body);
 }
+
+#[tokio::test]
+async fn keys_in_other_hands_keep_no_other_key_waiting() {
+    let house = House::new().await;
+    let mut holder = house.database.connect().await;
+    let hold = format!(
+        "BEGIN; INSERT INTO trunkline.idempotency_keys SELECT {}, 'acme', 'held-' || n, decode(repeat('00', 32), 'hex'), gen_random_uuid(), now() + interval '1 day' FROM generate_series(0, 7) AS n",
+        house.acme.lane.number()
+    );
+    trunkline_testkit::run(&mut holder, &hold).await;
+    let answered = std::sync::Mutex::new(Vec::new());
+    let keys: Vec<String> =
+        (0..8).map(|n| format!("held-{n}")).chain((0..4).map(|n| format!("free-{n}"))).collect();
+    let asking = keys.iter().map(async |key| {
+        let reply = publish(&house.client, key, "{}").await;
+        answered.lock().unwrap().push(key.as_str());
+        reply
+    });
+    let replies = futures_util::future::join_all(asking).await;
+    for (key, reply) in keys.iter().zip(&replies) {
+        match key.starts_with("held") {
+            true => drop(problem(reply, 409, "idempotency_key_in_use")),
+            false => assert_eq!(reply.status, 201, "{key}"),
+        }
+    }
+    let answered = answered.into_inner().unwrap();
+    assert!(answered[..4].iter().all(|key| key.starts_with("free")), "{answered:?}");
+    trunkline_testkit::run(&mut holder, "ROLLBACK").await;
+}

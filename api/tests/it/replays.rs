@@ -254,3 +254,16 @@ async fn replayed_deliveries_keep_no_order_but_dead_letters_behind_which_others_
         "SELECT string_agg(coalesce(ordering_key, 'none'), ' ' ORDER BY event_id) FROM trunkline.deliveries";
     assert_eq!(house.database.text(keys).await, "none key");
 }
+
+#[tokio::test]
+async fn of_many_started_at_once_no_more_run_than_may() {
+    let house = House::new().await;
+    let starting = (0..16).map(|_| house.client.post("/v1/replays", "{}"));
+    let replies = futures_util::future::join_all(starting).await;
+    let (started, refused): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 201);
+    assert_eq!(started.len(), 10);
+    for reply in refused {
+        problem(reply, 409, "too_many_replays");
+    }
+    assert_eq!(house.database.text("SELECT count(*) FROM trunkline.replays").await, "10");
+}

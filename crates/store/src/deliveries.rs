@@ -12,7 +12,7 @@ mod reopen;
 
 pub use active::{ActiveEndpoint, Places, active_endpoints, oldest_open};
 pub use cancel::{cancel, cancel_in_order};
-pub use cancel_of_deleted::cancel_of_deleted;
+pub use cancel_of_deleted::{cancel_of_deleted, clear_deleted};
 pub use claim::{ClaimTerms, Claimed, Wanted, claim};
 pub use dead_letters::{Cursor, DeadLetter, DeadLetterFilter, dead_letters, purge, purge_in_order, requeue};
 pub use give_back::give_back;

@@ -125,3 +125,22 @@ async fn add_secret(house: &House, secret: &Secret) {
     };
     add_secret(&mut connection, tenant_id, endpoint_id, &secret, now).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_tenant_with_many_secrets_is_known_by_those_of_endpoints_that_lead_here() {
+    let house = House::new().await;
+    house.database.execute("UPDATE trunkline.endpoints SET url = 'http://127.0.0.1:1/acme/webhook'").await;
+    // Newer secrets of an endpoint elsewhere; they need not open.
+    let others = "
+        WITH other AS (
+            INSERT INTO trunkline.endpoints (tenant_id, endpoint_id, lane, name, url, created_at, updated_at)
+            SELECT tenant_id, gen_random_uuid(), lane, 'other', 'http://127.0.0.1:1/elsewhere', now(), now()
+            FROM trunkline.tenants
+            RETURNING tenant_id, endpoint_id
+        )
+        INSERT INTO trunkline.endpoint_secrets (secret_id, tenant_id, endpoint_id, key_id, sealed, created_at)
+        SELECT trunkline.uuid_v7(), tenant_id, endpoint_id, 'lost', decode('00', 'hex'), now()
+        FROM other, generate_series(1, 1200)";
+    house.database.execute(others).await;
+    assert_eq!(house.deliver("evt_1").await.status, 200);
+}

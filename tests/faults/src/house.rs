@@ -184,7 +184,7 @@ impl House {
     pub(crate) async fn tenant_at(&self, tenant_id: &str, url: &str) -> anyhow::Result<Tenant> {
         let port = self.apis.first().context("no api runs")?.role.port;
         let body = serde_json::json!({ "tenant_id": tenant_id, "target_url": url }).to_string();
-        let reply = Client::new().post(port, "/v1/tenants", OPERATOR_KEY, None, body).await?;
+        let reply = Client::new().post(port, "/v1/tenants", OPERATOR_KEY, &[], body).await?;
         ensure!(reply.status == 201, "creating {tenant_id}: {}", String::from_utf8_lossy(&reply.body));
         let made = reply.json()?;
         let api_key = made["api_key"].as_str().context("a tenant without an api_key")?;

@@ -43,13 +43,13 @@ impl Client {
         Self(Pooled::builder(TokioExecutor::new()).build(connector))
     }
 
-    /// POSTs JSON with a key. An error means that nobody knows what became of it.
+    /// POSTs JSON with a key, and with those headers that have a value. An error means that nobody knows what became of it.
     pub(crate) async fn post(
         &self,
         port: u16,
         path: &str,
         bearer: &str,
-        idempotency_key: Option<&str>,
+        headers: &[(&str, Option<&str>)],
         body: String,
     ) -> anyhow::Result<Reply> {
         let mut request = Request::builder()
@@ -57,8 +57,10 @@ impl Client {
             .uri(format!("http://127.0.0.1:{port}{path}"))
             .header("authorization", format!("Bearer {bearer}"))
             .header("content-type", "application/json");
-        if let Some(key) = idempotency_key {
-            request = request.header("idempotency-key", key);
+        for (name, value) in headers {
+            if let Some(value) = value {
+                request = request.header(*name, *value);
+            }
         }
         self.send(request.body(Full::new(Bytes::from(body)))?).await
     }

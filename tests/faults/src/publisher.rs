@@ -32,11 +32,27 @@ pub(crate) struct Load {
     pub(crate) padding: usize,
     /// No more events than this.
     pub(crate) events_max: u64,
+    /// Each publisher has an ordering key of its own ([`Load::stream_of`]), and goes on when its last event is acknowledged.
+    pub(crate) is_ordered: bool,
 }
 
 impl Default for Load {
     fn default() -> Self {
-        Self { rate: 250, publishers: 16, keyed_of_three: 2, padding: 200, events_max: u64::MAX }
+        Self {
+            rate: 250,
+            publishers: 16,
+            keyed_of_three: 2,
+            padding: 200,
+            events_max: u64::MAX,
+            is_ordered: false,
+        }
+    }
+}
+
+impl Load {
+    /// Which publisher publishes that number, where order counts.
+    pub(crate) fn stream_of(&self, number: u64) -> u64 {
+        number % u64::from(self.publishers)
     }
 }
 
@@ -110,8 +126,8 @@ impl Publisher {
             figures: Mutex::default(),
         });
         let mut tasks = JoinSet::new();
-        for _ in 0..shared.load.publishers {
-            tasks.spawn(shared.clone().publish_until_stopped());
+        for first in 0..shared.load.publishers.into() {
+            tasks.spawn(shared.clone().publish_until_stopped(first));
         }
         Self { shared, tasks }
     }
@@ -149,15 +165,19 @@ impl Publisher {
 }
 
 impl Shared {
-    async fn publish_until_stopped(self: Arc<Self>) -> anyhow::Result<()> {
+    async fn publish_until_stopped(self: Arc<Self>, first: u64) -> anyhow::Result<()> {
         let period = Duration::from_secs(1) * self.load.publishers / self.load.rate.max(1);
         let mut ticks = tokio::time::interval(period);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut own_numbers = (first..).step_by(self.load.publishers as usize);
         while !self.stopping.load(Ordering::Relaxed) {
             if self.load.rate > 0 {
                 ticks.tick().await;
             }
-            let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+            let number = match own_numbers.next().filter(|_| self.load.is_ordered) {
+                Some(number) => number,
+                None => self.next_number.fetch_add(1, Ordering::Relaxed),
+            };
             if number >= self.load.events_max {
                 return Ok(());
             }
@@ -195,7 +215,10 @@ impl Shared {
 
     async fn call(&self, number: u64, key: Option<&str>, body: String) -> anyhow::Result<Reply> {
         let asked = Instant::now();
-        let reply = self.client.post(self.rotation.next(), "/v1/events", &self.api_key, key, body).await;
+        let order = self.load.is_ordered.then(|| format!("stream-{}", self.load.stream_of(number)));
+        let headers = [("idempotency-key", key), ("trunkline-ordering-key", order.as_deref())];
+        let port = self.rotation.next();
+        let reply = self.client.post(port, "/v1/events", &self.api_key, &headers, body).await;
         let mut figures = self.figures.lock().expect("nobody panics while holding it");
         let status = reply.as_ref().map_or(0, |reply| reply.status);
         *figures.statuses.entry(status).or_default() += 1;

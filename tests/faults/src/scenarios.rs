@@ -14,6 +14,7 @@ mod narrow_limits;
 mod neighbours;
 mod notifications_lost;
 mod old_snapshot;
+mod order_kept;
 mod outage_over;
 mod overload;
 mod pgbouncer;
@@ -49,6 +50,7 @@ macro_rules! scenario {
 #[rustfmt::skip]
 pub(crate) const ALL: &[Scenario] = &[
     scenario!("kill_random", "R1 R2", "kill -9 of a random api, worker or receiver every 2 s", kill_random::run),
+    scenario!("order_kept", "R1 R2", "kill -9 of a random api or worker while every event has an ordering key", order_kept::run),
     scenario!("kill_everything", "R1 R2 R3", "kill -9 of everything, PostgreSQL included", kill_everything::run),
     scenario!("answer_cut", "R1 R2", "connections cut between COMMIT and its answer", answer_cut::run),
     scenario!("postgres_immediate", "R1 R2 R3", "PostgreSQL stopped -m immediate over and over, then away for 10 s", postgres_immediate::run),

@@ -28,8 +28,8 @@ impl Engine {
         for (number, mut ended) in batch.drain(..) {
             let fared = match ended.attempt.outcome {
                 AttemptOutcome::Succeeded => Fared::Well,
-                AttemptOutcome::InternalError => Fared::Unknown,
-                _ => Fared::Badly,
+                outcome if outcome.is_fault_of_endpoint() => Fared::Badly,
+                _ => Fared::Unknown,
             };
             let retry_at = match ended.attempt.next {
                 NextStep::RetryAt(at) => Some(at),

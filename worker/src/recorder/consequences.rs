@@ -71,8 +71,8 @@ impl Consequences {
         let mut last_of: HashMap<EndpointId, &Ended> = HashMap::new();
         for one in batch {
             let (id, outcome) = (one.callable.endpoint_id, one.attempt.outcome);
-            // Our own faults say nothing of an endpoint.
-            if outcome != AttemptOutcome::InternalError {
+            // Our own faults, and what we refuse to call, say nothing of how an endpoint fares.
+            if outcome == AttemptOutcome::Succeeded || outcome.is_fault_of_endpoint() {
                 last_of.insert(id, one);
             }
             if outcome == AttemptOutcome::Succeeded

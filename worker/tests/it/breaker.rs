@@ -64,3 +64,22 @@ async fn a_breaker_whose_time_is_over_is_probed_and_closes() {
         .await;
     worker.stop().await;
 }
+
+#[tokio::test]
+async fn what_we_refuse_to_call_says_nothing_of_its_endpoint() {
+    let house = House::new().await;
+    let refused = "http://10.255.255.1:9999/";
+    house.database.execute(&format!("UPDATE trunkline.endpoints SET url = '{refused}'")).await;
+    let worker = house.worker().await;
+    for _ in 0..12 {
+        house.publish("{}").await;
+    }
+    let blocked = "SELECT count(*) FROM trunkline.attempts WHERE outcome = 'blocked'";
+    eventually("every delivery was attempted", async || {
+        (house.database.text(blocked).await == "12").then_some(())
+    })
+    .await;
+    worker.stop().await;
+    let state = "SELECT concat_ws(' ', failures, failing_since, breaker_open_until) FROM trunkline.endpoints";
+    assert_eq!(house.database.text(state).await, "0");
+}

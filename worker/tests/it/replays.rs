@@ -301,3 +301,21 @@ async fn what_is_replayed_to_an_endpoint_that_fails_is_retried_by_its_schedule()
     assert_eq!(house.outcomes(event_id).await, "rejected succeeded");
     worker.stop().await;
 }
+
+#[tokio::test]
+async fn a_replay_makes_nothing_for_an_endpoint_that_was_deleted_meanwhile() {
+    let house = House::new().await;
+    delivered(&house, 2).await;
+    let url = house.sink.url("/other");
+    let other = seed_endpoint(&house.database, &house.settings, &house.acme, "other", &url).await;
+    let spec = ReplaySpec { to_endpoint_id: Some(other), ..spec(&house).await };
+    let replay = start(&house, &spec, 100).await;
+    house
+        .database
+        .execute("UPDATE trunkline.endpoints SET enabled = false, disabled_reason = 'manual', deleted_at = now() WHERE name = 'other'")
+        .await;
+    let worker = house.worker().await;
+    assert_eq!(until_done(&house, replay).await.replayed, 0);
+    worker.stop().await;
+    assert_eq!(house.database.text("SELECT count(*) FROM trunkline.deliveries").await, "2");
+}

@@ -61,3 +61,27 @@ async fn what_was_published_while_its_endpoint_was_deleted_is_cancelled() {
     worker.stop().await;
     assert_eq!(house.sink.arrivals().len(), 0);
 }
+
+#[tokio::test]
+async fn of_an_endpoint_deleted_long_ago_all_is_cancelled_and_then_nobody_looks_again() {
+    let house = House::new().await;
+    let event_id = house.publish("{}").await;
+    house
+        .database
+        .execute(
+            "UPDATE trunkline.endpoints SET enabled = false, disabled_reason = 'manual', deleted_at = now() - interval '9 days'
+             WHERE name = 'default'",
+        )
+        .await;
+    let more = "INSERT INTO trunkline.deliveries (lane, tenant_id, event_id, endpoint_id, status, due_at, created_at)
+        SELECT lane, tenant_id, trunkline.uuid_v7(), endpoint_id, status, due_at, created_at
+        FROM trunkline.deliveries, generate_series(1, 1500)";
+    house.database.execute(more).await;
+    let worker = house.worker().await;
+    house.until(event_id, "CANCELLED").await;
+    let cleared = "SELECT bool_and(cleared) FROM trunkline.endpoints WHERE deleted_at IS NOT NULL";
+    eventually("it is cleared", async || (house.database.text(cleared).await == "t").then_some(())).await;
+    worker.stop().await;
+    let open = "SELECT count(*) FROM trunkline.deliveries WHERE status <> 'CANCELLED'";
+    assert_eq!(house.database.text(open).await, "0");
+}

@@ -1,6 +1,6 @@
 //! Requeue and purge: what to do with many dead letters at once.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use actix_web::web;
@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use super::{CANDIDATES_MAX, Texts, filter};
 use crate::auth::Writer;
 use crate::body::Json;
+use crate::page;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
 
@@ -42,22 +43,30 @@ pub(crate) struct Selection {
     after: Option<String>,
     /// Created earlier than this, RFC 3339.
     before: Option<String>,
+    /// From the answer before, with the same conditions: to go on below what was looked at.
+    next_token: Option<String>,
 }
 
 /// How many were requeued.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Requeued {
     requeued: u64,
-    /// Whether the bound of one request was reached: send it again.
+    /// Whether the bound of one request was reached: send it again with `next_token`.
     more: bool,
+    /// Where to go on; there if `more`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
 }
 
 /// How many were purged.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Purged {
     purged: u64,
-    /// Whether the bound of one request was reached: send it again.
+    /// Whether the bound of one request was reached: send it again with `next_token`.
     more: bool,
+    /// Where to go on; there if `more`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
 }
 
 /// Requeue dead letters
@@ -82,11 +91,11 @@ pub(crate) async fn requeue(
     Writer(owner): Writer,
     Json(selection): Json<Selection>,
 ) -> Result<web::Json<Requeued>, Problem> {
-    let (requeued, more) = settle(&state, &owner, &selection, Settlement::Requeue).await?;
+    let (requeued, next_token) = settle(&state, &owner, &selection, Settlement::Requeue).await?;
     if requeued > 0 {
         state.waker.wake();
     }
-    Ok(web::Json(Requeued { requeued, more }))
+    Ok(web::Json(Requeued { requeued, more: next_token.is_some(), next_token }))
 }
 
 /// Purge dead letters
@@ -111,23 +120,24 @@ pub(crate) async fn purge(
     Writer(owner): Writer,
     Json(selection): Json<Selection>,
 ) -> Result<web::Json<Purged>, Problem> {
-    let (purged, more) = settle(&state, &owner, &selection, Settlement::Purge).await?;
-    Ok(web::Json(Purged { purged, more }))
+    let (purged, next_token) = settle(&state, &owner, &selection, Settlement::Purge).await?;
+    Ok(web::Json(Purged { purged, more: next_token.is_some(), next_token }))
 }
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Settlement {
     Requeue,
     Purge,
 }
 
-/// Goes down the list look by look and settles what matches, within its bounds. Returns how many, and whether there may be more.
+/// Goes down the list look by look and settles what matches, within its bounds. Returns how many, and, where there may be
+/// more, the token to go on with.
 async fn settle(
     state: &State,
     owner: &KeyOwner,
     selection: &Selection,
     settlement: Settlement,
-) -> Result<(u64, bool), Problem> {
+) -> Result<(u64, Option<String>), Problem> {
     let named = selection.event_ids.as_deref().map(event_ids).transpose()?;
     let filter = filter(&Texts {
         endpoint_id: selection.endpoint_id.as_deref(),
@@ -137,11 +147,18 @@ async fn settle(
     })
     .map_err(Problem::of_body)?;
     let count = i64::try_from(CANDIDATES_MAX).unwrap_or(i64::MAX);
-    let mut below = Cursor::TOP;
-    if let Some(highest) = named.as_ref().and_then(|named| named.iter().max()) {
-        below.event_id = highest.as_uuid();
+    let tenant = owner.tenant_id.as_str();
+    let bound_to = format!("{settlement:?} {filter:?} {named:?}");
+    let cursor = page::open(state, tenant, &bound_to, selection.next_token.as_deref());
+    let cursor = cursor.map_err(Problem::of_body)?;
+    let mut below = match cursor.as_deref() {
+        Some(cursor) => page::ids(cursor).map(|[event_id, endpoint_id]| Cursor { event_id, endpoint_id })?,
+        None => Cursor::TOP,
+    };
+    if let Some(highest) = named.as_ref().and_then(|named| named.last()) {
+        below.event_id = below.event_id.min(highest.as_uuid());
     }
-    let lowest = named.as_ref().and_then(|named| named.iter().min().copied());
+    let lowest = named.as_ref().and_then(|named| named.first().copied());
     let started = Instant::now();
     let mut settled = 0;
     while settled < SETTLED_MAX && started.elapsed() < LOOKING {
@@ -150,7 +167,7 @@ async fn settle(
         let found =
             deliveries::dead_letters(&mut connection, owner.lane, &owner.tenant_id, &filter, below, count)
                 .await?;
-        let Some(last) = found.last() else { return Ok((settled, false)) };
+        let Some(last) = found.last() else { return Ok((settled, None)) };
         below = Cursor { event_id: last.key.event_id.as_uuid(), endpoint_id: last.key.endpoint_id.as_uuid() };
         let is_last = found.len() < CANDIDATES_MAX || lowest.is_some_and(|lowest| last.key.event_id < lowest);
         let is_named = |event_id| named.as_ref().is_none_or(|named| named.contains(&event_id));
@@ -165,10 +182,11 @@ async fn settle(
         state.waker.wake_for(released);
         settled += count;
         if is_last {
-            return Ok((settled, false));
+            return Ok((settled, None));
         }
     }
-    Ok((settled, true))
+    let cursor = [below.event_id.into_bytes(), below.endpoint_id.into_bytes()].concat();
+    Ok((settled, Some(page::seal(state, tenant, &bound_to, &cursor)?)))
 }
 
 async fn write(
@@ -186,7 +204,7 @@ async fn write(
     }
 }
 
-fn event_ids(texts: &[String]) -> Result<HashSet<EventId>, Problem> {
+fn event_ids(texts: &[String]) -> Result<BTreeSet<EventId>, Problem> {
     if texts.len() > EVENT_IDS_MAX {
         return Err(Problem::bad_field(
             "event_ids",

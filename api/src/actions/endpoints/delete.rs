@@ -1,6 +1,9 @@
+use std::time::{Duration, Instant};
+
 use actix_web::web;
 use serde::Serialize;
 use trunkline_domain::EndpointId;
+use trunkline_store::api_keys::KeyOwner;
 use trunkline_store::audit::Action;
 use trunkline_store::{StoreError, endpoints};
 use utoipa::ToSchema;
@@ -16,14 +19,16 @@ use crate::state::State;
 pub(crate) struct DeletedEndpoint {
     #[schema(value_type = String)]
     pub(crate) endpoint_id: EndpointId,
-    /// Deliveries that will not be attempted any more.
+    /// Deliveries cancelled so far. None is attempted any more; of more than some ten thousand, workers cancel the rest.
     pub(crate) cancelled: u64,
 }
 
+/// How long a deletion goes on cancelling before it leaves the rest to the workers.
+const CANCELLING: Duration = Duration::from_secs(2);
+
 /// Delete an endpoint
 ///
-/// Its open deliveries are cancelled; its history stays, and its name is free again. After a 503 ask again: it goes on where it
-/// stopped.
+/// From then on nothing is delivered to it; its open deliveries are cancelled, its history stays, and its name is free again.
 #[utoipa::path(
     operation_id = "deleteEndpoint",
     delete, path = "/v1/endpoints/{endpoint_id}", tag = "endpoints", security(("key" = [])),
@@ -43,14 +48,41 @@ pub(crate) async fn delete(
     trail: Trail,
 ) -> Result<web::Json<DeletedEndpoint>, Problem> {
     let endpoint_id = id(&path)?;
-    // A thousand deliveries take longer than a point read may.
-    let mut connection = state.search_for_tenant(&owner.tenant_id).await?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
     let now = state.clock.now();
-    let cancelled =
-        endpoints::delete(&mut connection, owner.lane, &owner.tenant_id, endpoint_id, now).await?;
-    let cancelled = cancelled.ok_or_else(Problem::no_endpoint)?;
+    if !endpoints::delete(&mut connection, &owner.tenant_id, endpoint_id, now).await? {
+        return Err(Problem::no_endpoint());
+    }
     let what = What { tenant_id: &owner.tenant_id, target: Some(endpoint_id.to_string()) };
     trail.record(&mut connection, Action::DeleteEndpoint, what, now).await?;
     connection.commit().await.map_err(StoreError::from)?;
+    let cancelled = cancel_open(&state, &owner, endpoint_id).await;
     Ok(web::Json(DeletedEndpoint { endpoint_id, cancelled }))
+}
+
+/// Cancels what is open of an endpoint that was deleted, and returns how much. It is deleted whatever comes of this, so a failure is
+/// told to nobody but the log.
+pub(crate) async fn cancel_open(state: &State, owner: &KeyOwner, endpoint_id: EndpointId) -> u64 {
+    let (started, mut cancelled) = (Instant::now(), 0);
+    while started.elapsed() < CANCELLING {
+        match cancel_some(state, owner, endpoint_id).await {
+            Ok(0) => break,
+            Ok(count) => cancelled += count,
+            Err(error) => {
+                tracing::warn!(%error, endpoint.id = %endpoint_id, "open deliveries of a deleted endpoint are left to the workers");
+                break;
+            }
+        }
+    }
+    cancelled
+}
+
+/// A transaction each, so that what was cancelled stays so.
+async fn cancel_some(state: &State, owner: &KeyOwner, endpoint_id: EndpointId) -> Result<u64, StoreError> {
+    let mut connection = state.search_for_tenant(&owner.tenant_id).await?;
+    let now = state.clock.now();
+    let count =
+        endpoints::cancel_open(&mut connection, owner.lane, &owner.tenant_id, endpoint_id, now).await?;
+    connection.commit().await?;
+    Ok(count)
 }

@@ -45,7 +45,7 @@ pub(crate) struct Change {
         (status = 401, description = "No valid key.", body = ProblemBody),
         (status = 403, description = "The key lacks the scope write.", body = ProblemBody),
         (status = 404, description = "There is none, or it is another tenant's.", body = ProblemBody),
-        (status = 410, description = "Its payload was erased.", body = ProblemBody),
+        (status = 410, description = "Its payload was erased, or its endpoint deleted.", body = ProblemBody),
         (status = 503, description = "The database is away.", body = ProblemBody),
     )
 )]
@@ -71,7 +71,7 @@ pub(crate) async fn retry(
         (status = 401, description = "No valid key.", body = ProblemBody),
         (status = 403, description = "The key lacks the scope write.", body = ProblemBody),
         (status = 404, description = "There is none, or it is another tenant's.", body = ProblemBody),
-        (status = 410, description = "Its payload was erased.", body = ProblemBody),
+        (status = 410, description = "Its payload was erased, or its endpoint deleted.", body = ProblemBody),
         (status = 413, description = "The body is too large.", body = ProblemBody),
         (status = 415, description = "The body is not JSON.", body = ProblemBody),
         (status = 422, description = "Another change than this.", body = ProblemBody),
@@ -99,6 +99,7 @@ async fn reopen(state: &State, owner: &KeyOwner, event_id: EventId) -> Result<we
     let count = match reopened {
         Reopened::Deliveries(count) => count,
         Reopened::PayloadGone => return Err(Problem::payload_gone()),
+        Reopened::EndpointGone => return Err(Problem::endpoint_gone()),
         Reopened::NoneFailed => {
             let status = events::shown_status(&mut connection, lane, tenant, event_id).await?;
             return Err(status.map_or_else(Problem::no_event, Problem::not_retryable));

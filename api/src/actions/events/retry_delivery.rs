@@ -38,7 +38,7 @@ pub(crate) struct RetriedDelivery {
         (status = 401, description = "No valid key.", body = ProblemBody),
         (status = 403, description = "The key lacks the scope write.", body = ProblemBody),
         (status = 404, description = "There is no such event or delivery, or it is another tenant's.", body = ProblemBody),
-        (status = 410, description = "Its payload was erased.", body = ProblemBody),
+        (status = 410, description = "Its payload was erased, or its endpoint deleted.", body = ProblemBody),
         (status = 503, description = "The database is away.", body = ProblemBody),
     )
 )]
@@ -59,6 +59,7 @@ pub(crate) async fn retry(
     match deliveries::reopen(&mut connection, lane, tenant, event_id, Some(endpoint_id), now).await? {
         Reopened::Deliveries(_) => {}
         Reopened::PayloadGone => return Err(Problem::payload_gone()),
+        Reopened::EndpointGone => return Err(Problem::endpoint_gone()),
         Reopened::NoneFailed => {
             let delivery = deliveries::status(&mut connection, lane, tenant, event_id, endpoint_id).await?;
             if let Some(status) = delivery {

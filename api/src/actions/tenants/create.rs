@@ -120,7 +120,7 @@ pub(crate) async fn create(
         return Err(Problem::tenant_exists(&tenant_id));
     }
     let what = What { tenant_id: &tenant_id, target: None };
-    Trail::of(&request).await.record(&mut connection, Action::CreateTenant, what, now).await?;
+    Trail::of(&request).await?.record(&mut connection, Action::CreateTenant, what, now).await?;
     connection.commit().await.map_err(StoreError::from)?;
     Ok(HttpResponse::Created().insert_header((LOCATION, format!("/v1/tenants/{tenant_id}"))).json(
         CreatedTenant {

@@ -10,7 +10,7 @@ use trunkline_store::endpoints::{self, Added, ENDPOINTS_MAX};
 use trunkline_store::{PgConnection, StoreError};
 use utoipa::ToSchema;
 
-use super::super::endpoints::delete::DeletedEndpoint;
+use super::super::endpoints::delete::{DeletedEndpoint, cancel_open};
 use super::super::endpoints::{
     Draft, Endpoint, EndpointWithSecret, OneEndpoint, new_secret, secret_or_new, shown, target_url,
 };
@@ -155,15 +155,16 @@ pub(crate) async fn remove(
     Writer(owner): Writer,
     trail: Trail,
 ) -> Result<web::Json<DeletedEndpoint>, Problem> {
-    let mut connection = state.search_for_tenant(&owner.tenant_id).await?;
+    let mut connection = state.for_tenant(&owner.tenant_id).await?;
     let found = endpoints::find_operational(&mut connection, &owner.tenant_id).await?;
     let endpoint_id = found.ok_or_else(Problem::no_operational_endpoint)?;
     let now = state.clock.now();
-    let cancelled =
-        endpoints::delete(&mut connection, owner.lane, &owner.tenant_id, endpoint_id, now).await?;
-    let cancelled = cancelled.ok_or_else(Problem::no_operational_endpoint)?;
+    if !endpoints::delete(&mut connection, &owner.tenant_id, endpoint_id, now).await? {
+        return Err(Problem::no_operational_endpoint());
+    }
     let what = What { tenant_id: &owner.tenant_id, target: Some(endpoint_id.to_string()) };
     trail.record(&mut connection, Action::DeleteEndpoint, what, now).await?;
     connection.commit().await.map_err(StoreError::from)?;
+    let cancelled = cancel_open(&state, &owner, endpoint_id).await;
     Ok(web::Json(DeletedEndpoint { endpoint_id, cancelled }))
 }

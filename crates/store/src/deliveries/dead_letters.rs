@@ -139,7 +139,7 @@ pub async fn dead_letters(
 }
 
 /// Brings dead letters back: due at once, past a pause, with a fresh budget. Returns how many; those that are no dead
-/// letters any more, or whose payload was erased, are left alone.
+/// letters any more, or whose payload was erased or endpoint deleted, are left alone.
 ///
 /// # Errors
 /// When the database is not available.
@@ -162,6 +162,10 @@ pub async fn requeue(
           AND EXISTS (
               SELECT FROM trunkline.payloads AS p
               WHERE p.lane = k.lane AND p.tenant_id = k.tenant_id AND p.event_id = k.event_id AND p.payload IS NOT NULL
+          )
+          AND EXISTS (
+              SELECT FROM trunkline.endpoints AS e
+              WHERE e.tenant_id = k.tenant_id AND e.endpoint_id = k.endpoint_id AND e.deleted_at IS NULL
           )
         "#,
         &keys.lanes,

@@ -13,6 +13,8 @@ pub enum Reopened {
     NoneFailed,
     /// The payload was erased; there is nothing to send.
     PayloadGone,
+    /// The endpoints of all that failed were deleted; there is nobody to send it to.
+    EndpointGone,
 }
 
 /// Retries the failed deliveries of an event by hand, all or only the one to `endpoint_id`: due at once, past a pause, with a
@@ -35,8 +37,12 @@ pub async fn reopen(
             SELECT FROM trunkline.payloads
             WHERE lane = $1 AND tenant_id = $2 AND event_id = $3 AND payload IS NOT NULL
         ), failed AS (
-            SELECT endpoint_id, attempts, lease, leased_until
-            FROM trunkline.deliveries
+            SELECT endpoint_id, attempts, lease, leased_until,
+                   EXISTS (
+                       SELECT FROM trunkline.endpoints AS p
+                       WHERE p.tenant_id = $2 AND p.endpoint_id = d.endpoint_id AND p.deleted_at IS NULL
+                   ) AS endpoint_lives
+            FROM trunkline.deliveries AS d
             WHERE lane = $1 AND tenant_id = $2 AND event_id = $3 AND status = 'FAILED'
               AND ($5::uuid IS NULL OR endpoint_id = $5)
               AND EXISTS (
@@ -52,7 +58,7 @@ pub async fn reopen(
                 lease = NULL, leased_until = NULL, finished_at = NULL
             FROM failed AS f
             WHERE d.lane = $1 AND d.tenant_id = $2 AND d.event_id = $3 AND d.endpoint_id = f.endpoint_id
-              AND EXISTS (SELECT FROM content)
+              AND f.endpoint_lives AND EXISTS (SELECT FROM content)
             RETURNING d.endpoint_id, f.attempts, f.lease, f.leased_until
         ), superseded AS (
             INSERT INTO trunkline.attempts (lane, tenant_id, event_id, endpoint_id, attempt, started_at, outcome, error)
@@ -60,7 +66,8 @@ pub async fn reopen(
             FROM reopened
             WHERE lease IS NOT NULL
         )
-        SELECT (SELECT count(*) FROM reopened) AS "reopened!", EXISTS (SELECT FROM failed) AS "any_failed!"
+        SELECT (SELECT count(*) FROM reopened) AS "reopened!", EXISTS (SELECT FROM failed) AS "any_failed!",
+               EXISTS (SELECT FROM content) AS "has_content!"
         "#,
         lane.number(),
         tenant_id.as_str(),
@@ -70,10 +77,11 @@ pub async fn reopen(
     )
     .fetch_one(connection)
     .await?;
-    Ok(match (u64::try_from(done.reopened).unwrap_or(0), done.any_failed) {
-        (0, true) => Reopened::PayloadGone,
-        (0, false) => Reopened::NoneFailed,
-        (count, _) => Reopened::Deliveries(count),
+    Ok(match u64::try_from(done.reopened).unwrap_or(0) {
+        0 if !done.any_failed => Reopened::NoneFailed,
+        0 if !done.has_content => Reopened::PayloadGone,
+        0 => Reopened::EndpointGone,
+        count => Reopened::Deliveries(count),
     })
 }
 

@@ -2,60 +2,38 @@ use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection};
 use trunkline_domain::{EndpointId, Lane, TenantId};
 
-use super::switch;
 use crate::StoreError;
 
 /// Deliveries that one statement cancels: what waits for an endpoint may be any number, and locks are held until it is done.
 const CANCELLED_MAX: i64 = 1_000;
 
-/// Deletes an endpoint: its open deliveries are cancelled, its secrets removed, its name is free again; history keeps naming it.
-/// Returns how many deliveries were cancelled, or `None` if there is no such endpoint.
-///
-/// It is disabled first, so that nothing new comes; whoever calls again after a failure in between goes on where it stopped.
+/// Deletes an endpoint: nothing new comes, nothing is attempted, its secrets are removed, its name is free again; history keeps naming
+/// it. `false` if there is no such endpoint. Its open deliveries are cancelled afterwards, by [`cancel_open`], or by whoever keeps
+/// things up ([`crate::deliveries::cancel_of_deleted`]): of those there may be any number.
 ///
 /// # Errors
-/// When the database is not available, or a delivery is held for longer than `lock_timeout`.
+/// When the database is not available.
 pub async fn delete(
     connection: &mut PgConnection,
-    lane: Lane,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
     now: DateTime<Utc>,
-) -> Result<Option<u64>, StoreError> {
-    if !switch::disable(connection, tenant_id, endpoint_id, now).await? {
-        return Ok(None);
-    }
-    let mut cancelled = cancel_all(connection, lane, tenant_id, endpoint_id, now).await?;
+) -> Result<bool, StoreError> {
     let mut transaction = connection.begin().await?;
     if !mark_deleted(&mut transaction, tenant_id, endpoint_id, now).await? {
-        return Ok(None);
+        return Ok(false);
     }
     remove_secrets(&mut transaction, tenant_id, endpoint_id).await?;
     transaction.commit().await?;
-    // Of events that were being published while it was disabled.
-    cancelled += cancel_all(connection, lane, tenant_id, endpoint_id, now).await?;
-    Ok(Some(cancelled))
+    Ok(true)
 }
 
-async fn cancel_all(
-    connection: &mut PgConnection,
-    lane: Lane,
-    tenant_id: &TenantId,
-    endpoint_id: EndpointId,
-    now: DateTime<Utc>,
-) -> Result<u64, StoreError> {
-    let mut cancelled = 0;
-    loop {
-        let some = cancel_some(connection, lane, tenant_id, endpoint_id, now).await?;
-        if some == 0 {
-            return Ok(cancelled);
-        }
-        cancelled += some;
-    }
-}
-
-/// Nobody waits behind these by an ordering key: whoever does is of the same endpoint.
-async fn cancel_some(
+/// Cancels open deliveries of a deleted endpoint, 1,000 at most, and returns how many. Nobody waits behind these by an ordering
+/// key: whoever does is of the same endpoint.
+///
+/// # Errors
+/// When the database is not available, or a delivery is held for longer than `lock_timeout`.
+pub async fn cancel_open(
     connection: &mut PgConnection,
     lane: Lane,
     tenant_id: &TenantId,

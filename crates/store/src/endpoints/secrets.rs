@@ -98,7 +98,8 @@ pub async fn retire_secrets(
     Ok(())
 }
 
-/// Every secret that is valid now for any endpoint of a tenant, newest first: what a receiver may be signed with.
+/// The secrets that are valid now for the endpoints of a tenant, 1,000 at most: what a receiver may be signed with. Those of endpoints
+/// whose URL looks like the receiver's come first, since of a tenant with more secrets than that it can only be signed with these.
 ///
 /// # Errors
 /// When the database is not available.
@@ -113,8 +114,8 @@ pub async fn secrets_of_tenant(
         FROM trunkline.endpoint_secrets AS s
         JOIN trunkline.endpoints AS e USING (tenant_id, endpoint_id)
         WHERE s.tenant_id = $1 AND e.deleted_at IS NULL AND (s.valid_until IS NULL OR s.valid_until > $2)
-        ORDER BY s.secret_id DESC
-        LIMIT 100
+        ORDER BY strpos(e.url, '/' || s.tenant_id || '/webhook') > 0 DESC, s.secret_id DESC
+        LIMIT 1000
         "#,
         tenant_id.as_str(),
         now,

@@ -49,11 +49,18 @@ pub async fn create(connection: &mut PgConnection, new: &NewReplay<'_>) -> Resul
     Ok(())
 }
 
-/// How many replays of a tenant have not come to their end.
+/// How many replays of a tenant have not come to their end. Whoever asks at the same time waits until the transaction is over, so that
+/// two do not both find room for the last one.
 ///
 /// # Errors
 /// When the database is not available.
 pub async fn count_open(connection: &mut PgConnection, tenant_id: &TenantId) -> Result<u64, StoreError> {
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(hashtextextended('trunkline.replays ' || $1, 0))",
+        tenant_id.as_str(),
+    )
+    .execute(&mut *connection)
+    .await?;
     let count = sqlx::query_scalar!(
         r#"
         SELECT count(*) AS "count!"

@@ -162,6 +162,11 @@ async fn make_due(
         INSERT INTO trunkline.deliveries AS d (lane, tenant_id, event_id, endpoint_id, status, due_at, created_at)
         SELECT $1, $2, event_id, endpoint_id, 'PENDING', due_at, $6
         FROM unnest($3::uuid[], $4::uuid[], $5::timestamptz[]) AS k (event_id, endpoint_id, due_at)
+        -- A replay may run for longer than an endpoint lives.
+        WHERE EXISTS (
+            SELECT FROM trunkline.endpoints AS e
+            WHERE e.tenant_id = $2 AND e.endpoint_id = k.endpoint_id AND e.deleted_at IS NULL
+        )
         ON CONFLICT (lane, tenant_id, event_id, endpoint_id) DO UPDATE
         SET status = 'PENDING', due_at = excluded.due_at, cycle_attempts = 0, finished_at = NULL, expedited = false,
             held = false, ordering_key = CASE WHEN d.status = 'FAILED' THEN d.ordering_key END

@@ -53,7 +53,7 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
 }
 
 /// The clock that tells the time is shifted, the one that measures durations is not: as on a machine set wrongly.
-fn skew(role: &mut Role, library: &std::path::Path, shift: &str) {
+pub(super) fn skew(role: &mut Role, library: &std::path::Path, shift: &str) {
     role.set("LD_PRELOAD", &library.display().to_string());
     role.set("FAKETIME", shift);
     role.set("FAKETIME_DONT_FAKE_MONOTONIC", "1");
@@ -61,7 +61,7 @@ fn skew(role: &mut Role, library: &std::path::Path, shift: &str) {
 }
 
 /// Where Debian's `libfaketime` puts it.
-fn library() -> anyhow::Result<PathBuf> {
+pub(super) fn library() -> anyhow::Result<PathBuf> {
     let folders = std::fs::read_dir("/usr/lib")?.flatten().map(|entry| entry.path());
     let candidates = folders.map(|folder| folder.join("faketime/libfaketime.so.1"));
     candidates

@@ -72,8 +72,7 @@ async fn publish(house: &House, tenants: &[Tenant]) -> anyhow::Result<()> {
         .try_for_each_concurrent(16, |(tenant, number)| {
             let client = client.clone();
             async move {
-                let reply =
-                    client.post(port, "/v1/events", &tenant.api_key, None, payload(number, 0)).await?;
+                let reply = client.post(port, "/v1/events", &tenant.api_key, &[], payload(number, 0)).await?;
                 ensure!(reply.status == 201, "publishing for {}: {}", tenant.tenant_id, reply.status);
                 Ok(())
             }
