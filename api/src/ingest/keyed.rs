@@ -79,10 +79,7 @@ impl Patient {
         self.under_way.spawn(async move {
             let until = asked.first.since + WAIT;
             let holder = match timeout_at(until, turns.acquire()).await {
-                Ok(Ok(_turn)) => {
-                    let left = until.saturating_duration_since(Instant::now());
-                    write_alone(&flusher, &asked.first, left.max(HASTY_WAIT)).await
-                }
+                Ok(Ok(_turn)) => write_alone(&flusher, &asked.first, Some(until)).await,
                 _ => Err(NotStored::KeyBusy),
             };
             asked.tell(holder);
@@ -128,7 +125,7 @@ async fn flush(flusher: &Flusher, bound: &QueueBound, batch: Vec<Keyed>, patient
     let folded = fold(batch);
     let firsts: Vec<&Keyed> = folded.iter().map(|asked| &asked.first).collect();
     let began = Instant::now();
-    match within(STATEMENT_PATIENCE, write(flusher, &firsts, HASTY_WAIT)).await {
+    match within(STATEMENT_PATIENCE, write(flusher, &firsts, None)).await {
         Ok(holders) => {
             // One that waited for a key in other hands would tell nothing of the database.
             bound.note(folded.len(), began.elapsed());
@@ -139,7 +136,7 @@ async fn flush(flusher: &Flusher, bound: &QueueBound, batch: Vec<Keyed>, patient
         }
         Err(_) => {
             let alone = folded.into_iter().map(|asked| async move {
-                match write_alone(flusher, &asked.first, HASTY_WAIT).await {
+                match write_alone(flusher, &asked.first, None).await {
                     Err(NotStored::KeyBusy) => Some(asked),
                     holder => {
                         asked.tell(holder);
@@ -160,8 +157,8 @@ pub(super) fn answer(holder: &Holder, key: &Idempotency) -> Result<Stored, NotSt
     if holder.body_sha256 == key.body_sha256 { Ok(holder.stored) } else { Err(NotStored::KeyReused) }
 }
 
-async fn write_alone(flusher: &Flusher, one: &Keyed, wait: std::time::Duration) -> Result<Holder, NotStored> {
-    let written = within(STATEMENT_PATIENCE, write(flusher, &[one], wait)).await;
+async fn write_alone(flusher: &Flusher, one: &Keyed, until: Option<Instant>) -> Result<Holder, NotStored> {
+    let written = within(STATEMENT_PATIENCE, write(flusher, &[one], until)).await;
     written.map_or_else(|error| Err(reason(&error)), |mut one| one.remove(0))
 }
 
@@ -174,17 +171,19 @@ pub(super) fn reason(error: &StoreError) -> NotStored {
 }
 
 /// One transaction: claims the keys, stores the events of those that were free, and looks up the others. A key in other hands is
-/// waited for as long as `wait`.
+/// waited for until then, or hardly.
 async fn write(
     flusher: &Flusher,
     firsts: &[&Keyed],
-    wait: std::time::Duration,
+    until: Option<Instant>,
 ) -> Result<Vec<Result<Holder, NotStored>>, StoreError> {
     let now = flusher.clock.now();
     let claims: Vec<KeyClaim> = firsts.iter().map(|one| claim_of(&one.event, &one.key)).collect();
     let mut connection = flusher.pool.acquire().await?;
     let mut transaction = trunkline_store::begin(&mut connection).await?;
-    idempotency::wait_at_most(&mut transaction, wait).await?;
+    // From here on: a new connection takes its time too.
+    let left = until.map_or(HASTY_WAIT, |until| until.saturating_duration_since(Instant::now()));
+    idempotency::wait_at_most(&mut transaction, left.max(HASTY_WAIT)).await?;
     let won = idempotency::claim(&mut transaction, &claims, now, now + REMEMBERED).await?;
     let won: HashSet<EventId> = won.into_iter().collect();
     let is_new = |one: &&&Keyed| won.contains(&one.event.event_id);
