@@ -1,7 +1,6 @@
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// Cancels open deliveries to endpoints deleted after `deleted_after`, at most `limit` of them, and returns how many. A deletion cancels
 /// what it sees; whoever published while it ran may commit later, and nobody else would ever look at what that left.
@@ -9,7 +8,7 @@ use crate::StoreError;
 /// # Errors
 /// When the database is not available.
 pub async fn cancel_of_deleted(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     deleted_after: DateTime<Utc>,
     now: DateTime<Utc>,
     limit: i64,

@@ -1,9 +1,8 @@
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection};
 use trunkline_domain::{EndpointId, Lane, TenantId};
 
 use super::switch;
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// Deliveries that one statement cancels: what waits for an endpoint may be any number, and locks are held until it is done.
 const CANCELLED_MAX: i64 = 1_000;
@@ -16,7 +15,7 @@ const CANCELLED_MAX: i64 = 1_000;
 /// # Errors
 /// When the database is not available, or a delivery is held for longer than `lock_timeout`.
 pub async fn delete(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
@@ -38,7 +37,7 @@ pub async fn delete(
 }
 
 async fn cancel_all(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
@@ -56,7 +55,7 @@ async fn cancel_all(
 
 /// Nobody waits behind these by an ordering key: whoever does is of the same endpoint.
 async fn cancel_some(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
@@ -116,7 +115,7 @@ async fn cancel_some(
 }
 
 async fn mark_deleted(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
     now: DateTime<Utc>,
@@ -142,7 +141,7 @@ async fn mark_deleted(
 }
 
 async fn remove_secrets(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
 ) -> Result<(), StoreError> {
