@@ -24,6 +24,7 @@ impl Scene {
         Self::set_with(login, &[]).await
     }
 
+    #[expect(clippy::print_stderr, reason = "what could not be tried must not look as if it had been")]
     async fn set_with(login: &str, more: &[(&str, &str)]) -> Option<Self> {
         if !PgBouncer::is_installed() {
             eprintln!("not tried: there is no pgbouncer here");
