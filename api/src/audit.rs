@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::LocalBoxFuture;
 use trunkline_domain::TenantId;
 use trunkline_store::audit::{self, Action, Actor, Entry};
-use trunkline_store::{PgConnection, StoreError};
+use trunkline_store::{Connection, StoreError};
 
 use crate::auth;
 use crate::frame::RequestId;
@@ -43,7 +43,7 @@ impl Trail {
     /// When the database is not available.
     pub(crate) async fn record(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
         action: Action,
         what: What<'_>,
         now: DateTime<Utc>,

@@ -14,7 +14,7 @@ use trunkline_boot::{BindError, Clients, Clock, ReadinessCheck, Settings, Settin
 use trunkline_egress::EgressPolicy;
 use trunkline_store::pool::InvalidUrl;
 use trunkline_store::schema::SchemaError;
-use trunkline_store::{Pool, Purpose, Role, StoreError, partitions, pool, schema, time};
+use trunkline_store::{Address, Pool, Purpose, Role, StoreError, partitions, pool, schema, time};
 use trunkline_vault::{KeysRefused, OperatorKeys, Vault};
 
 use crate::auth::KeyCache;
@@ -89,10 +89,11 @@ pub struct Door {
 /// When a setting is missing or wrong, the database is away, its schema is not this release's, or the port is taken.
 pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, BuildError> {
     let url = settings.require_database_url()?.expose_secret();
+    let address = Address::new(url, settings.database.is_pooled());
     let vault = Vault::new(settings.require_secrets_keys()?.iter().map(SecretsKey::as_pair))?;
-    schema::require_current(&mut pool::connect(url, Purpose::Request).await?, Role::OF_API).await?;
+    schema::require_current(&mut pool::connect(address, Purpose::Request).await?, Role::OF_API).await?;
     let connections = settings.database.max_connections;
-    let pool = pool::open_as(url, Role::Api, Purpose::Request, connections)?;
+    let pool = pool::open_as(address, Role::Api, Purpose::Request, connections)?;
     let clock = Clock::new();
     let (now, round_trip) = time::read(&pool).await?;
     clock.set(now, round_trip);
@@ -101,9 +102,9 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
     let schemas = Schemas::new();
     schemas.look(&pool).await?;
     let waker = Waker::default();
-    let ingest_pool = pool::open_as(url, Role::Ingest, Purpose::Ingest, ingest::CONNECTIONS)?;
+    let ingest_pool = pool::open_as(address, Role::Ingest, Purpose::Ingest, ingest::CONNECTIONS)?;
     // Searches may take long; a few connections of their own keep them from those who publish.
-    let search_pool = pool::open_as(url, Role::Api, Purpose::Search, connections.div_ceil(2))?;
+    let search_pool = pool::open_as(address, Role::Api, Purpose::Search, connections.div_ceil(2))?;
     let look = |pool: &Pool| -> LookAtPool {
         let pool = pool.clone();
         Box::new(move || {
@@ -142,10 +143,10 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
         flushers,
         pools,
         // One notification at a time.
-        wake_pool: pool::open_as(url, Role::Ingest, Purpose::Claim, 1)?,
+        wake_pool: pool::open_as(address, Role::Ingest, Purpose::Claim, 1)?,
         drawer,
         // One statement for all tenants at a time; apart, so that nobody's events wait behind another's tokens.
-        draw_pool: pool::open_as(url, Role::Ingest, Purpose::Request, 1)?,
+        draw_pool: pool::open_as(address, Role::Ingest, Purpose::Request, 1)?,
         clients: settings.clients.clone(),
         client_connections_max: client_connections_max(connections),
         shutdown,

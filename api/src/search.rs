@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use trunkline_domain::{EventId, EventStatus};
 use trunkline_store::api_keys::KeyOwner;
 use trunkline_store::events::{self, EventFilter, EventSummary, IdRange};
-use trunkline_store::{PgConnection, StoreError};
+use trunkline_store::{Connection, StoreError};
 use utoipa::IntoParams;
 
 pub(crate) use member::Member;
@@ -114,7 +114,7 @@ impl Search {
     /// none, and still tell where to go on.
     pub(crate) async fn step(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
         owner: &KeyOwner,
         range: IdRange,
         limit: usize,
@@ -148,7 +148,7 @@ impl Search {
     /// Those of `candidates`, newest first, that pass, at most `limit`; `next` is where it stopped before their end.
     pub(crate) async fn among(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
         owner: &KeyOwner,
         candidates: &[EventId],
         limit: usize,

@@ -6,7 +6,7 @@ use trunkline_boot::settings::Signup;
 use trunkline_boot::{Clients, Clock};
 use trunkline_domain::TenantId;
 use trunkline_egress::EgressPolicy;
-use trunkline_store::{Pool, Postgres, StoreError, Transaction, roles};
+use trunkline_store::{Pool, StoreError, Transaction, roles};
 use trunkline_vault::{OperatorKeys, Vault};
 
 use crate::auth::KeyCache;
@@ -55,7 +55,7 @@ pub(crate) struct State {
 }
 
 /// Row security shows it one tenant's rows, or, for an operator, all. Rolled back unless it is committed.
-type Scoped = Transaction<'static, Postgres>;
+type Scoped = Transaction<'static>;
 
 impl State {
     /// A transaction for a tenant: for point reads and small changes.

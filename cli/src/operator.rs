@@ -10,7 +10,7 @@ use trunkline_boot::Settings;
 use trunkline_boot::settings::SecretsKey;
 use trunkline_domain::TenantId;
 use trunkline_store::audit::{self, Action, Actor, Entry};
-use trunkline_store::{PgConnection, Purpose, pool, time};
+use trunkline_store::{Address, Connection, Purpose, pool, time};
 use trunkline_vault::Vault;
 
 use crate::dev::{Credentials, DevFile};
@@ -71,9 +71,10 @@ impl OperatorOptions {
 ///
 /// # Errors
 /// [`Failure::Unavailable`] when the server does not answer within 5 s.
-pub(crate) async fn connect(settings: &Settings, purpose: Purpose) -> anyhow::Result<PgConnection> {
+pub(crate) async fn connect(settings: &Settings, purpose: Purpose) -> anyhow::Result<Connection> {
     let url = settings.require_database_url()?.expose_secret();
-    match tokio::time::timeout(CONNECT_PATIENCE, pool::connect(url, purpose)).await {
+    let address = Address::new(url, settings.database.is_pooled());
+    match tokio::time::timeout(CONNECT_PATIENCE, pool::connect(address, purpose)).await {
         Ok(connected) => Ok(connected?),
         Err(_) => {
             let reason = format!("the database does not answer within {} s", CONNECT_PATIENCE.as_secs());
@@ -87,7 +88,7 @@ pub(crate) async fn connect(settings: &Settings, purpose: Purpose) -> anyhow::Re
 /// # Errors
 /// When the database is not available.
 pub(crate) async fn record<'a>(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     action: Action,
     tenant_id: impl Into<Option<&'a TenantId>>,
     target: Option<String>,

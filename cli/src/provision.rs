@@ -9,7 +9,7 @@ use trunkline_domain::{EndpointId, KeyId, TenantId};
 use trunkline_store::api_keys::{self, NewKey};
 use trunkline_store::endpoints::{self, NewEndpoint, NewSecret};
 use trunkline_store::tenants::{self, NewTenant};
-use trunkline_store::{PgConnection, time};
+use trunkline_store::{Connection, time};
 use trunkline_vault::{ApiKey, Sealed, Vault};
 use zeroize::Zeroizing;
 
@@ -38,7 +38,7 @@ pub(crate) struct KeyWish<'a> {
 /// # Errors
 /// When the database is not available.
 pub(crate) async fn create_tenant(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     vault: &Vault,
     tenant_id: &TenantId,
     url: &str,
@@ -68,7 +68,7 @@ pub(crate) async fn create_tenant(
 /// # Errors
 /// When the database is not available.
 pub(crate) async fn create_endpoint(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     vault: &Vault,
     tenant_id: &TenantId,
     name: &str,
@@ -89,7 +89,7 @@ pub(crate) async fn create_endpoint(
 /// # Errors
 /// When the database is not available.
 pub(crate) async fn create_key(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     wish: &KeyWish<'_>,
 ) -> anyhow::Result<(ApiKey, KeyId)> {

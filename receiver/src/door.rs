@@ -13,7 +13,7 @@ use trunkline_boot::settings::{ClientSettings, SecretsKey};
 use trunkline_boot::{BindError, Clients, Clock, ReadinessCheck, Settings, SettingsError, Shutdown, listen};
 use trunkline_store::pool::InvalidUrl;
 use trunkline_store::schema::SchemaError;
-use trunkline_store::{Pool, Purpose, Role, StoreError, pool, schema, time};
+use trunkline_store::{Address, Pool, Purpose, Role, StoreError, pool, schema, time};
 use trunkline_vault::{KeysRefused, OperatorKeys, Vault};
 
 use crate::body::HELD_BYTES_MAX;
@@ -70,9 +70,10 @@ pub struct Door {
 /// When a setting is missing or wrong, the database is away, its schema is not this release's, or the port is taken.
 pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, BuildError> {
     let url = settings.require_database_url()?.expose_secret();
+    let address = Address::new(url, settings.database.is_pooled());
     let vault = open_vault(settings)?;
-    schema::require_current(&mut pool::connect(url, Purpose::Request).await?, &[Role::Receiver]).await?;
-    let pool = pool::open_as(url, Role::Receiver, Purpose::Request, settings.database.max_connections)?;
+    schema::require_current(&mut pool::connect(address, Purpose::Request).await?, &[Role::Receiver]).await?;
+    let pool = pool::open_as(address, Role::Receiver, Purpose::Request, settings.database.max_connections)?;
     let clock = Clock::new();
     let (now, round_trip) = time::read(&pool).await?;
     clock.set(now, round_trip);

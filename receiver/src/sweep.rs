@@ -37,7 +37,7 @@ async fn round(
     let mut swept = 0;
     // A connection per batch: webhooks that wait for one come in between.
     while !shutdown.is_requested() {
-        let batch = receiver::sweep(&mut *pool.acquire().await?, before).await?;
+        let batch = receiver::sweep(&mut pool.acquire().await?, before).await?;
         swept += batch;
         if batch < BATCH {
             break;

@@ -12,7 +12,7 @@ use trunkline_boot::{Clock, ReadinessCheck, Settings, SettingsError, Shutdown};
 use trunkline_egress::{Lookup, system_lookup};
 use trunkline_store::pool::InvalidUrl;
 use trunkline_store::schema::SchemaError;
-use trunkline_store::{Pool, Purpose, Role, StoreError, partitions, pool, schema, time, workers};
+use trunkline_store::{Address, Pool, Purpose, Role, StoreError, partitions, pool, schema, time, workers};
 use trunkline_vault::Vault;
 
 use crate::attempt::{Ended, Sender, SenderError};
@@ -95,12 +95,13 @@ pub async fn build_asking(
     shutdown: Shutdown,
 ) -> Result<Door, BuildError> {
     let url = settings.require_database_url()?.expose_secret();
+    let address = Address::new(url, settings.database.is_pooled());
     let vault = Arc::new(Vault::new(settings.require_secrets_keys()?.iter().map(SecretsKey::as_pair))?);
-    schema::require_current(&mut pool::connect(url, Purpose::Engine).await?, &[Role::Worker]).await?;
+    schema::require_current(&mut pool::connect(address, Purpose::Engine).await?, &[Role::Worker]).await?;
     let claim_connections = CLAIM_CONNECTIONS.min(settings.database.max_connections / 2);
     let engine_connections = settings.database.max_connections - claim_connections;
-    let pool = pool::open_as(url, Role::Worker, Purpose::Engine, engine_connections)?;
-    let claim_pool = pool::open_as(url, Role::Worker, Purpose::Claim, claim_connections)?;
+    let pool = pool::open_as(address, Role::Worker, Purpose::Engine, engine_connections)?;
+    let claim_pool = pool::open_as(address, Role::Worker, Purpose::Claim, claim_connections)?;
     let clock = Clock::new();
     let (now, round_trip) = time::read(&pool).await?;
     clock.set(now, round_trip);
@@ -149,7 +150,7 @@ pub async fn build_asking(
         },
         ended,
         session: SessionKeeper {
-            url: settings.database.session_url.as_ref().map_or(url, |url| url.expose_secret()).to_owned(),
+            url: settings.database.direct_url().cloned(),
             key: workers::session_key(identity.id),
             mailbox: mailbox.clone(),
             keeper: keeper_bell.clone(),

@@ -11,7 +11,7 @@ use trunkline_domain::lane::fair_share;
 use trunkline_store::pool::within;
 use trunkline_store::wake::{self, Wake};
 use trunkline_store::workers::{self, Peer};
-use trunkline_store::{PgConnection, Pool, StoreError, lanes};
+use trunkline_store::{Connection, Pool, StoreError, lanes};
 use uuid::Uuid;
 
 use crate::lanes::Lanes;
@@ -153,7 +153,7 @@ impl Keeper {
 
     /// A worker that stops says that it was last heard of a while ago: it has no share any more, but while it is listed
     /// its death would still be seen.
-    async fn say_alive(&self, connection: &mut PgConnection, is_stopping: bool) -> Result<(), StoreError> {
+    async fn say_alive(&self, connection: &mut Connection, is_stopping: bool) -> Result<(), StoreError> {
         let now = self.clock.now();
         let seen_at = if is_stopping { now - SILENT_AFTER * 2 } else { now };
         let has_session = self.session.borrow().is_some();
@@ -178,7 +178,7 @@ impl Keeper {
         rank.map_or(0, |rank| fair_share(rank, alive.len()))
     }
 
-    async fn release(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+    async fn release(&self, connection: &mut Connection) -> Result<(), StoreError> {
         let idle = self.lanes.releasable();
         if idle.is_empty() {
             return Ok(());

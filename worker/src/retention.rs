@@ -12,7 +12,7 @@ use trunkline_boot::{Clock, Settings, SettingsError, Shutdown};
 use trunkline_domain::EventId;
 use trunkline_store::pool::{InvalidUrl, within};
 use trunkline_store::retention::{self, Day, HistoryTable, Scope, Standing, Turn};
-use trunkline_store::{PgConnection, Pool, Purpose, StoreError, pool, time};
+use trunkline_store::{Address, Connection, Pool, Purpose, StoreError, pool, time};
 use uuid::Uuid;
 
 use crate::metrics::METRICS;
@@ -66,7 +66,7 @@ pub enum RetentionError {
 pub async fn end_history(settings: &Settings) -> Result<(), RetentionError> {
     let url = settings.require_database_url()?.expose_secret();
     let clock = Clock::new();
-    let pool = pool::open(url, Purpose::Engine, 1)?;
+    let pool = pool::open(Address::new(url, settings.database.is_pooled()), Purpose::Engine, 1)?;
     let (now, round_trip) = time::read(&pool).await?;
     clock.set(now, round_trip);
     if !Turn::is_ours(&pool).await? {
@@ -86,6 +86,7 @@ pub async fn end_history(settings: &Settings) -> Result<(), RetentionError> {
 pub(crate) struct Retention {
     /// Connections are made for a round and closed after it: a worker needs none in between.
     url: String,
+    is_pooled: bool,
     clock: Clock,
     herald: Herald,
     events: chrono::Duration,
@@ -110,6 +111,7 @@ impl Retention {
         let kept = |time: Duration| chrono::Duration::from_std(time).unwrap_or(chrono::Duration::MAX);
         Self {
             url: url.to_owned(),
+            is_pooled: settings.database.is_pooled(),
             clock,
             herald,
             events: kept(settings.retention.events),
@@ -140,7 +142,8 @@ impl Retention {
     }
 
     async fn round(&mut self) -> Result<(), RetentionError> {
-        let pool = pool::open(&self.url, Purpose::Maintenance, CONNECTIONS)?;
+        let address = Address::new(&self.url, self.is_pooled);
+        let pool = pool::open(address, Purpose::Maintenance, CONNECTIONS)?;
         let done = self.round_with(&pool).await;
         pool.close().await;
         done
@@ -176,7 +179,7 @@ impl Retention {
         Ok(())
     }
 
-    async fn count(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+    async fn count(&self, connection: &mut Connection) -> Result<(), StoreError> {
         for _ in 0..COUNTED_MAX {
             let Some(day) = retention::day_to_count(connection).await? else { break };
             retention::count_day(connection, day).await?;
@@ -185,7 +188,7 @@ impl Retention {
     }
 
     /// Cancels what kept its partition for too long.
-    async fn expire(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+    async fn expire(&self, connection: &mut Connection) -> Result<(), StoreError> {
         let below = EventId::first_at(self.clock.now() - self.payloads - GRACE).as_uuid();
         for _ in 0..BATCHES_MAX {
             let expired = retention::expire(connection, below, self.clock.now(), BATCH).await?;
@@ -202,7 +205,7 @@ impl Retention {
         Ok(())
     }
 
-    async fn end_all(&self, connection: &mut PgConnection, day: Day) -> Result<(), RetentionError> {
+    async fn end_all(&self, connection: &mut Connection, day: Day) -> Result<(), RetentionError> {
         // The last time that it can be.
         if retention::standing(connection, HistoryTable::Events, day.from_day).await? == Standing::Attached {
             for counted in day.from_day.iter_days().take_while(|counted| *counted < day.until_day) {
@@ -219,7 +222,7 @@ impl Retention {
     /// Brings one partition from wherever it stands to its end.
     async fn end(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
         table: HistoryTable,
         day: Day,
     ) -> Result<(), RetentionError> {
@@ -245,7 +248,7 @@ impl Retention {
     }
 
     /// Erases what is past the retention of its tenant or type.
-    async fn erase(&mut self, connection: &mut PgConnection) -> Result<(), StoreError> {
+    async fn erase(&mut self, connection: &mut Connection) -> Result<(), StoreError> {
         let scopes = retention::scopes(connection).await?;
         let same = |one: &Scope, other: &Scope| {
             one.tenant_id == other.tenant_id && one.event_type == other.event_type

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use trunkline_boot::Shutdown;
 use trunkline_store::wake::{Session, Wake};
@@ -15,7 +16,8 @@ const RECONNECT: Duration = Duration::from_millis(250);
 
 /// Keeps a session open.
 pub(crate) struct SessionKeeper {
-    pub(crate) url: String,
+    /// `None`: there is nothing but a pooler, which passes neither locks nor notifications.
+    pub(crate) url: Option<SecretString>,
     /// The key of the lock.
     pub(crate) key: i64,
     pub(crate) mailbox: Mailbox,
@@ -28,9 +30,15 @@ pub(crate) struct SessionKeeper {
 impl SessionKeeper {
     /// Works until the worker ends; without a session the worker polls, and says so once.
     pub(crate) async fn run(self, shutdown: Shutdown) {
+        let Some(url) = &self.url else {
+            tracing::warn!(
+                "no session with the database: polling; set database.session_url to the database itself, past the pooler"
+            );
+            return;
+        };
         let mut told = false;
         loop {
-            match Session::connect(&self.url, self.key).await {
+            match Session::connect(url.expose_secret(), self.key).await {
                 Ok(session) => {
                     told = false;
                     self.since.send_replace(Some(Instant::now()));
@@ -44,7 +52,7 @@ impl SessionKeeper {
                 }
                 Err(error) if !told => {
                     told = true;
-                    tracing::warn!(%error, "no session with the database: polling; set database.session_url where database.url is a pooler");
+                    tracing::warn!(%error, "no session with the database: polling");
                 }
                 Err(_) => {}
             }

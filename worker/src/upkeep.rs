@@ -6,9 +6,7 @@ use std::time::Duration;
 use trunkline_boot::{Clock, Settings, Shutdown};
 use trunkline_store::events::ordering;
 use trunkline_store::wake::{self, Wake};
-use trunkline_store::{
-    PgConnection, Pool, StoreError, audit, deliveries, endpoints, idempotency, partitions,
-};
+use trunkline_store::{Connection, Pool, StoreError, audit, deliveries, endpoints, idempotency, partitions};
 
 use crate::operational::{Fact, Herald, News};
 
@@ -114,7 +112,7 @@ impl Upkeep {
     }
 
     /// Lets deliveries go that wait behind nothing any more.
-    async fn release_stranded(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+    async fn release_stranded(&self, connection: &mut Connection) -> Result<(), StoreError> {
         let mut names = ordering::stranded(connection, STRANDED_MAX).await?;
         if names.is_empty() {
             return Ok(());

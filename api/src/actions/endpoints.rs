@@ -22,7 +22,7 @@ use trunkline_domain::{EndpointId, TenantId};
 use trunkline_egress::TargetUrl;
 use trunkline_signing::Secret;
 use trunkline_store::endpoints::{EndpointDetail, NewEndpoint, NewSecret};
-use trunkline_store::{PgConnection, endpoints};
+use trunkline_store::{Connection, endpoints};
 use trunkline_vault::Sealed;
 use utoipa::ToSchema;
 
@@ -148,7 +148,7 @@ fn id(text: &str) -> Result<EndpointId, Problem> {
 
 /// The endpoint as it is now.
 pub(super) async fn shown(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
 ) -> Result<Endpoint, Problem> {

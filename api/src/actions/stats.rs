@@ -7,7 +7,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 use trunkline_domain::{EndpointId, EventId, EventType};
 use trunkline_store::stats::{self, Scope};
-use trunkline_store::{PgConnection, StoreError};
+use trunkline_store::{Connection, StoreError};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -158,10 +158,7 @@ pub(crate) async fn stats(
 }
 
 /// The figures of all buckets together, and of each.
-async fn count(
-    connection: &mut PgConnection,
-    scope: Scope<'_>,
-) -> Result<(Figures, Vec<Figures>), StoreError> {
+async fn count(connection: &mut Connection, scope: Scope<'_>) -> Result<(Figures, Vec<Figures>), StoreError> {
     // The total comes first, the buckets after it by their numbers from 1.
     let mut all = vec![Figures::default(); scope.from.len() + 1];
     let place = |bucket: Option<i64>| bucket.map_or(0, |number| usize::try_from(number).unwrap_or(0));

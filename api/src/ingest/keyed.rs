@@ -15,7 +15,7 @@ use trunkline_domain::{EventId, EventStatus, NewEvent};
 use trunkline_store::events::{self, Routing};
 use trunkline_store::idempotency::{self, KeyClaim};
 use trunkline_store::pool::within;
-use trunkline_store::{PgConnection, StoreError};
+use trunkline_store::{Connection, StoreError};
 
 use crate::metrics::METRICS;
 
@@ -207,7 +207,7 @@ async fn write(
 }
 
 pub(super) async fn find(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     event: &NewEvent<Bytes>,
     key: &Idempotency,
 ) -> Result<Result<Holder, NotStored>, StoreError> {

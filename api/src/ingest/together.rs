@@ -14,7 +14,7 @@ use trunkline_store::events::ordering::{self, KeyName};
 use trunkline_store::events::{self, Routing};
 use trunkline_store::pool::within;
 use trunkline_store::wake::Hint;
-use trunkline_store::{PgConnection, StoreError, idempotency};
+use trunkline_store::{Connection, StoreError, idempotency};
 
 use crate::metrics::METRICS;
 
@@ -114,7 +114,7 @@ impl Together {
 }
 
 /// Gives events with ordering keys ids that are larger than those of the events before them.
-async fn mint_in_order(connection: &mut PgConnection, items: &mut [Item]) -> Result<(), StoreError> {
+async fn mint_in_order(connection: &mut Connection, items: &mut [Item]) -> Result<(), StoreError> {
     let mut names: Vec<KeyName> = items.iter().filter_map(|item| key_name(&item.event)).collect();
     if names.is_empty() {
         return Ok(());
@@ -149,7 +149,7 @@ fn first_of_each_key(items: &[Item]) -> Vec<usize> {
 /// Claims the keys. Returns what those name that are not free, by the index of their first item; or the item whose key was used
 /// with another body.
 async fn claim(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     items: &[Item],
     firsts: &[usize],
     now: DateTime<Utc>,
@@ -189,7 +189,7 @@ async fn claim(
 }
 
 /// Some statements, and those that must wait for their turn are held back.
-async fn publish(connection: &mut PgConnection, new: &[NewEvent<Bytes>]) -> Result<Routing, StoreError> {
+async fn publish(connection: &mut Connection, new: &[NewEvent<Bytes>]) -> Result<Routing, StoreError> {
     let mut routing = Routing::default();
     let mut endpoints: HashSet<Hint> = HashSet::new();
     for part in new.chunks(STATEMENT_MAX) {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use trunkline_domain::{KeyId, TenantId};
 use trunkline_store::api_keys::{self, KeyInfo};
 use trunkline_store::tenants::{self, TenantStatus};
-use trunkline_store::{PgConnection, Purpose, audit, time};
+use trunkline_store::{Connection, Purpose, audit, time};
 
 use crate::failure::Failure;
 use crate::operator::{OperatorOptions, block_on, connect, record};
@@ -85,7 +85,7 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
     })
 }
 
-async fn require_tenant(connection: &mut PgConnection, tenant_id: &TenantId) -> anyhow::Result<()> {
+async fn require_tenant(connection: &mut Connection, tenant_id: &TenantId) -> anyhow::Result<()> {
     let found = tenants::find(connection, tenant_id).await?;
     if found.is_some_and(|tenant| tenant.status != TenantStatus::Deleted) {
         return Ok(());
@@ -94,7 +94,7 @@ async fn require_tenant(connection: &mut PgConnection, tenant_id: &TenantId) -> 
 }
 
 async fn expiry(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     expires_in: Option<Duration>,
 ) -> anyhow::Result<Option<DateTime<Utc>>> {
     let Some(expires_in) = expires_in else {
@@ -106,7 +106,7 @@ async fn expiry(
 }
 
 async fn create(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     wish: &KeyWish<'_>,
     output: Output,
@@ -132,7 +132,7 @@ async fn create(
 }
 
 async fn revoke(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     key_id: KeyId,
     output: Output,

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::json;
 use trunkline_boot::Settings;
+use trunkline_boot::settings::Pooler;
 use trunkline_store::roles::{self, Role};
 use trunkline_store::schema::{self, SchemaError};
-use trunkline_store::{PgConnection, Purpose};
+use trunkline_store::{Connection, Purpose};
 
 use crate::failure::{Failure, message};
 use crate::operator::{OperatorOptions, block_on, connect};
@@ -48,7 +49,7 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When the database is newer than this release, a migration fails, or the server does not answer.
-pub(crate) async fn migrate(connection: &mut PgConnection, settings: &Settings) -> anyhow::Result<Vec<i64>> {
+pub(crate) async fn migrate(connection: &mut Connection, settings: &Settings) -> anyhow::Result<Vec<i64>> {
     let width_days = i32::try_from(settings.partitions.width_days)?;
     let ahead_days = i32::try_from(settings.partitions.ahead)? * width_days;
     Ok(schema::migrate(connection, ahead_days, width_days).await?)
@@ -56,6 +57,10 @@ pub(crate) async fn migrate(connection: &mut PgConnection, settings: &Settings) 
 
 /// Waits until this release can work on the schema; that the database is not there yet is one more reason to wait.
 async fn wait(settings: &Settings, patience: Duration) -> anyhow::Result<()> {
+    // Works with and without a pooler, so that who only waits need not be told which of it is there.
+    let mut settings = settings.clone();
+    settings.database.pooler = Pooler::Transaction;
+    let settings = &settings;
     let started = Instant::now();
     loop {
         let looked = async {
@@ -82,8 +87,11 @@ async fn wait(settings: &Settings, patience: Duration) -> anyhow::Result<()> {
 }
 
 /// Migrations hold a session lock, which does not pass a transaction pooler.
-fn direct(settings: &Settings) -> Settings {
+pub(crate) fn direct(settings: &Settings) -> Settings {
     let mut settings = settings.clone();
-    settings.database.url = settings.database.session_url.take().or(settings.database.url);
+    if let Some(url) = settings.database.direct_url().cloned() {
+        settings.database.url = Some(url);
+        settings.database.pooler = Pooler::None;
+    }
     settings
 }

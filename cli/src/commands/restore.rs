@@ -5,7 +5,7 @@ use serde_json::json;
 use trunkline_domain::TenantId;
 use trunkline_store::restore::{self, COUNT_MAX, Standing};
 use trunkline_store::wake::{self, Wake};
-use trunkline_store::{PgConnection, Purpose, audit, time};
+use trunkline_store::{Connection, Purpose, audit, time};
 
 use crate::operator::{OperatorOptions, block_on, connect, record};
 use crate::output::Output;
@@ -57,7 +57,7 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
     })
 }
 
-async fn show(connection: &mut PgConnection, output: Output) -> anyhow::Result<()> {
+async fn show(connection: &mut Connection, output: Output) -> anyhow::Result<()> {
     let standing = restore::standing(connection).await?;
     let value = json!({
         "last_event_at": standing.last_event_at,

@@ -9,7 +9,7 @@ use trunkline_boot::random::random_bytes;
 use trunkline_store::endpoints::{
     self, EndpointPlace, SecretPlace, StaleHeaders, count_by_key, lock_stale_headers, lock_stale_secrets,
 };
-use trunkline_store::{PgConnection, Purpose, begin};
+use trunkline_store::{Connection, Purpose, begin};
 use trunkline_vault::{Sealed, Vault, VaultError};
 
 use crate::failure::Failure;
@@ -84,7 +84,7 @@ impl Tally {
 }
 
 async fn reencrypt(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     vault: &Vault,
     batch: i64,
     output: Output,
@@ -135,7 +135,7 @@ async fn reencrypt(
 
 /// One transaction: up to `batch` secrets behind `after`. Returns where to go on; `None` at the end.
 async fn reseal_secrets(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     vault: &Vault,
     after: &SecretPlace,
     batch: i64,
@@ -162,7 +162,7 @@ async fn reseal_secrets(
 
 /// One transaction: the headers of up to `batch` endpoints behind `after`. Returns where to go on; `None` at the end.
 async fn reseal_headers(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     vault: &Vault,
     after: &EndpointPlace,
     batch: i64,

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use trunkline_domain::TenantId;
 use trunkline_store::tenants::{self, Tenant, TenantStatus};
-use trunkline_store::{PgConnection, Purpose, audit, time};
+use trunkline_store::{Connection, Purpose, audit, time};
 
 use crate::failure::Failure;
 use crate::operator::{OperatorOptions, block_on, connect, record, vault};
@@ -122,7 +122,7 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
     })
 }
 
-async fn list(connection: &mut PgConnection, output: Output) -> anyhow::Result<()> {
+async fn list(connection: &mut Connection, output: Output) -> anyhow::Result<()> {
     let mut found: Vec<Tenant> = Vec::new();
     loop {
         let after = found.last().map(|tenant| tenant.tenant_id.clone());
@@ -164,7 +164,7 @@ async fn list(connection: &mut PgConnection, output: Output) -> anyhow::Result<(
 }
 
 async fn set_status(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     status: TenantStatus,
     output: Output,
@@ -183,7 +183,7 @@ async fn set_status(
 }
 
 async fn retain(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     days: Option<i32>,
     output: Output,
@@ -202,7 +202,7 @@ async fn retain(
 }
 
 /// Goes on until nothing is left, which is when no api can believe a key of the tenant any more.
-async fn delete(connection: &mut PgConnection, tenant_id: &TenantId, output: Output) -> anyhow::Result<()> {
+async fn delete(connection: &mut Connection, tenant_id: &TenantId, output: Output) -> anyhow::Result<()> {
     let mut transaction = trunkline_store::begin(connection).await?;
     let now = time::now(&mut transaction).await?;
     let ended = tenants::end(&mut transaction, tenant_id, now).await?;

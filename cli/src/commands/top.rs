@@ -8,7 +8,7 @@ mod text;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use trunkline_store::{PgConnection, Purpose};
+use trunkline_store::{Connection, Purpose};
 
 use crate::failure::Failure;
 use crate::operator::{OperatorOptions, block_on, connect};
@@ -60,7 +60,7 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
 
 async fn look(
     options: &Options,
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     before: &Reading,
 ) -> anyhow::Result<(Reading, Snapshot)> {
     let now = Reading::take(connection).await?;
@@ -75,7 +75,7 @@ async fn look(
 async fn stream(
     options: &Options,
     output: Output,
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     mut before: Reading,
 ) -> anyhow::Result<()> {
     loop {
@@ -87,7 +87,7 @@ async fn stream(
 }
 
 /// Redraws until somebody ends it.
-async fn show(options: &Options, connection: &mut PgConnection, mut before: Reading) -> anyhow::Result<()> {
+async fn show(options: &Options, connection: &mut Connection, mut before: Reading) -> anyhow::Result<()> {
     let mut screen = Screen::open().map_err(|error| {
         Failure::Usage(format!("this is no terminal ({error}); use --once, or --json for a stream"))
     })?;

@@ -56,6 +56,11 @@ impl Database {
         Ok(Self { url: SecretString::from(private.url()), private: Some(private) })
     }
 
+    /// Whether nobody else has it.
+    pub(super) fn is_private(&self) -> bool {
+        self.private.is_some()
+    }
+
     /// How to connect, password included.
     pub(super) fn url(&self) -> SecretString {
         self.url.clone()

@@ -20,12 +20,12 @@ use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use trunkline_boot::settings::LogSettings;
+use trunkline_boot::settings::{DatabaseSettings, LogSettings};
 use trunkline_boot::{Admin, Settings, Shutdown, telemetry, trace};
-use trunkline_store::{PgConnection, Purpose};
+use trunkline_store::{Connection, Purpose};
 
 use crate::commands::dev::Options;
-use crate::commands::migrate::migrate;
+use crate::commands::migrate::{direct, migrate};
 use crate::failure::Failure;
 use crate::operator::{connect, vault};
 use crate::output::Output;
@@ -56,6 +56,13 @@ pub(crate) async fn run(options: &Options, output: Output) -> anyhow::Result<()>
     let Some(database) = open_database(options, &settings, &shutdown, output).await? else {
         return Ok(());
     };
+    if database.is_private() {
+        // What the environment says is about another one.
+        settings.database = DatabaseSettings {
+            max_connections: settings.database.max_connections,
+            ..DatabaseSettings::default()
+        };
+    }
     settings.database.url = Some(database.url());
     let served = serve(&settings, options, credentials, &shutdown, output).await;
     output.progress("stopping");
@@ -106,7 +113,7 @@ async fn serve(
     shutdown: &Shutdown,
     output: Output,
 ) -> anyhow::Result<()> {
-    let mut connection = connect(settings, Purpose::Maintenance).await?;
+    let mut connection = connect(&direct(settings), Purpose::Maintenance).await?;
     apply_migrations(&mut connection, settings, output).await?;
 
     output.progress("doors: receiver, api, worker");
@@ -141,7 +148,7 @@ async fn serve(
 }
 
 async fn apply_migrations(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     settings: &Settings,
     output: Output,
 ) -> anyhow::Result<()> {

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use trunkline_domain::{EndpointId, TenantId};
 use trunkline_store::tenants::{self, DefaultEndpointChange, Tenant, TenantStatus};
-use trunkline_store::{PgConnection, api_keys, endpoints, time};
+use trunkline_store::{Connection, api_keys, endpoints, time};
 use trunkline_vault::{ApiKey, Sealed, Vault};
 
 use super::{Credentials, DevTenant};
@@ -20,7 +20,7 @@ const KEY_NAME: &str = "trunkline dev";
 /// # Errors
 /// When the database is not available.
 pub(super) async fn ensure(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     vault: &Vault,
     credentials: &mut Credentials,
     receiver_url: &str,
@@ -50,7 +50,7 @@ pub(super) async fn ensure(
 }
 
 async fn make(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     vault: &Vault,
     tenant_id: &TenantId,
     url: &str,
@@ -68,7 +68,7 @@ async fn make(
 
 /// `None` for a tenant that was deleted, or whose endpoint was.
 async fn find_again(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     vault: &Vault,
     tenant: &Tenant,
     url: &str,
@@ -90,7 +90,7 @@ async fn find_again(
 
 /// The key we have, if the database still takes it; else a new one.
 async fn valid_key(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     known: Option<&str>,
 ) -> anyhow::Result<String> {
@@ -108,7 +108,7 @@ async fn valid_key(
 
 /// The newest secret, if we can open it; else a new one. Corrects the URL of a receiver that moved to another port.
 async fn current_secret(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     vault: &Vault,
     tenant: &Tenant,
     endpoint_id: EndpointId,

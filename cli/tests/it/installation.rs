@@ -8,13 +8,13 @@ use std::process::{Command, Output, Stdio};
 
 use tokio::runtime::Runtime;
 use trunkline_boot::private_postgres::{Kind, Options, PrivatePostgres};
-use trunkline_store::{PgConnection, Purpose, pool};
+use trunkline_store::{Connection, Purpose, pool};
 
 use crate::process::{Running, eventually, json, signal, text, trunkline, wait};
 
 /// A server with the schema, and the settings that every program gets. Its doors end with the test.
 pub(crate) struct Installation {
-    connection: PgConnection,
+    connection: Connection,
     runtime: Runtime,
     postgres: PrivatePostgres,
     /// For logs, and whatever a test keeps.

@@ -1,11 +1,10 @@
 //! API keys: only hashes are kept.
 
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection};
 use trunkline_domain::{KeyId, Lane, TenantId};
 
 use crate::tenants::{self, TenantStatus};
-use crate::{StoreError, row};
+use crate::{Connection, StoreError, row};
 
 /// A key about to be stored.
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +77,7 @@ pub struct KeyInfo {
 /// # Errors
 /// When the tenant does not exist, or the database is not available.
 pub async fn create(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     new: &NewKey<'_>,
     now: DateTime<Utc>,
@@ -113,7 +112,7 @@ pub async fn create(
 /// # Errors
 /// When the database is not available.
 pub async fn create_within(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     new: &NewKey<'_>,
     live_max: i64,
@@ -132,7 +131,7 @@ pub async fn create_within(
 }
 
 async fn count_live(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     now: DateTime<Utc>,
 ) -> Result<i64, StoreError> {
@@ -154,7 +153,7 @@ async fn count_live(
 /// # Errors
 /// When the database is not available.
 pub async fn find_owner(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     sha256: &[u8; 32],
     now: DateTime<Utc>,
 ) -> Result<Option<KeyOwner>, StoreError> {
@@ -198,7 +197,7 @@ pub async fn find_owner(
 /// # Errors
 /// When the database is not available.
 pub async fn touch(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     hashes: &[Vec<u8>],
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
@@ -229,7 +228,7 @@ pub async fn touch(
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn list(connection: &mut PgConnection, tenant_id: &TenantId) -> Result<Vec<KeyInfo>, StoreError> {
+pub async fn list(connection: &mut Connection, tenant_id: &TenantId) -> Result<Vec<KeyInfo>, StoreError> {
     Ok(sqlx::query_as!(
         KeyInfo,
         r#"
@@ -261,7 +260,7 @@ pub struct RevokedKey {
 /// # Errors
 /// When the database is not available.
 pub async fn revoke(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     key_id: KeyId,
     now: DateTime<Utc>,
@@ -308,7 +307,7 @@ pub async fn revoke(
 /// # Errors
 /// When the database is not available.
 pub async fn revoke_all(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     now: DateTime<Utc>,
 ) -> Result<Vec<Vec<u8>>, StoreError> {

@@ -1,10 +1,9 @@
 //! Attempts: every HTTP call ever made. They are written by `deliveries::record` and `deliveries::claim`.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::{EndpointId, EventId, EventType, Lane, TenantId};
 
-use crate::{StoreError, row};
+use crate::{Connection, StoreError, row};
 
 /// The most attempts that one answer shows: a delivery retried by hand again and again has no other bound.
 const SHOWN_MAX: i64 = 1_000;
@@ -50,7 +49,7 @@ pub struct EventFacts {
 /// # Errors
 /// When the database is not available.
 pub async fn event_facts(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     event_id: EventId,
@@ -80,7 +79,7 @@ pub async fn event_facts(
 /// # Errors
 /// When the database is not available.
 pub async fn of_event(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     event_id: EventId,

@@ -1,11 +1,10 @@
 //! Who switched what: written in the transaction that does it, read by operators.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::{AuditId, KeyId, TenantId};
 
 use crate::events::IdRange;
-use crate::{StoreError, row};
+use crate::{Connection, StoreError, row};
 
 /// Who did something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,7 +128,7 @@ pub struct Recorded {
 /// # Errors
 /// When the database is not available.
 pub async fn record(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     entry: Entry<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
@@ -161,7 +160,7 @@ pub async fn record(
 /// # Errors
 /// When the database is not available.
 pub async fn list(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: Option<&TenantId>,
     range: IdRange,
     limit: i64,
@@ -200,7 +199,7 @@ pub async fn list(
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn sweep(connection: &mut PgConnection, before: DateTime<Utc>) -> Result<u64, StoreError> {
+pub async fn sweep(connection: &mut Connection, before: DateTime<Utc>) -> Result<u64, StoreError> {
     let swept = sqlx::query!(
         r#"
         DELETE FROM trunkline.audit

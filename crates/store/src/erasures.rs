@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection};
 use trunkline_domain::{ErasureId, EventId, Lane, TenantId};
 use uuid::Uuid;
 
 use crate::events::ordering;
 use crate::wake::Hint;
-use crate::{StoreError, deliveries};
+use crate::{Connection, StoreError, deliveries};
 
 /// Proof that a payload was erased.
 #[derive(Debug, Clone)]
@@ -31,7 +30,7 @@ pub struct Receipt {
 /// # Errors
 /// When the database is not available, or somebody publishes with one of the keys for longer than `lock_timeout`.
 pub async fn erase(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     events: &[EventId],
@@ -63,7 +62,7 @@ pub async fn erase(
 }
 
 async fn with_open_deliveries(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     ids: &[Uuid],
@@ -90,7 +89,7 @@ async fn with_open_deliveries(
 }
 
 async fn remove_content(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     ids: &[Uuid],
@@ -112,7 +111,7 @@ async fn remove_content(
 
 /// What endpoints answered goes with what they were sent: many repeat it in their answer.
 async fn remove_answers(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     ids: &[Uuid],
@@ -134,7 +133,7 @@ async fn remove_answers(
 }
 
 async fn write_receipts(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     ids: &[Uuid],
@@ -166,7 +165,7 @@ async fn write_receipts(
 /// # Errors
 /// When the database is not available.
 pub async fn receipt_of(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     event_id: EventId,
@@ -196,7 +195,7 @@ pub async fn receipt_of(
 /// # Errors
 /// When the database is not available.
 pub async fn receipts(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     erasure_id: ErasureId,
@@ -235,7 +234,7 @@ pub async fn receipts(
 /// # Errors
 /// When the database is not available.
 pub async fn with_content(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     events: &[EventId],

@@ -8,6 +8,13 @@ pub enum StoreError {
     /// The database cannot be reached, is starting or stopping, or answered too late. Trying again is right.
     #[error("the database is not available: {0}")]
     Unavailable(#[source] sqlx::Error),
+    /// A pooler lends connections of the server for a transaction at a time, and `database.pooler` does not say so: settings and
+    /// prepared statements, of which it carries neither, are relied on.
+    #[error(
+        "there is a transaction pooler before the database, and database.pooler does not say so ({0}); \
+         set database.pooler = \"transaction\""
+    )]
+    Pooler(String),
     /// Another transaction held a row for longer than `lock_timeout`, or in a circle.
     #[error("another transaction holds a row that is needed: {0}")]
     Locked(#[source] sqlx::Error),
@@ -31,7 +38,7 @@ impl StoreError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unavailable(_) | Self::Locked(_) => Some(Duration::from_secs(1)),
-            Self::BadRow { .. } | Self::Refused(_) => None,
+            Self::Pooler(_) | Self::BadRow { .. } | Self::Refused(_) => None,
         }
     }
 
@@ -54,6 +61,7 @@ impl From<sqlx::Error> for StoreError {
                 Self::Unavailable(error)
             }
             E::Database(database) => match database.code().as_deref() {
+                _ if is_of_pooler(database.as_ref()) => Self::Pooler(database.message().to_owned()),
                 Some(code) if is_locked(code) => Self::Locked(error),
                 Some(code) if is_unavailable(code) => Self::Unavailable(error),
                 _ => Self::Refused(error),
@@ -65,6 +73,14 @@ impl From<sqlx::Error> for StoreError {
 
 /// query_canceled (PostgreSQL, appendix A): past `statement_timeout`.
 const TOO_SLOW: &str = "57014";
+
+/// What comes of sessions through a transaction pooler: PgBouncer refuses what is asked for as one begins, in these words, and a
+/// statement that was prepared on one connection of the server is not there on the next (26000 invalid_sql_statement_name), or another
+/// client's has its name (42P05 duplicate_prepared_statement).
+fn is_of_pooler(error: &dyn sqlx::error::DatabaseError) -> bool {
+    error.message().starts_with("unsupported startup parameter")
+        || matches!(error.code().as_deref(), Some("26000" | "42P05"))
+}
 
 /// SQLSTATEs of lock waits (PostgreSQL, appendix A): lock_not_available, deadlock_detected, serialization_failure.
 fn is_locked(code: &str) -> bool {

@@ -1,10 +1,9 @@
 //! Event types that tenants have described, some with a schema that REST holds payloads to.
 
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection};
 use trunkline_domain::{EventType, TenantId};
 
-use crate::{StoreError, row, tenants};
+use crate::{Connection, StoreError, row, tenants};
 
 /// A type as its owner described it.
 #[derive(Debug, Clone)]
@@ -58,7 +57,7 @@ pub enum Described {
 /// # Errors
 /// When the database is not available.
 pub async fn describe(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     new: &Description<'_>,
     types_max: i64,
@@ -82,7 +81,7 @@ pub async fn describe(
 }
 
 async fn replace(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     new: &Description<'_>,
     now: DateTime<Utc>,
@@ -106,7 +105,7 @@ async fn replace(
     Ok(replaced.rows_affected() > 0)
 }
 
-async fn count(connection: &mut PgConnection, tenant_id: &TenantId) -> Result<i64, StoreError> {
+async fn count(connection: &mut Connection, tenant_id: &TenantId) -> Result<i64, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"SELECT count(*) AS "count!" FROM trunkline.event_types WHERE tenant_id = $1"#,
         tenant_id.as_str(),
@@ -116,7 +115,7 @@ async fn count(connection: &mut PgConnection, tenant_id: &TenantId) -> Result<i6
 }
 
 async fn insert(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     new: &Description<'_>,
     now: DateTime<Utc>,
@@ -144,7 +143,7 @@ async fn insert(
 /// # Errors
 /// When the database is not available.
 pub async fn find(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     event_type: &EventType,
 ) -> Result<Option<DescribedType>, StoreError> {
@@ -176,7 +175,7 @@ pub async fn find(
 /// # Errors
 /// When the database is not available.
 pub async fn list(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     after: Option<&EventType>,
     limit: i64,
@@ -218,7 +217,7 @@ pub async fn list(
 /// # Errors
 /// When the database is not available.
 pub async fn delete(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     event_type: &EventType,
 ) -> Result<bool, StoreError> {
@@ -236,7 +235,7 @@ pub async fn delete(
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn tenants_that_enforce(connection: &mut PgConnection) -> Result<Vec<TenantId>, StoreError> {
+pub async fn tenants_that_enforce(connection: &mut Connection) -> Result<Vec<TenantId>, StoreError> {
     let names = sqlx::query_scalar!("SELECT DISTINCT tenant_id FROM trunkline.event_types WHERE enforced")
         .fetch_all(connection)
         .await?;
@@ -248,7 +247,7 @@ pub async fn tenants_that_enforce(connection: &mut PgConnection) -> Result<Vec<T
 /// # Errors
 /// When the database is not available.
 pub async fn enforced_schema(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     event_type: &EventType,
 ) -> Result<Option<String>, StoreError> {

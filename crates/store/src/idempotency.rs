@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::{EventId, Lane, TenantId};
 use uuid::Uuid;
 
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// A key that a new event wants for itself.
 #[derive(Debug, Clone)]
@@ -38,7 +37,7 @@ pub struct KeyHolder {
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn wait_at_most(connection: &mut PgConnection, wait: Duration) -> Result<(), StoreError> {
+pub async fn wait_at_most(connection: &mut Connection, wait: Duration) -> Result<(), StoreError> {
     let wait = format!("{}ms", wait.as_millis());
     sqlx::query_scalar!("SELECT set_config('lock_timeout', $1, true)", wait).fetch_one(connection).await?;
     Ok(())
@@ -51,7 +50,7 @@ pub async fn wait_at_most(connection: &mut PgConnection, wait: Duration) -> Resu
 /// # Errors
 /// [`StoreError::Locked`] when another transaction holds a key for longer than `lock_timeout`.
 pub async fn claim(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     claims: &[KeyClaim],
     now: DateTime<Utc>,
     expires_at: DateTime<Utc>,
@@ -90,7 +89,7 @@ pub async fn claim(
 /// # Errors
 /// When the database is not available.
 pub async fn find(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     key: &str,
@@ -115,7 +114,7 @@ pub async fn find(
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn sweep(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<u64, StoreError> {
+pub async fn sweep(connection: &mut Connection, now: DateTime<Utc>) -> Result<u64, StoreError> {
     let swept = sqlx::query!(
         r#"
         DELETE FROM trunkline.idempotency_keys

@@ -1,9 +1,8 @@
 //! What `trunkline doctor` asks of a database.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// How far the queue is counted; a larger one is shown as "at least".
 pub const QUEUE_COUNT_MAX: i64 = 10_000;
@@ -38,7 +37,7 @@ pub struct Queue {
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn server_settings(connection: &mut PgConnection) -> Result<ServerSettings, StoreError> {
+pub async fn server_settings(connection: &mut Connection) -> Result<ServerSettings, StoreError> {
     Ok(sqlx::query_as!(
         ServerSettings,
         r#"
@@ -58,7 +57,7 @@ pub async fn server_settings(connection: &mut PgConnection) -> Result<ServerSett
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn queue(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<Queue, StoreError> {
+pub async fn queue(connection: &mut Connection, now: DateTime<Utc>) -> Result<Queue, StoreError> {
     Ok(sqlx::query_as!(
         Queue,
         r#"
@@ -90,7 +89,7 @@ pub struct Snapshot {
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn oldest_snapshot(connection: &mut PgConnection) -> Result<Option<Snapshot>, StoreError> {
+pub async fn oldest_snapshot(connection: &mut Connection) -> Result<Option<Snapshot>, StoreError> {
     Ok(sqlx::query_as!(
         Snapshot,
         r#"
@@ -137,7 +136,7 @@ pub struct Bloat {
 /// # Errors
 /// When the database is not available.
 pub async fn worst_bloat(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     dead_rows_min: i64,
 ) -> Result<Option<Bloat>, StoreError> {
     Ok(sqlx::query_as!(
@@ -166,7 +165,7 @@ pub async fn worst_bloat(
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn partition_faults(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+pub async fn partition_faults(connection: &mut Connection) -> Result<Vec<String>, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"
         SELECT fault AS "fault!"
@@ -205,7 +204,7 @@ pub async fn partition_faults(connection: &mut PgConnection) -> Result<Vec<Strin
 /// # Errors
 /// When the database is not available.
 pub async fn settings_without_effect(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     retention_days: i32,
 ) -> Result<Vec<String>, StoreError> {
     Ok(sqlx::query_scalar!(

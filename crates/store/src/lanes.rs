@@ -2,11 +2,10 @@
 //! process's memory; the leases of its deliveries hold even where two workers both believe that a lane is theirs.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::Lane;
 use uuid::Uuid;
 
-use crate::{StoreError, row};
+use crate::{Connection, StoreError, row};
 
 /// Extends a worker's leases of these lanes and returns those that are still its own. A lease that ran out is gone, even
 /// if nobody took the lane: it must be taken again.
@@ -14,7 +13,7 @@ use crate::{StoreError, row};
 /// # Errors
 /// When the database is not available.
 pub async fn renew(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     worker_id: Uuid,
     held: &[Lane],
     now: DateTime<Utc>,
@@ -43,7 +42,7 @@ pub async fn renew(
 /// # Errors
 /// When the database is not available.
 pub async fn take(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     worker_id: Uuid,
     held: &[Lane],
     dead: &[Uuid],
@@ -84,11 +83,7 @@ pub async fn take(
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn release(
-    connection: &mut PgConnection,
-    worker_id: Uuid,
-    lanes: &[Lane],
-) -> Result<(), StoreError> {
+pub async fn release(connection: &mut Connection, worker_id: Uuid, lanes: &[Lane]) -> Result<(), StoreError> {
     sqlx::query!(
         r#"
         UPDATE trunkline.lanes

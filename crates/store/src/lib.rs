@@ -3,6 +3,7 @@
 pub mod api_keys;
 pub mod attempts;
 pub mod audit;
+mod connection;
 pub mod deliveries;
 pub mod endpoints;
 pub mod erasures;
@@ -29,15 +30,15 @@ pub mod wake;
 pub mod watch;
 pub mod workers;
 
+pub use connection::{Connection, Transaction};
 pub use error::StoreError;
-pub use pool::{Pool, Purpose};
+pub use pool::{Address, Pool, Purpose};
 pub use roles::Role;
-pub use sqlx::{PgConnection, Postgres, Transaction};
 
 /// Opens a transaction on a connection; it is rolled back unless it is committed.
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn begin(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, StoreError> {
-    Ok(sqlx::Connection::begin(connection).await?)
+pub async fn begin(connection: &mut Connection) -> Result<Transaction<'_>, StoreError> {
+    Ok(connection.begin().await?)
 }

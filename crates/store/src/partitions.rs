@@ -1,8 +1,6 @@
 //! The partitions of the history tables, made ahead of time.
 
-use sqlx::PgConnection;
-
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// Makes the partitions of the next `ahead_days` days, each `width_days` wide, where they are missing.
 /// Returns how many were made. Safe to call from several processes at once.
@@ -10,7 +8,7 @@ use crate::StoreError;
 /// # Errors
 /// When the database is not available, or a long transaction holds a table for more than `lock_timeout`.
 pub async fn create_ahead(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     ahead_days: i32,
     width_days: i32,
 ) -> Result<i32, StoreError> {
@@ -28,7 +26,7 @@ pub async fn create_ahead(
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn days_ahead(connection: &mut PgConnection) -> Result<i32, StoreError> {
+pub async fn days_ahead(connection: &mut Connection) -> Result<i32, StoreError> {
     let days = sqlx::query_scalar!(
         r#"
         SELECT coalesce(max(until_day) - 1 - (now() AT TIME ZONE 'UTC')::date, -1) AS "days!"

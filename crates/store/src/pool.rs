@@ -5,17 +5,98 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use crate::StoreError;
+use crate::connection::{Lender, Prologue};
 use crate::roles::Role;
+use crate::{Connection, StoreError, Transaction};
 
 /// A bounded set of connections that share one purpose.
-pub type Pool = sqlx::PgPool;
+#[derive(Debug, Clone)]
+pub struct Pool {
+    connections: sqlx::PgPool,
+    prologue: Option<Prologue>,
+}
+
+impl Pool {
+    /// Takes a connection, which returns when it is dropped.
+    ///
+    /// # Errors
+    /// When none is free, or the database is not available.
+    pub async fn acquire(&self) -> Result<Connection, sqlx::Error> {
+        Ok(Connection::of_pool(self.connections.acquire().await?, self.prologue.clone()))
+    }
+
+    /// Opens a transaction on a connection of its own; it is rolled back unless it is committed.
+    ///
+    /// # Errors
+    /// As [`Self::acquire`].
+    pub async fn begin(&self) -> Result<Transaction<'static>, sqlx::Error> {
+        Transaction::begin(Lender::Own(self.acquire().await?), None).await
+    }
+
+    /// The same, with SQL that goes along with BEGIN.
+    pub(crate) async fn begin_with(&self, sql: &str) -> Result<Transaction<'static>, sqlx::Error> {
+        Transaction::begin(Lender::Own(self.acquire().await?), Some(sql)).await
+    }
+
+    /// Waits for those who hold connections, and closes all.
+    pub async fn close(&self) {
+        self.connections.close().await;
+    }
+}
+
+/// Where the database is: an address, and whether a transaction pooler answers there (`database.pooler`).
+#[derive(Clone, Copy)]
+pub struct Address<'a> {
+    url: &'a str,
+    is_pooled: bool,
+}
+
+impl<'a> Address<'a> {
+    /// `postgres://user:password@host:port/database`
+    pub fn new(url: &'a str, is_pooled: bool) -> Self {
+        Self { url, is_pooled }
+    }
+
+    /// How to connect for this purpose, and what takes the place of a session's settings where it cannot have any.
+    fn options(
+        self,
+        purpose: Purpose,
+        role: Option<Role>,
+    ) -> Result<(PgConnectOptions, Option<Prologue>), InvalidUrl> {
+        let options = PgConnectOptions::from_str(self.url).map_err(|_| InvalidUrl)?;
+        let options = options.application_name("trunkline");
+        // Statements are timed and counted by metrics; logging them could show a tenant's values.
+        let options = sqlx::ConnectOptions::disable_statement_logging(options);
+        let settings = purpose.session();
+        let role = role.map(|role| ("role", role.name()));
+        if !self.is_pooled {
+            return Ok((options.options(settings.into_iter().chain(role)), None));
+        }
+        let settings = settings.into_iter().chain(role);
+        let set: Vec<String> =
+            settings.map(|(name, value)| format!("SET LOCAL {name} = '{value}'")).collect();
+        let prologue = format!("BEGIN; {}", set.join("; "));
+        // PgBouncer refuses what it does not keep track of; from PostgreSQL 12 on numbers are exact without it. Nothing is
+        // prepared by name, so there is nothing to remember.
+        Ok((options.extra_float_digits(None).statement_cache_capacity(0), Some(prologue.into())))
+    }
+}
+
+/// A direct connection.
+impl<'a, T: AsRef<str> + ?Sized> From<&'a T> for Address<'a> {
+    fn from(url: &'a T) -> Self {
+        Self::new(url.as_ref(), false)
+    }
+}
 
 /// How long a caller waits for a free connection, and for a new one to be made.
 const CONNECTION_WAIT: Duration = Duration::from_millis(500);
 
 /// The same where nobody waits for an answer.
 const MAINTENANCE_WAIT: Duration = Duration::from_secs(30);
+
+/// A setting of every purpose, by which a door sees whether settings arrive ([`crate::schema::require_current`]).
+pub(crate) const MARK: (&str, &str) = ("idle_in_transaction_session_timeout", "10s");
 
 /// What the connections are used for; it decides time limits and planner settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +120,8 @@ pub enum Purpose {
 impl Purpose {
     fn session(self) -> Vec<(&'static str, &'static str)> {
         let mut settings = vec![
+            MARK,
             ("synchronous_commit", if self == Self::Claim { "off" } else { "on" }),
-            ("idle_in_transaction_session_timeout", "10s"),
             ("client_connection_check_interval", "1s"),
             // A client that was cut off silently takes no more rows; its transaction, and the locks, end with this.
             ("tcp_user_timeout", "5s"),
@@ -98,10 +179,7 @@ pub async fn within<T>(
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn limit_statements(
-    connection: &mut sqlx::PgConnection,
-    limit: Duration,
-) -> Result<(), StoreError> {
+pub async fn limit_statements(connection: &mut Connection, limit: Duration) -> Result<(), StoreError> {
     let limit = format!("{}ms", limit.as_millis());
     sqlx::query_scalar!("SELECT set_config('statement_timeout', $1, true)", limit)
         .fetch_one(connection)
@@ -109,39 +187,54 @@ pub async fn limit_statements(
     Ok(())
 }
 
-/// Prepares a pool whose connections act as the login of `url`. Nothing is connected until the first use, so that a door can
+/// Prepares a pool whose connections act as the login of the address. Nothing is connected until the first use, so that a door can
 /// start before its database.
 ///
 /// # Errors
-/// When `url` is no address.
-pub fn open(url: &str, purpose: Purpose, connections_max: u32) -> Result<Pool, InvalidUrl> {
-    Ok(pool(options(url, purpose)?, purpose, connections_max))
+/// When its URL is no address.
+pub fn open<'a>(
+    address: impl Into<Address<'a>>,
+    purpose: Purpose,
+    connections_max: u32,
+) -> Result<Pool, InvalidUrl> {
+    pool(address.into(), None, purpose, connections_max)
 }
 
 /// Prepares a pool whose connections act in a role from the first, which the login must be a member of
-/// ([`crate::schema::require_current`]). Behind a transaction pooler, which drops what a session begins with, they act as the
-/// login, which inherits the role's rights.
+/// ([`crate::schema::require_current`]).
 ///
 /// # Errors
-/// When `url` is no address.
-pub fn open_as(url: &str, role: Role, purpose: Purpose, connections_max: u32) -> Result<Pool, InvalidUrl> {
-    let options = options(url, purpose)?.options([("role", role.name())]);
-    Ok(pool(options, purpose, connections_max))
+/// When its URL is no address.
+pub fn open_as<'a>(
+    address: impl Into<Address<'a>>,
+    role: Role,
+    purpose: Purpose,
+    connections_max: u32,
+) -> Result<Pool, InvalidUrl> {
+    pool(address.into(), Some(role), purpose, connections_max)
 }
 
-fn pool(options: PgConnectOptions, purpose: Purpose, connections_max: u32) -> Pool {
-    PgPoolOptions::new()
+fn pool(
+    address: Address<'_>,
+    role: Option<Role>,
+    purpose: Purpose,
+    connections_max: u32,
+) -> Result<Pool, InvalidUrl> {
+    let (options, prologue) = address.options(purpose, role)?;
+    let connections = PgPoolOptions::new()
         .max_connections(connections_max.max(1))
         .acquire_timeout(if purpose == Purpose::Maintenance { MAINTENANCE_WAIT } else { CONNECTION_WAIT })
         // A connection that broke while idle is found when its first statement fails; asking before each use would
         // add a round trip to every one.
         .test_before_acquire(false)
         .idle_timeout(Duration::from_secs(300))
-        .connect_lazy_with(options)
+        .connect_lazy_with(options);
+    Ok(Pool { connections, prologue })
 }
 
 /// How many connections of a pool are in somebody's hands, how many wait, and how many there may be.
 pub fn usage(pool: &Pool) -> (usize, usize, usize) {
+    let pool = &pool.connections;
     let (open, idle) = (pool.size() as usize, pool.num_idle());
     (open.saturating_sub(idle), idle, pool.options().get_max_connections() as usize)
 }
@@ -149,10 +242,14 @@ pub fn usage(pool: &Pool) -> (usize, usize, usize) {
 /// Makes one connection outside any pool.
 ///
 /// # Errors
-/// [`StoreError::Unavailable`] when the server does not answer, or `url` is no address.
-pub async fn connect(url: &str, purpose: Purpose) -> Result<sqlx::PgConnection, StoreError> {
-    let options = options(url, purpose).map_err(no_address)?;
-    Ok(sqlx::ConnectOptions::connect(&options).await?)
+/// [`StoreError::Unavailable`] when the server does not answer, or the URL is no address; [`StoreError::Pooler`] when a pooler
+/// answers that should have been named.
+pub async fn connect<'a>(
+    address: impl Into<Address<'a>>,
+    purpose: Purpose,
+) -> Result<Connection, StoreError> {
+    let (options, prologue) = address.into().options(purpose, None).map_err(no_address)?;
+    Ok(Connection::own(sqlx::ConnectOptions::connect(&options).await?, prologue))
 }
 
 /// How a worker's session connects: in its role, and with the server's settings for the rest, since it only waits.
@@ -163,11 +260,4 @@ pub(crate) fn worker_options(url: &str) -> Result<PgConnectOptions, StoreError> 
 
 fn no_address(error: InvalidUrl) -> StoreError {
     StoreError::Unavailable(sqlx::Error::Configuration(Box::new(error)))
-}
-
-fn options(url: &str, purpose: Purpose) -> Result<PgConnectOptions, InvalidUrl> {
-    let options = PgConnectOptions::from_str(url).map_err(|_| InvalidUrl)?;
-    let options = options.application_name("trunkline").options(purpose.session());
-    // Statements are timed and counted by metrics; logging them could show a tenant's values.
-    Ok(sqlx::ConnectOptions::disable_statement_logging(options))
 }

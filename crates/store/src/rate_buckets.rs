@@ -1,10 +1,9 @@
 //! What tenants may still publish: a token bucket each, which every api process draws from in lots.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::TenantId;
 
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// Tokens that a process asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +35,7 @@ pub struct Drawn {
 /// # Errors
 /// When the database is not available; what was drawn by then is lost to the process.
 pub async fn draw(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     draws: &[Draw],
     now: DateTime<Utc>,
 ) -> Result<Vec<Drawn>, StoreError> {
@@ -59,7 +58,7 @@ pub async fn draw(
 
 /// One statement for the draws that have no answer yet.
 async fn take(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     draws: &[Draw],
     now: DateTime<Utc>,
     drawn: &mut [Option<Drawn>],
@@ -122,7 +121,7 @@ async fn take(
     Ok(())
 }
 
-async fn make(connection: &mut PgConnection, draws: &[Draw], now: DateTime<Utc>) -> Result<(), StoreError> {
+async fn make(connection: &mut Connection, draws: &[Draw], now: DateTime<Utc>) -> Result<(), StoreError> {
     let tenants: Vec<String> = draws.iter().map(|draw| draw.tenant_id.to_string()).collect();
     let bursts: Vec<f64> = draws.iter().map(|draw| f64::from(draw.burst)).collect();
     sqlx::query!(

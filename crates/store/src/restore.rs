@@ -2,9 +2,8 @@
 //! are held until a person has seen how many there are.
 
 use chrono::{DateTime, Utc};
-use sqlx::{Connection as _, PgConnection};
 
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// Open deliveries are counted up to this; more are shown as "at least".
 pub const COUNT_MAX: i64 = 100_000;
@@ -30,7 +29,7 @@ pub struct Standing {
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn standing(connection: &mut PgConnection) -> Result<Standing, StoreError> {
+pub async fn standing(connection: &mut Connection) -> Result<Standing, StoreError> {
     Ok(sqlx::query_as!(
         Standing,
         r#"
@@ -68,7 +67,7 @@ pub async fn standing(connection: &mut PgConnection) -> Result<Standing, StoreEr
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn held_endpoints(connection: &mut PgConnection) -> Result<i64, StoreError> {
+pub async fn held_endpoints(connection: &mut Connection) -> Result<i64, StoreError> {
     Ok(sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM trunkline.restore_holds"#)
         .fetch_one(connection)
         .await?)
@@ -78,7 +77,7 @@ pub async fn held_endpoints(connection: &mut PgConnection) -> Result<i64, StoreE
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn hold(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<u64, StoreError> {
+pub async fn hold(connection: &mut Connection, now: DateTime<Utc>) -> Result<u64, StoreError> {
     let held = sqlx::query!(
         r#"
         WITH held AS (
@@ -102,7 +101,7 @@ pub async fn hold(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<u
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn release(connection: &mut PgConnection) -> Result<u64, StoreError> {
+pub async fn release(connection: &mut Connection) -> Result<u64, StoreError> {
     let mut transaction = connection.begin().await?;
     sqlx::query!(
         r#"

@@ -3,10 +3,9 @@
 
 mod rights;
 
-use sqlx::{PgConnection, Postgres, Transaction};
 use trunkline_domain::TenantId;
 
-use crate::{Pool, StoreError};
+use crate::{Connection, Pool, StoreError, Transaction};
 
 pub use rights::{Difference, RIGHTS, differences, exposed, grant, unheld};
 
@@ -49,26 +48,19 @@ impl Role {
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn for_tenant(
-    pool: &Pool,
-    tenant_id: &TenantId,
-) -> Result<Transaction<'static, Postgres>, StoreError> {
+pub async fn for_tenant(pool: &Pool, tenant_id: &TenantId) -> Result<Transaction<'static>, StoreError> {
     // An id is a-z, 0-9 and -, which needs no quoting beyond these quotes; SET takes no parameters.
-    let begin = format!(
-        "BEGIN; SET LOCAL ROLE {}; SET LOCAL trunkline.tenant_id = '{}'",
-        Role::Api.name(),
-        tenant_id.as_str()
-    );
-    Ok(pool.begin_with(sqlx::AssertSqlSafe(begin)).await?)
+    let (role, tenant_id) = (Role::Api.name(), tenant_id.as_str());
+    let enter = format!("SET LOCAL ROLE {role}; SET LOCAL trunkline.tenant_id = '{tenant_id}'");
+    Ok(pool.begin_with(&enter).await?)
 }
 
 /// Opens a transaction for no single tenant, in one round trip; it is rolled back unless it is committed.
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn for_operator(pool: &Pool) -> Result<Transaction<'static, Postgres>, StoreError> {
-    let begin = format!("BEGIN; SET LOCAL ROLE {}", Role::Operator.name());
-    Ok(pool.begin_with(sqlx::AssertSqlSafe(begin)).await?)
+pub async fn for_operator(pool: &Pool) -> Result<Transaction<'static>, StoreError> {
+    Ok(pool.begin_with(&format!("SET LOCAL ROLE {}", Role::Operator.name())).await?)
 }
 
 /// The login of a connection, and those of `roles` that it may not act as: they do not exist, or it is no member.
@@ -76,7 +68,7 @@ pub async fn for_operator(pool: &Pool) -> Result<Transaction<'static, Postgres>,
 /// # Errors
 /// When the database is not available.
 pub async fn missing(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     roles: &[Role],
 ) -> Result<(String, Vec<String>), StoreError> {
     let names: Vec<String> = roles.iter().map(|role| role.name().to_owned()).collect();
@@ -101,7 +93,7 @@ pub async fn missing(
 ///
 /// # Errors
 /// When its login is no member, or the database is not available.
-pub(crate) async fn enter(connection: &mut PgConnection, role: Role) -> Result<(), StoreError> {
+pub(crate) async fn enter(connection: &mut Connection, role: Role) -> Result<(), StoreError> {
     let sql = format!("SET LOCAL ROLE {}", role.name());
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(connection).await?;
     Ok(())

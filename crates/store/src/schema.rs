@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use sqlx::PgConnection;
+use sqlx::Row as _;
 use sqlx::migrate::{MigrateError, Migration, Migrator};
 
-use crate::StoreError;
+use crate::pool::MARK;
 use crate::roles::{self, Role};
+use crate::{Connection, StoreError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
@@ -104,6 +105,11 @@ pub enum SchemaError {
         /// The roles that it lacks.
         missing: Vec<String>,
     },
+    /// Migrations lock out each other by a lock of their session, and change its settings.
+    #[error(
+        "a migration does not pass a transaction pooler: set database.session_url to the database itself"
+    )]
+    ThroughPooler,
     /// The database did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -119,10 +125,13 @@ pub enum SchemaError {
 /// # Errors
 /// When the database is too new for this release, a migration fails, or the server does not answer.
 pub async fn migrate(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     ahead_days: i32,
     width_days: i32,
 ) -> Result<Vec<i64>, SchemaError> {
+    if connection.direct().is_none() {
+        return Err(SchemaError::ThroughPooler);
+    }
     // sqlx keeps its list of migrations in the first schema of the search path: with everything else of ours.
     match execute(connection, "CREATE SCHEMA IF NOT EXISTS trunkline").await {
         // Another migration has made it at this moment, which IF NOT EXISTS does not see.
@@ -153,7 +162,7 @@ pub async fn migrate(
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn state(connection: &mut PgConnection) -> Result<SchemaState, StoreError> {
+pub async fn state(connection: &mut Connection) -> Result<SchemaState, StoreError> {
     Ok(compare(&applied(connection).await?))
 }
 
@@ -161,8 +170,10 @@ pub async fn state(connection: &mut PgConnection) -> Result<SchemaState, StoreEr
 /// login may act in the door's roles.
 ///
 /// # Errors
-/// [`SchemaError::TooOld`], [`SchemaError::TooNew`] or [`SchemaError::NotInRole`], which tell an operator what to do.
-pub async fn require_current(connection: &mut PgConnection, acts_as: &[Role]) -> Result<(), SchemaError> {
+/// [`SchemaError::TooOld`], [`SchemaError::TooNew`], [`SchemaError::NotInRole`] or [`StoreError::Pooler`], which tell an operator what
+/// to do.
+pub async fn require_current(connection: &mut Connection, acts_as: &[Role]) -> Result<(), SchemaError> {
+    require_settings(connection).await?;
     let (login, missing) = roles::missing(connection, acts_as).await?;
     if !missing.is_empty() {
         // The roles came with a migration: where there are none, that is the cause, if the login may see so much.
@@ -177,6 +188,18 @@ pub async fn require_current(connection: &mut PgConnection, acts_as: &[Role]) ->
         roles::enter(&mut transaction, *role).await?;
     }
     state(&mut transaction).await?.require()
+}
+
+/// A pooler may drop what a session begins with and say nothing of it. Without time limits one statement could hold up a door.
+async fn require_settings(connection: &mut Connection) -> Result<(), StoreError> {
+    let (name, value) = MARK;
+    // Not prepared, since a pooler that nobody named may not carry that either.
+    let row = sqlx::raw_sql(sqlx::AssertSqlSafe(format!("SHOW {name}"))).fetch_one(connection).await?;
+    let found: String = row.try_get(0)?;
+    if found == value {
+        return Ok(());
+    }
+    Err(StoreError::Pooler(format!("{name} was set to {value} and is {found}")))
 }
 
 /// Where something of ours is missing, the schema is too old, whatever a newer release added.
@@ -208,7 +231,7 @@ fn contracted_for(description: &str) -> Option<i64> {
 }
 
 /// One that cannot have its locks at once is rolled back, and tried again when those who queued behind it are through.
-async fn apply(connection: &mut PgConnection, migration: &Migration) -> Result<(), SchemaError> {
+async fn apply(connection: &mut Connection, migration: &Migration) -> Result<(), SchemaError> {
     // An index made beside writers waits for their transactions and blocks nobody; given up, it would stay, invalid.
     let wait = if migration.no_tx { "0" } else { LOCK_WAIT };
     sqlx::query("SELECT set_config('lock_timeout', $1, false)")
@@ -219,7 +242,8 @@ async fn apply(connection: &mut PgConnection, migration: &Migration) -> Result<(
     run_to(connection, migration.version).await
 }
 
-async fn run_to(connection: &mut PgConnection, version: i64) -> Result<(), SchemaError> {
+async fn run_to(connection: &mut Connection, version: i64) -> Result<(), SchemaError> {
+    let connection = connection.direct().ok_or(SchemaError::ThroughPooler)?;
     for _ in 1..LOCK_TRIES {
         match MIGRATIONS.run_to(version, &mut *connection).await {
             Err(error) if is_lock_wait(&error) => tokio::time::sleep(LOCK_PAUSE).await,
@@ -231,7 +255,7 @@ async fn run_to(connection: &mut PgConnection, version: i64) -> Result<(), Schem
 
 /// Making a partition locks the table that it becomes part of.
 async fn make_partitions(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     ahead_days: i32,
     width_days: i32,
 ) -> Result<(), StoreError> {
@@ -252,7 +276,7 @@ fn is_lock_wait(error: &MigrateError) -> bool {
     cause.as_database_error().is_some_and(|error| error.code().as_deref() == Some("55P03"))
 }
 
-async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, StoreError> {
+async fn applied(connection: &mut Connection) -> Result<Vec<Applied>, StoreError> {
     let exists =
         sqlx::query_scalar!(r#"SELECT to_regclass('trunkline._sqlx_migrations') IS NOT NULL AS "exists!""#)
             .fetch_one(&mut *connection)
@@ -269,7 +293,7 @@ async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, StoreErr
     Ok(rows.into_iter().map(|(version, description)| Applied { version, description }).collect())
 }
 
-async fn execute(connection: &mut PgConnection, sql: &'static str) -> Result<(), StoreError> {
+async fn execute(connection: &mut Connection, sql: &'static str) -> Result<(), StoreError> {
     sqlx::raw_sql(sql).execute(connection).await?;
     Ok(())
 }

@@ -1,11 +1,10 @@
 //! Counts over a tenant's history, in buckets of time. Everything belongs to the bucket in which its event was created, so
 //! that ids alone bound what is read.
 
-use sqlx::PgConnection;
 use trunkline_domain::{EndpointId, EventType, Lane, TenantId};
 use uuid::Uuid;
 
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// What is counted.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +82,7 @@ pub struct Latency {
 ///
 /// # Errors
 /// When the database is not available, or it takes longer than the connection allows.
-pub async fn events(connection: &mut PgConnection, scope: Scope<'_>) -> Result<Vec<EventCount>, StoreError> {
+pub async fn events(connection: &mut Connection, scope: Scope<'_>) -> Result<Vec<EventCount>, StoreError> {
     let (lowest, highest) = scope.bounds();
     Ok(sqlx::query_as!(
         EventCount,
@@ -119,7 +118,7 @@ pub async fn events(connection: &mut PgConnection, scope: Scope<'_>) -> Result<V
 /// # Errors
 /// When the database is not available, or it takes longer than the connection allows.
 pub async fn deliveries(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     scope: Scope<'_>,
 ) -> Result<Vec<DeliveryCounts>, StoreError> {
     let (lowest, highest) = scope.bounds();
@@ -162,7 +161,7 @@ pub async fn deliveries(
 /// # Errors
 /// When the database is not available, or it takes longer than the connection allows.
 pub async fn attempts(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     scope: Scope<'_>,
 ) -> Result<Vec<AttemptCount>, StoreError> {
     let (lowest, highest) = scope.bounds();
@@ -199,7 +198,7 @@ pub async fn attempts(
 ///
 /// # Errors
 /// When the database is not available, or it takes longer than the connection allows.
-pub async fn latencies(connection: &mut PgConnection, scope: Scope<'_>) -> Result<Vec<Latency>, StoreError> {
+pub async fn latencies(connection: &mut Connection, scope: Scope<'_>) -> Result<Vec<Latency>, StoreError> {
     let (lowest, highest) = scope.bounds();
     Ok(sqlx::query_as!(
         Latency,

@@ -3,9 +3,8 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
-use crate::{Pool, StoreError};
+use crate::{Connection, Pool, StoreError};
 
 /// Between two readings of the database's clock. Quartz drifts by less than a tenth of a millisecond in that time.
 const REFRESH: Duration = Duration::from_secs(10);
@@ -17,7 +16,7 @@ const REFRESH_AFTER_FAILURE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn now(connection: &mut PgConnection) -> Result<DateTime<Utc>, StoreError> {
+pub async fn now(connection: &mut Connection) -> Result<DateTime<Utc>, StoreError> {
     Ok(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(connection).await?)
 }
 

@@ -1,10 +1,9 @@
 //! Telling workers that something is due. Losing a notification costs at most one poll, never an event.
 
-use sqlx::PgConnection;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use trunkline_domain::{EndpointId, Lane, TenantId};
 
-use crate::{StoreError, pool};
+use crate::{Connection, StoreError, pool};
 
 /// The channel.
 pub const CHANNEL: &str = "trunkline_due";
@@ -80,7 +79,7 @@ impl Wake {
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn notify(connection: &mut PgConnection, wake: &Wake) -> Result<(), StoreError> {
+pub async fn notify(connection: &mut Connection, wake: &Wake) -> Result<(), StoreError> {
     sqlx::query!("SELECT pg_notify($1, $2)", CHANNEL, wake.to_payload()).execute(connection).await?;
     Ok(())
 }

@@ -1,11 +1,10 @@
 //! The worker processes that are alive.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// How long after its start a server's free locks mean nothing.
 const SERVER_GRACE_MICROS: i64 = 3_000_000;
@@ -32,7 +31,7 @@ pub fn session_key(worker_id: Uuid) -> i64 {
 /// # Errors
 /// When the database is not available.
 pub async fn beat(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     worker_id: Uuid,
     name: &str,
     version: &str,
@@ -67,10 +66,7 @@ pub async fn beat(
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn peers(
-    connection: &mut PgConnection,
-    fresh_after: DateTime<Utc>,
-) -> Result<Vec<Peer>, StoreError> {
+pub async fn peers(connection: &mut Connection, fresh_after: DateTime<Utc>) -> Result<Vec<Peer>, StoreError> {
     let listed = sqlx::query!(
         "SELECT worker_id, has_session, seen_at > $1 AS \"is_fresh!\" FROM trunkline.workers ORDER BY worker_id",
         fresh_after,
@@ -102,7 +98,7 @@ pub async fn peers(
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn leave(connection: &mut PgConnection, worker_id: Uuid) -> Result<(), StoreError> {
+pub async fn leave(connection: &mut Connection, worker_id: Uuid) -> Result<(), StoreError> {
     sqlx::query!("DELETE FROM trunkline.workers WHERE worker_id = $1", worker_id).execute(connection).await?;
     Ok(())
 }

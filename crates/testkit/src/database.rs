@@ -2,9 +2,9 @@ use std::ops::DerefMut;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use sqlx::{Connection, Executor, Row};
+use sqlx::{Executor, Row};
 use trunkline_boot::private_postgres::{Kind, Options, PrivatePostgres};
-use trunkline_store::{PgConnection, Pool, Purpose, pool, schema};
+use trunkline_store::{Connection, Pool, Purpose, pool, schema};
 
 /// Partitions made in each test's database: enough to be ready, few enough to be quick.
 const PARTITIONS_AHEAD: i32 = 3;
@@ -66,8 +66,8 @@ impl TestDatabase {
     ///
     /// # Panics
     /// When the server is gone.
-    pub async fn borrow(&self) -> impl DerefMut<Target = PgConnection> + use<> {
-        let mut connection = self.pool.acquire().await.unwrap();
+    pub async fn borrow(&self) -> impl DerefMut<Target = Connection> + use<> {
+        let mut connection = Box::new(self.pool.acquire().await.unwrap());
         run(&mut connection, BY_HAND).await;
         connection
     }
@@ -89,7 +89,7 @@ impl TestDatabase {
     ///
     /// # Panics
     /// When the server is gone.
-    pub async fn connect(&self) -> PgConnection {
+    pub async fn connect(&self) -> Connection {
         let mut connection = pool::connect(&self.url, Purpose::Maintenance).await.unwrap();
         run(&mut connection, BY_HAND).await;
         connection
@@ -205,7 +205,7 @@ async fn execute(url: &str, sql: &str) {
 ///
 /// # Panics
 /// When it fails.
-pub async fn run(connection: &mut PgConnection, sql: &str) {
+pub async fn run(connection: &mut Connection, sql: &str) {
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(connection).await.unwrap();
 }
 
@@ -213,7 +213,7 @@ pub async fn run(connection: &mut PgConnection, sql: &str) {
 ///
 /// # Panics
 /// When it fails.
-pub async fn text(connection: &mut PgConnection, sql: &str) -> String {
+pub async fn text(connection: &mut Connection, sql: &str) -> String {
     try_text(connection, sql).await.unwrap()
 }
 
@@ -221,7 +221,7 @@ pub async fn text(connection: &mut PgConnection, sql: &str) -> String {
 ///
 /// # Errors
 /// What the server says.
-pub async fn try_text(connection: &mut PgConnection, sql: &str) -> Result<String, String> {
+pub async fn try_text(connection: &mut Connection, sql: &str) -> Result<String, String> {
     // Not where the transaction has failed; then it was said before.
     let _ = connection.execute(BY_HAND).await;
     let row = connection.fetch_optional(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))).await;

@@ -3,6 +3,7 @@
 
 mod client;
 mod database;
+mod pgbouncer;
 mod program;
 mod seed;
 mod sink;
@@ -10,6 +11,7 @@ mod wait;
 
 pub use client::{Client, Reply};
 pub use database::{TestDatabase, run, text, try_text};
+pub use pgbouncer::PgBouncer;
 pub use program::{Program, Then, exchange};
 pub use seed::{OPERATOR_KEY, SeededTenant, publish, seed_endpoint, seed_tenant, settings, vault};
 pub use sink::{Answer, Arrival, Sink};

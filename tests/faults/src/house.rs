@@ -1,6 +1,5 @@
 //! A whole Trunkline of real processes: PostgreSQL, api, worker, receiver, and the sink they deliver to.
 
-mod pgbouncer;
 mod ports;
 mod process;
 mod questions;
@@ -14,7 +13,6 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use tokio::process::Command;
 
-pub(crate) use pgbouncer::PgBouncer;
 pub(crate) use ports::free_port;
 pub(crate) use process::{Process, Role, Stopped};
 pub(crate) use questions::{Database, execute};
@@ -82,6 +80,8 @@ pub(crate) struct House {
     pub(crate) receivers: Vec<Process>,
     folder: PathBuf,
     programs: Programs,
+    /// What every door is told beside [`SETTINGS`].
+    told: Vec<(String, String)>,
 }
 
 /// A tenant, with the key that is shown once.
@@ -122,7 +122,13 @@ impl House {
             receivers: Vec::new(),
             folder: folder.to_owned(),
             programs: programs.clone(),
+            told: Vec::new(),
         })
+    }
+
+    /// Sets a variable of every door that is started from now on.
+    pub(crate) fn tell(&mut self, name: &str, value: &str) {
+        self.told.push((name.to_owned(), value.to_owned()));
     }
 
     /// The same with so many doors, all ready.
@@ -170,6 +176,9 @@ impl House {
         if door != Door::Worker {
             let key = format!("TRUNKLINE__{}__BIND", door.name().to_uppercase());
             role.set(&key, &format!("127.0.0.1:{}", role.port));
+        }
+        for (name, value) in &self.told {
+            role.set(name, value);
         }
         change(&mut role);
         Ok(Process::new(role))

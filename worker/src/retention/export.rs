@@ -8,14 +8,14 @@ use chrono::NaiveDate;
 use futures_util::TryStreamExt as _;
 use tokio::fs::{self, File};
 use tokio::io::{AsyncWriteExt as _, BufWriter};
-use trunkline_store::PgConnection;
+use trunkline_store::Connection;
 use trunkline_store::retention::{HistoryTable, rows};
 
 use super::RetentionError;
 
 /// Writes a detached partition to `<folder>/<YYYY-MM-DD>/<table>.ndjson`.
 pub(super) async fn write(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     folder: &Path,
     table: HistoryTable,
     from_day: NaiveDate,
@@ -30,7 +30,8 @@ pub(super) async fn write(
     let unfinished = of_day.join(format!(".{name}.{}", std::process::id()));
     let mut file = BufWriter::new(File::create(&unfinished).await?);
     {
-        let mut rows = rows(connection, table, from_day);
+        let mut transaction = trunkline_store::begin(connection).await?;
+        let mut rows = rows(&mut transaction, table, from_day);
         while let Some(row) = rows.try_next().await? {
             file.write_all(row.as_bytes()).await?;
             file.write_all(b"\n").await?;

@@ -10,7 +10,7 @@ use trunkline_domain::EventId;
 use trunkline_store::api_keys::KeyOwner;
 use trunkline_store::deliveries::{self, Cursor, DeliveryKey};
 use trunkline_store::wake::Hint;
-use trunkline_store::{PgConnection, StoreError};
+use trunkline_store::{Connection, StoreError};
 use utoipa::ToSchema;
 
 use super::{CANDIDATES_MAX, Texts, filter};
@@ -190,7 +190,7 @@ async fn settle(
 }
 
 async fn write(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     keys: &[DeliveryKey],
     settlement: Settlement,
     now: DateTime<Utc>,

@@ -10,7 +10,7 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use trunkline_boot::random::random_bytes;
 use trunkline_domain::endpoint::{OPERATIONAL_NAME, Ordering, Refused};
 use trunkline_domain::{EndpointId, EndpointSettings, TenantId};
-use trunkline_store::{PgConnection, endpoints};
+use trunkline_store::{Connection, endpoints};
 use trunkline_vault::Vault;
 use utoipa::ToSchema;
 
@@ -128,7 +128,7 @@ impl SettingsChange {
     ///
     /// # Errors
     /// 422 with its complaint.
-    pub(super) async fn check_filter(&self, connection: &mut PgConnection) -> Result<(), Problem> {
+    pub(super) async fn check_filter(&self, connection: &mut Connection) -> Result<(), Problem> {
         let Some(Some(filter)) = &self.payload_filter else { return Ok(()) };
         // What is too long or holds a NUL is refused by the rules before the server is asked.
         let only = EndpointSettings {

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use trunkline_boot::random::random_bytes;
 use trunkline_domain::{EndpointId, EventId, EventStatus, NewEvent};
 use trunkline_store::api_keys::KeyOwner;
-use trunkline_store::{PgConnection, StoreError, attempts, endpoints, events};
+use trunkline_store::{Connection, StoreError, attempts, endpoints, events};
 use utoipa::ToSchema;
 
 use super::id;
@@ -133,7 +133,7 @@ async fn publish(
 }
 
 async fn attempts_of(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     owner: &KeyOwner,
     event_id: EventId,
 ) -> Result<Vec<TestAttempt>, StoreError> {

@@ -8,7 +8,7 @@ use trunkline_boot::random::random_bytes;
 use trunkline_domain::{EndpointId, EventId, EventStatus, EventType, ReplayId};
 use trunkline_store::api_keys::KeyOwner;
 use trunkline_store::replays::{self, NewReplay, Plan, ReplaySpec};
-use trunkline_store::{PgConnection, StoreError, endpoints};
+use trunkline_store::{Connection, StoreError, endpoints};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -158,7 +158,7 @@ fn rate(asked: Option<u32>) -> Result<u32, Problem> {
     Err(Problem::bad_field("rate", "rate accepts 1 to 10000 deliveries a second."))
 }
 
-async fn check_endpoints(connection: &mut PgConnection, spec: &ReplaySpec) -> Result<(), Problem> {
+async fn check_endpoints(connection: &mut Connection, spec: &ReplaySpec) -> Result<(), Problem> {
     if let Some(from) = spec.endpoint_id
         && endpoints::takes_events(connection, &spec.tenant_id, from).await?.is_none()
     {
@@ -173,7 +173,7 @@ async fn check_endpoints(connection: &mut PgConnection, spec: &ReplaySpec) -> Re
     Ok(())
 }
 
-async fn count(connection: &mut PgConnection, spec: &ReplaySpec) -> Result<DryRun, StoreError> {
+async fn count(connection: &mut Connection, spec: &ReplaySpec) -> Result<DryRun, StoreError> {
     let started = Instant::now();
     let mut from = EventId::first_at(spec.after).as_uuid();
     let mut counts = DryRun { dry_run: true, seen: 0, counted: 0, payload_gone: 0, complete: true };

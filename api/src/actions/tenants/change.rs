@@ -8,7 +8,7 @@ use trunkline_signing::Secret;
 use trunkline_store::audit::Action;
 use trunkline_store::endpoints::NewSecret;
 use trunkline_store::tenants::{self, DefaultEndpointChange, TenantStatus};
-use trunkline_store::{PgConnection, StoreError};
+use trunkline_store::{Connection, StoreError};
 use utoipa::ToSchema;
 
 use super::{Tenant, id, retention_days, seal, secret, target_url};
@@ -147,7 +147,7 @@ async fn apply(
 
 async fn change_default_endpoint(
     state: &State,
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
     url: Option<TargetUrl>,

@@ -7,7 +7,7 @@ use trunkline_domain::{EndpointId, EndpointSettings};
 use trunkline_store::api_keys::KeyOwner;
 use trunkline_store::audit::Action;
 use trunkline_store::endpoints::{self, Added, ENDPOINTS_MAX};
-use trunkline_store::{PgConnection, StoreError};
+use trunkline_store::{Connection, StoreError};
 use utoipa::ToSchema;
 
 use super::super::endpoints::delete::{DeletedEndpoint, cancel_open};
@@ -91,7 +91,7 @@ pub(crate) async fn set(
 
 async fn change(
     state: &State,
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     owner: &KeyOwner,
     endpoint_id: EndpointId,
     (url, wanted): (String, &OperationalRequest),

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use trunkline_boot::{Clock, Settings};
 use trunkline_store::inspect::{self, QUEUE_COUNT_MAX, Queue, ServerSettings};
 use trunkline_store::schema::{self, SchemaState};
-use trunkline_store::{PgConnection, Purpose, StoreError, partitions, restore, roles, time};
+use trunkline_store::{Connection, Purpose, StoreError, partitions, restore, roles, time};
 
 use super::check::{Check, Verdict};
 use super::sealing_checks;
@@ -43,7 +43,7 @@ pub(super) async fn all(settings: &Settings) -> Vec<Check> {
 }
 
 async fn look(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     settings: &Settings,
     checks: &mut Vec<Check>,
 ) -> Result<(), StoreError> {
@@ -143,7 +143,7 @@ fn schema(state: SchemaState) -> Check {
 }
 
 /// Who may do what: the rights that `trunkline migrate` gives, no more and no less, and row security wherever a tenant is named.
-async fn roles_and_rights(connection: &mut PgConnection) -> Result<[Check; 3], StoreError> {
+async fn roles_and_rights(connection: &mut Connection) -> Result<[Check; 3], StoreError> {
     let differences = roles::differences(connection).await?;
     let too_much = differences.iter().any(|difference| !difference.is_missing);
     let statements: Vec<&str> =

@@ -2,7 +2,7 @@
 
 use trunkline_boot::Settings;
 use trunkline_boot::settings::SecretsKey;
-use trunkline_store::{PgConnection, StoreError, endpoints};
+use trunkline_store::{Connection, StoreError, endpoints};
 use trunkline_vault::Vault;
 
 use super::check::Check;
@@ -12,7 +12,7 @@ const NAME: &str = "sealed";
 
 /// Looks at every sealed row. Without usable keys there is nothing to compare with; that is told of the settings already.
 pub(super) async fn all(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     settings: &Settings,
 ) -> Result<Option<Check>, StoreError> {
     let Ok(vault) = Vault::new(settings.secrets.keys.iter().map(SecretsKey::as_pair)) else {

@@ -3,7 +3,7 @@
 
 use trunkline_boot::Settings;
 use trunkline_store::inspect::{self, Bloat, Snapshot};
-use trunkline_store::{PgConnection, StoreError};
+use trunkline_store::{Connection, StoreError};
 
 use super::check::{Check, Verdict};
 
@@ -13,10 +13,7 @@ const SNAPSHOT_SECONDS_WARN: i64 = 300;
 /// Fewer dead rows are read past in milliseconds.
 const DEAD_ROWS_MIN: i64 = 50_000;
 
-pub(super) async fn all(
-    settings: &Settings,
-    connection: &mut PgConnection,
-) -> Result<Vec<Check>, StoreError> {
+pub(super) async fn all(settings: &Settings, connection: &mut Connection) -> Result<Vec<Check>, StoreError> {
     let kept = settings.retention.events.as_secs() / 86_400;
     let useless =
         inspect::settings_without_effect(connection, i32::try_from(kept).unwrap_or(i32::MAX)).await?;

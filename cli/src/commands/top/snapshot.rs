@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use trunkline_store::watch::{self, Counted, Gate, Queue, WaitingEndpoint, WorkerShown};
-use trunkline_store::{PgConnection, partitions, time};
+use trunkline_store::{Connection, partitions, time};
 
 use super::metrics_page::Process;
 
@@ -76,7 +76,7 @@ pub(super) struct Endpoint {
 
 impl Reading {
     /// Reads the counters.
-    pub(super) async fn take(connection: &mut PgConnection) -> anyhow::Result<Self> {
+    pub(super) async fn take(connection: &mut Connection) -> anyhow::Result<Self> {
         let at = time::now(connection).await?;
         Ok(Self { at, counted: watch::counted(connection).await? })
     }
@@ -85,7 +85,7 @@ impl Reading {
 impl Snapshot {
     /// Looks at everything, with at most so many endpoints.
     pub(super) async fn take(
-        connection: &mut PgConnection,
+        connection: &mut Connection,
         before: &Reading,
         now: &Reading,
         endpoints_max: usize,

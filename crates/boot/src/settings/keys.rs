@@ -6,6 +6,7 @@ pub const KEYS: &[&str] = &[
     "database.url_file",
     "database.session_url",
     "database.session_url_file",
+    "database.pooler",
     "database.max_connections",
     "api.bind",
     "receiver.bind",

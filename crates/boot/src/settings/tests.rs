@@ -1,5 +1,5 @@
 use super::{KEYS, LogFormat, ReceiverControl, Settings, Signup, keys};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use std::io::Write as _;
 use std::time::Duration;
 
@@ -283,6 +283,28 @@ fn every_setting_is_refused_somewhere_in_the_table() {
         let name = keys::variable(key);
         assert!(REFUSED.iter().any(|(refused, ..)| *refused == name), "{name} has no refusal in the table");
     }
+}
+
+#[test]
+fn a_direct_connection_besides_means_that_the_url_is_a_pooler() {
+    let (url, session) = (("DATABASE_URL", "postgres://u:p@pooler/d"), "TRUNKLINE__DATABASE__SESSION_URL");
+    let pooler = "TRUNKLINE__DATABASE__POOLER";
+    let direct = |variables: &[(&str, &str)]| {
+        let database = load(variables).unwrap().database;
+        let host = |url: &SecretString| {
+            let (_, place) = url.expose_secret().split_once('@').unwrap();
+            place.to_owned()
+        };
+        (database.is_pooled(), database.direct_url().map(host))
+    };
+    let is = |pooled, direct: Option<&str>| (pooled, direct.map(str::to_owned));
+    let besides = (session, "postgres://u:p@server/d");
+    assert_eq!(direct(&[url]), is(false, Some("pooler/d")));
+    assert_eq!(direct(&[url, besides]), is(true, Some("server/d")));
+    assert_eq!(direct(&[url, besides, (pooler, "none")]), is(false, Some("server/d")));
+    assert_eq!(direct(&[url, (pooler, "transaction")]), is(true, None));
+    let error = load(&[(pooler, "session")]).unwrap_err().to_string();
+    assert!(error.contains("TRUNKLINE__DATABASE__POOLER accepts one of: none, transaction"), "{error}");
 }
 
 #[test]

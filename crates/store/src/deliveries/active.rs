@@ -1,12 +1,11 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::{EndpointId, Lane, TenantId};
 use uuid::Uuid;
 
 use crate::events::IdRange;
-use crate::{StoreError, row};
+use crate::{Connection, StoreError, row};
 
 /// An endpoint for which work is open, and since or from when.
 #[derive(Debug, Clone)]
@@ -35,7 +34,7 @@ pub type Places = HashMap<Lane, EndpointId>;
 /// # Errors
 /// When the database is not available.
 pub async fn active_endpoints(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lanes: &[Lane],
     places: &Places,
     range: IdRange,
@@ -107,7 +106,7 @@ pub async fn active_endpoints(
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn oldest_open(connection: &mut PgConnection) -> Result<Option<Uuid>, StoreError> {
+pub async fn oldest_open(connection: &mut Connection) -> Result<Option<Uuid>, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"
         SELECT h.from_id AS "from!"

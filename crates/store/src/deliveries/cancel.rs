@@ -1,10 +1,9 @@
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection};
 use trunkline_domain::{EventId, Lane, TenantId};
 
-use crate::StoreError;
 use crate::events::ordering;
 use crate::wake::Hint;
+use crate::{Connection, StoreError};
 
 /// Like [`cancel`], and lets those go that waited behind the event by its ordering key, in the same transaction. Returns how many
 /// deliveries were cancelled, and whom to tell.
@@ -12,7 +11,7 @@ use crate::wake::Hint;
 /// # Errors
 /// When the database is not available, or somebody publishes with the key for longer than `lock_timeout`.
 pub async fn cancel_in_order(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     event_id: EventId,
@@ -36,7 +35,7 @@ pub async fn cancel_in_order(
 /// # Errors
 /// When the database is not available.
 pub async fn cancel(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     event_id: EventId,

@@ -1,7 +1,6 @@
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// Cancels open deliveries to deleted endpoints, at most `limit` of them, and returns how many: what a deletion left, and what came
 /// after it. Whoever published or retried while it ran may have committed later, and nobody else would ever look at that.
@@ -9,7 +8,7 @@ use crate::StoreError;
 /// # Errors
 /// When the database is not available.
 pub async fn cancel_of_deleted(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     now: DateTime<Utc>,
     limit: i64,
 ) -> Result<u64, StoreError> {
@@ -75,7 +74,7 @@ pub async fn cancel_of_deleted(
 /// # Errors
 /// When the database is not available.
 pub async fn clear_deleted(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     deleted_before: DateTime<Utc>,
 ) -> Result<u64, StoreError> {
     let cleared = sqlx::query!(

@@ -1,12 +1,11 @@
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::{EndpointId, EventId, EventType, Lane};
 use uuid::Uuid;
 
 use super::{DeliveryKey, Lease};
 use crate::events::IdRange;
-use crate::{StoreError, row};
+use crate::{Connection, StoreError, row};
 
 /// How much to claim of one endpoint.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +76,7 @@ impl Claimed {
 /// # Errors
 /// When the database is not available.
 pub async fn claim(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     wanted: &[Wanted],
     terms: ClaimTerms<'_>,
 ) -> Result<Vec<Claimed>, StoreError> {

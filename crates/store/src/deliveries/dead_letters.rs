@@ -1,5 +1,4 @@
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection};
 use trunkline_domain::{EndpointId, EventId, EventType, Lane, TenantId};
 use uuid::Uuid;
 
@@ -7,7 +6,7 @@ use super::DeliveryKey;
 use super::key::KeyColumns;
 use crate::events::ordering;
 use crate::wake::Hint;
-use crate::{StoreError, row};
+use crate::{Connection, StoreError, row};
 
 /// Which dead letters; `None` = any. Times are exclusive and mean the creation of the delivery.
 #[derive(Debug, Clone, Default)]
@@ -65,7 +64,7 @@ pub struct DeadLetter {
 /// # Errors
 /// When the database is not available.
 pub async fn dead_letters(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     filter: &DeadLetterFilter,
@@ -144,7 +143,7 @@ pub async fn dead_letters(
 /// # Errors
 /// When the database is not available.
 pub async fn requeue(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     keys: &[DeliveryKey],
     now: DateTime<Utc>,
 ) -> Result<u64, StoreError> {
@@ -187,7 +186,7 @@ pub async fn requeue(
 /// # Errors
 /// When the database is not available, or somebody publishes with one of the keys for longer than `lock_timeout`.
 pub async fn purge_in_order(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     keys: &[DeliveryKey],
     now: DateTime<Utc>,
 ) -> Result<(u64, Vec<Hint>), StoreError> {
@@ -208,7 +207,7 @@ pub async fn purge_in_order(
 /// # Errors
 /// When the database is not available.
 pub async fn purge(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     keys: &[DeliveryKey],
     now: DateTime<Utc>,
 ) -> Result<u64, StoreError> {

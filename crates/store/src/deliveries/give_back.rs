@@ -1,8 +1,6 @@
-use sqlx::PgConnection;
-
 use super::key::KeyColumns;
 use super::{DeliveryKey, Lease};
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// Gives claimed deliveries back as if they had never been claimed: the attempt does not count. For what a stop cut
 /// short. Returns how many still were ours.
@@ -10,7 +8,7 @@ use crate::StoreError;
 /// # Errors
 /// When the database is not available.
 pub async fn give_back(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     claims: &[(DeliveryKey, Lease)],
 ) -> Result<usize, StoreError> {
     let keys = KeyColumns::of(claims.iter().map(|(key, _)| key));

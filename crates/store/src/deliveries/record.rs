@@ -1,12 +1,11 @@
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection};
 use trunkline_domain::AttemptOutcome;
 
 use super::key::KeyColumns;
 use super::{DeliveryKey, Lease};
-use crate::StoreError;
 use crate::events::ordering::{self, KeyName};
 use crate::wake::Hint;
+use crate::{Connection, StoreError};
 
 /// What becomes of a delivery after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +64,7 @@ impl EndedAttempt {
 /// [`StoreError::Locked`] when somebody publishes with one of the keys for longer than `lock_timeout`; when the database is not
 /// available.
 pub async fn record_in_order(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     ended: &[EndedAttempt],
     worker: &str,
     now: DateTime<Utc>,
@@ -91,7 +90,7 @@ pub async fn record_in_order(
 /// # Errors
 /// When the database is not available.
 pub async fn record(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     ended: &[EndedAttempt],
     worker: &str,
     now: DateTime<Utc>,

@@ -1,8 +1,7 @@
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::{DeliveryStatus, EndpointId, EventId, Lane, TenantId};
 
-use crate::{StoreError, row};
+use crate::{Connection, StoreError, row};
 
 /// What a retry by hand did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +23,7 @@ pub enum Reopened {
 /// # Errors
 /// When the database is not available.
 pub async fn reopen(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     event_id: EventId,
@@ -90,7 +89,7 @@ pub async fn reopen(
 /// # Errors
 /// When the database is not available.
 pub async fn status(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     event_id: EventId,

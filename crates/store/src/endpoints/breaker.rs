@@ -1,9 +1,8 @@
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::{EndpointId, TenantId};
 use uuid::Uuid;
 
-use crate::{StoreError, row};
+use crate::{Connection, StoreError, row};
 
 /// Where an endpoint's breaker stands.
 #[derive(Debug, Clone)]
@@ -35,7 +34,7 @@ pub struct BreakerTurn {
 /// # Errors
 /// When the database is not available.
 pub async fn note_breakers(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     breakers: &[Breaker],
 ) -> Result<Vec<BreakerTurn>, StoreError> {
     let tenants: Vec<&str> = breakers.iter().map(|one| one.tenant_id.as_str()).collect();

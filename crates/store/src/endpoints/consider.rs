@@ -1,9 +1,8 @@
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::{DeliveryStatus, EndpointId, EventId, EventType, Lane, TenantId};
 use uuid::Uuid;
 
-use crate::{StoreError, row};
+use crate::{Connection, StoreError, row};
 
 /// Endpoints that one explanation covers at most.
 const ENDPOINTS_MAX: i64 = 1_000;
@@ -88,7 +87,7 @@ pub struct ConsideredDelivery {
 /// # Errors
 /// When the database is not available, or the filters take longer than its time limit.
 pub async fn consider(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     question: Question<'_>,
 ) -> Result<Vec<Considered>, StoreError> {
     let rows = sqlx::query!(
@@ -170,7 +169,7 @@ impl FilterVerdict {
 /// # Errors
 /// When the database is not available.
 pub async fn takes_events(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
 ) -> Result<Option<bool>, StoreError> {

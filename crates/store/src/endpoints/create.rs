@@ -1,10 +1,9 @@
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection};
 use trunkline_domain::{EndpointId, EndpointSettings, TenantId};
 
 use super::save::{SettingColumns, is_name_taken};
 use super::{NewSecret, add_secret};
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// Live endpoints of one tenant: every event published is held against each of them.
 pub const ENDPOINTS_MAX: i64 = 1_000;
@@ -44,7 +43,7 @@ pub enum Added {
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn create(connection: &mut PgConnection, new: &NewEndpoint<'_>) -> Result<bool, StoreError> {
+pub async fn create(connection: &mut Connection, new: &NewEndpoint<'_>) -> Result<bool, StoreError> {
     let settings = EndpointSettings {
         name: new.name.to_owned(),
         url: new.url.to_owned(),
@@ -58,7 +57,7 @@ pub async fn create(connection: &mut PgConnection, new: &NewEndpoint<'_>) -> Res
 /// # Errors
 /// When the database is not available.
 pub async fn add(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     new: &NewEndpoint<'_>,
     settings: &EndpointSettings,
     is_operational: bool,
@@ -80,7 +79,7 @@ pub async fn add(
 }
 
 /// How many live endpoints the tenant has; whoever else would add one waits until the transaction ends. `None` without a tenant.
-async fn count_alone(connection: &mut PgConnection, tenant_id: &TenantId) -> Result<Option<i64>, StoreError> {
+async fn count_alone(connection: &mut Connection, tenant_id: &TenantId) -> Result<Option<i64>, StoreError> {
     let found = sqlx::query_scalar!(
         r#"
         SELECT true AS "found!"
@@ -107,7 +106,7 @@ async fn count_alone(connection: &mut PgConnection, tenant_id: &TenantId) -> Res
 }
 
 async fn insert(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     new: &NewEndpoint<'_>,
     settings: &EndpointSettings,
     is_operational: bool,

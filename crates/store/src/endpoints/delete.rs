@@ -1,8 +1,7 @@
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection};
 use trunkline_domain::{EndpointId, Lane, TenantId};
 
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// Deliveries that one statement cancels: what waits for an endpoint may be any number, and locks are held until it is done.
 const CANCELLED_MAX: i64 = 1_000;
@@ -14,7 +13,7 @@ const CANCELLED_MAX: i64 = 1_000;
 /// # Errors
 /// When the database is not available.
 pub async fn delete(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
     now: DateTime<Utc>,
@@ -34,7 +33,7 @@ pub async fn delete(
 /// # Errors
 /// When the database is not available, or a delivery is held for longer than `lock_timeout`.
 pub async fn cancel_open(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
@@ -94,7 +93,7 @@ pub async fn cancel_open(
 }
 
 async fn mark_deleted(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
     now: DateTime<Utc>,
@@ -120,7 +119,7 @@ async fn mark_deleted(
 }
 
 async fn remove_secrets(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
 ) -> Result<(), StoreError> {

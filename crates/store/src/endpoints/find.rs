@@ -1,12 +1,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::endpoint::Ordering;
 use trunkline_domain::{EndpointId, EndpointSettings, TenantId};
 use uuid::Uuid;
 
-use crate::{StoreError, row};
+use crate::{Connection, StoreError, row};
 
 /// An endpoint as its tenant sees it.
 #[derive(Debug, Clone)]
@@ -40,7 +39,7 @@ pub struct EndpointDetail {
 /// # Errors
 /// When the database is not available.
 pub async fn find(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
 ) -> Result<Option<EndpointDetail>, StoreError> {
@@ -53,7 +52,7 @@ pub async fn find(
 /// # Errors
 /// When the database is not available.
 pub async fn list(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     before: Uuid,
     limit: i64,
@@ -66,7 +65,7 @@ pub async fn list(
 /// # Errors
 /// When the database is not available.
 pub async fn find_operational(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
 ) -> Result<Option<EndpointId>, StoreError> {
     let found = sqlx::query_scalar!(
@@ -83,7 +82,7 @@ pub async fn find_operational(
 }
 
 async fn page(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     only: Option<Uuid>,
     before: Uuid,

@@ -1,16 +1,15 @@
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::{EndpointId, TenantId};
 use uuid::Uuid;
 
-use crate::{StoreError, row};
+use crate::{Connection, StoreError, row};
 
 /// Lets an endpoint's deliveries wait until `until`; a longer pause stays.
 ///
 /// # Errors
 /// When the database is not available.
 pub async fn pause(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
     until: DateTime<Utc>,
@@ -35,7 +34,7 @@ pub async fn pause(
 /// # Errors
 /// When the database is not available.
 pub async fn disable_gone(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
 ) -> Result<bool, StoreError> {
@@ -74,7 +73,7 @@ pub struct Health {
 /// # Errors
 /// When the database is not available.
 pub async fn note_health(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     changed: &[Health],
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
@@ -132,7 +131,7 @@ pub struct DisabledFailing {
 /// # Errors
 /// When the database is not available.
 pub async fn disable_failing(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     failing_before: DateTime<Utc>,
     failures_min: u32,
     limit: i64,

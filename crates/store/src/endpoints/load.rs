@@ -1,13 +1,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::{EndpointId, TenantId};
 use uuid::Uuid;
 
 use super::SealedSecret;
-use crate::StoreError;
 use crate::tenants::TenantStatus;
+use crate::{Connection, StoreError};
 
 /// What a worker must know of an endpoint to call it, or to leave it alone.
 #[derive(Debug, Clone)]
@@ -48,7 +47,7 @@ pub struct Endpoint {
 /// # Errors
 /// When the database is not available.
 pub async fn load(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     endpoints: &[(TenantId, EndpointId)],
     now: DateTime<Utc>,
 ) -> Result<Vec<Endpoint>, StoreError> {

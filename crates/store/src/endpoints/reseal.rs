@@ -3,12 +3,11 @@
 //! The caller opens and seals; here rows are locked, handed out, and written back in one transaction. Rows that somebody
 //! holds are passed over, so two who do this at one time share the work, and a door that rotates a secret waits for nobody.
 
-use sqlx::PgConnection;
 use trunkline_domain::{EndpointId, TenantId};
 use uuid::Uuid;
 
 use super::SealedSecret;
-use crate::{StoreError, row};
+use crate::{Connection, StoreError, row};
 
 /// How much is sealed under one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +67,7 @@ impl StaleHeaders {
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn count_by_key(connection: &mut PgConnection) -> Result<Vec<KeyUse>, StoreError> {
+pub async fn count_by_key(connection: &mut Connection) -> Result<Vec<KeyUse>, StoreError> {
     Ok(sqlx::query_as!(
         KeyUse,
         r#"
@@ -96,7 +95,7 @@ pub async fn count_by_key(connection: &mut PgConnection) -> Result<Vec<KeyUse>, 
 /// # Errors
 /// When the database is not available.
 pub async fn lock_stale_secrets(
-    transaction: &mut PgConnection,
+    transaction: &mut Connection,
     sealing_key_id: &str,
     after: &SecretPlace,
     limit: i64,
@@ -138,7 +137,7 @@ pub async fn lock_stale_secrets(
 /// # Errors
 /// When the database is not available.
 pub async fn replace_secrets(
-    transaction: &mut PgConnection,
+    transaction: &mut Connection,
     key_id: &str,
     resealed: &[(StaleSecret, Vec<u8>)],
 ) -> Result<(), StoreError> {
@@ -171,7 +170,7 @@ pub async fn replace_secrets(
 /// # Errors
 /// When the database is not available.
 pub async fn lock_stale_headers(
-    transaction: &mut PgConnection,
+    transaction: &mut Connection,
     sealing_key_id: &str,
     after: &EndpointPlace,
     limit: i64,
@@ -214,7 +213,7 @@ pub async fn lock_stale_headers(
 /// # Errors
 /// When the database is not available.
 pub async fn replace_headers(
-    transaction: &mut PgConnection,
+    transaction: &mut Connection,
     resealed: &[StaleHeaders],
 ) -> Result<(), StoreError> {
     let headers: Vec<_> = resealed

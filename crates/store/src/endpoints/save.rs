@@ -1,11 +1,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::endpoint::Ordering;
 use trunkline_domain::{EndpointId, EndpointSettings, TenantId};
 
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// What came of saving an endpoint's settings. Only [`Saved::Done`] changed anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +23,7 @@ pub enum Saved {
 /// # Errors
 /// When the database is not available.
 pub async fn lock(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
 ) -> Result<bool, StoreError> {
@@ -48,7 +47,7 @@ pub async fn lock(
 /// # Errors
 /// When the database is not available.
 pub async fn save(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
     settings: &EndpointSettings,
@@ -62,7 +61,7 @@ pub async fn save(
 }
 
 async fn update(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
     settings: &EndpointSettings,

@@ -1,9 +1,8 @@
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::{EndpointId, TenantId};
 use uuid::Uuid;
 
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// A secret about to be stored, already sealed.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +31,7 @@ pub struct SealedSecret {
 /// # Errors
 /// When the endpoint does not exist, or the database is not available.
 pub async fn add_secret(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
     secret: &NewSecret<'_>,
@@ -61,7 +60,7 @@ pub async fn add_secret(
 /// # Errors
 /// When the database is not available.
 pub async fn retire_secrets(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
     until: DateTime<Utc>,
@@ -104,7 +103,7 @@ pub async fn retire_secrets(
 /// # Errors
 /// When the database is not available.
 pub async fn secrets_of_tenant(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     now: DateTime<Utc>,
 ) -> Result<Vec<SealedSecret>, StoreError> {

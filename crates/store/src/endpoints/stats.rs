@@ -1,8 +1,7 @@
-use sqlx::PgConnection;
 use trunkline_domain::{EndpointId, Lane, TenantId};
 
-use crate::StoreError;
 use crate::events::IdRange;
+use crate::{Connection, StoreError};
 
 /// Rows of a tenant's history that one question reads: it bounds what an answer costs.
 pub const LOOKED_AT_MAX: i64 = 50_000;
@@ -42,7 +41,7 @@ pub struct AttemptCounts {
 /// # Errors
 /// When the database is not available.
 pub async fn count_deliveries(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
@@ -81,7 +80,7 @@ pub async fn count_deliveries(
 /// # Errors
 /// When the database is not available.
 pub async fn count_attempts(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,

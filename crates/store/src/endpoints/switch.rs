@@ -1,8 +1,7 @@
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::{EndpointId, TenantId};
 
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// Enables an endpoint and forgets its failures: events match it from now on, and what waited is attempted. Returns `false` if there
 /// is none.
@@ -10,7 +9,7 @@ use crate::StoreError;
 /// # Errors
 /// When the database is not available.
 pub async fn enable(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
     now: DateTime<Utc>,
@@ -36,7 +35,7 @@ pub async fn enable(
 /// # Errors
 /// When the database is not available.
 pub async fn disable(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
     now: DateTime<Utc>,
@@ -61,7 +60,7 @@ pub async fn disable(
 /// # Errors
 /// When the database is not available.
 pub async fn set_paused(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
     paused: bool,

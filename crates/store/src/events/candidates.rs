@@ -1,11 +1,10 @@
 //! The first half of a page of history: which events to look at. Each question has the index that answers it, and stands
 //! as a statement of its own because a status given as a parameter would not match a partial index.
 
-use sqlx::PgConnection;
 use trunkline_domain::{EventId, Lane, TenantId};
 use uuid::Uuid;
 
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// Which ids a page may show: `from <= id < before`. It prunes partitions.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +25,7 @@ impl IdRange {
 /// # Errors
 /// When the database is not available.
 pub async fn with_any_status(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     range: IdRange,
@@ -56,7 +55,7 @@ pub async fn with_any_status(
 /// # Errors
 /// When the database is not available.
 pub async fn with_status_pending(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     range: IdRange,
@@ -86,7 +85,7 @@ pub async fn with_status_pending(
 /// # Errors
 /// When the database is not available.
 pub async fn with_status_failed(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     range: IdRange,

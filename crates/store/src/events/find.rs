@@ -1,8 +1,7 @@
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::{DeliveryStatus, EndpointId, EventId, EventStatus, EventType, Lane, TenantId};
 
-use crate::{StoreError, row};
+use crate::{Connection, StoreError, row};
 
 /// One event with everything that is known of it but its attempts.
 #[derive(Debug, Clone)]
@@ -57,7 +56,7 @@ pub struct DeliveryDetail {
 /// # Errors
 /// When the database is not available.
 pub async fn find(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     event_id: EventId,
@@ -98,7 +97,7 @@ pub async fn find(
 /// # Errors
 /// When the database is not available.
 pub async fn status(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     event_id: EventId,
@@ -125,7 +124,7 @@ pub async fn status(
 /// # Errors
 /// When the database is not available.
 pub async fn shown_status(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     event_id: EventId,
@@ -158,7 +157,7 @@ fn over(words: Vec<Option<String>>, event_id: EventId) -> Result<Option<EventSta
 }
 
 async fn deliveries_of(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     event_id: EventId,

@@ -4,13 +4,12 @@
 //! how the delivery before stands, and whoever ends that delivery sees who waits behind it; neither can miss the other.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::{EndpointId, EventId, Lane, OrderingKey, TenantId};
 use uuid::Uuid;
 
 use crate::deliveries::{DeliveryKey, KeyColumns};
 use crate::wake::Hint;
-use crate::{StoreError, row};
+use crate::{Connection, StoreError, row};
 
 /// A key and whose it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,7 +34,7 @@ impl KeyName {
 ///
 /// # Errors
 /// [`StoreError::Locked`] when another transaction holds one for longer than `lock_timeout`.
-pub async fn lock(connection: &mut PgConnection, names: &[KeyName]) -> Result<Vec<EventId>, StoreError> {
+pub async fn lock(connection: &mut Connection, names: &[KeyName]) -> Result<Vec<EventId>, StoreError> {
     let columns = Columns::of(names);
     // DO UPDATE and not DO NOTHING: only a row that was written is locked.
     let rows = sqlx::query!(
@@ -66,7 +65,7 @@ pub async fn lock(connection: &mut PgConnection, names: &[KeyName]) -> Result<Ve
 /// # Errors
 /// When the database is not available.
 pub async fn note_last(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     names: &[KeyName],
     last: &[EventId],
 ) -> Result<(), StoreError> {
@@ -95,7 +94,7 @@ pub async fn note_last(
 /// # Errors
 /// When the database is not available.
 pub async fn hold_back(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lanes: &[Lane],
     tenants: &[TenantId],
     events: &[EventId],
@@ -139,7 +138,7 @@ pub async fn hold_back(
 /// # Errors
 /// When the database is not available.
 pub async fn release(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     names: &[KeyName],
     now: DateTime<Utc>,
 ) -> Result<Vec<Hint>, StoreError> {
@@ -197,7 +196,7 @@ pub async fn release(
 /// # Errors
 /// When the database is not available.
 pub async fn key_of(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     event_id: EventId,
@@ -222,7 +221,7 @@ pub async fn key_of(
 /// # Errors
 /// When the database is not available.
 pub async fn keys_of(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     deliveries: &[DeliveryKey],
 ) -> Result<Vec<KeyName>, StoreError> {
     let columns = KeyColumns::of(deliveries);
@@ -261,7 +260,7 @@ pub async fn keys_of(
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn stranded(connection: &mut PgConnection, limit: i64) -> Result<Vec<KeyName>, StoreError> {
+pub async fn stranded(connection: &mut Connection, limit: i64) -> Result<Vec<KeyName>, StoreError> {
     let rows = sqlx::query!(
         r#"
         SELECT DISTINCT h.lane, h.tenant_id, h.ordering_key AS "key!"

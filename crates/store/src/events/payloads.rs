@@ -1,8 +1,7 @@
-use sqlx::PgConnection;
 use trunkline_domain::{EventId, Lane, TenantId};
 use uuid::Uuid;
 
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// The payloads of a few events, each with its event; those that were erased are missing. The caller bounds how many: each
 /// may be as large as a payload can be.
@@ -10,7 +9,7 @@ use crate::StoreError;
 /// # Errors
 /// When the database is not available.
 pub async fn payloads(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     events: &[EventId],

@@ -2,12 +2,11 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::{EndpointId, EventId, EventType, NewEvent, OrderingKey};
 use uuid::Uuid;
 
 use crate::wake::Hint;
-use crate::{StoreError, row};
+use crate::{Connection, StoreError, row};
 
 /// Where published events go.
 #[derive(Debug, Default)]
@@ -23,10 +22,7 @@ pub struct Routing {
 ///
 /// # Errors
 /// When the database is not available. An id that exists already is refused by the primary key.
-pub async fn publish(
-    connection: &mut PgConnection,
-    events: &[NewEvent<Bytes>],
-) -> Result<Routing, StoreError> {
+pub async fn publish(connection: &mut Connection, events: &[NewEvent<Bytes>]) -> Result<Routing, StoreError> {
     let lanes: Vec<i16> = events.iter().map(|event| event.lane.number()).collect();
     let tenants: Vec<&str> = events.iter().map(|event| event.tenant_id.as_str()).collect();
     let ids: Vec<Uuid> = events.iter().map(|event| event.event_id.as_uuid()).collect();

@@ -1,10 +1,9 @@
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::{EndpointId, EventId, TenantId};
 
 use crate::wake::Hint;
-use crate::{StoreError, row};
+use crate::{Connection, StoreError, row};
 
 /// What Trunkline has to tell a tenant about one of its endpoints.
 #[derive(Clone)]
@@ -31,7 +30,7 @@ pub struct OperationalEvent {
 /// # Errors
 /// When the database is not available.
 pub async fn publish_operational(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     event: &OperationalEvent,
 ) -> Result<Option<Hint>, StoreError> {
     let written = sqlx::query!(

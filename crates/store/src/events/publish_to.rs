@@ -1,8 +1,7 @@
 use bytes::Bytes;
-use sqlx::PgConnection;
 use trunkline_domain::{EndpointId, EventType, NewEvent};
 
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// Stores an event with one delivery, to this endpoint, whatever it matches; its first attempt passes a pause. One statement: all or
 /// nothing. Returns `false`, and stores nothing, if the endpoint is deleted or not enabled.
@@ -10,7 +9,7 @@ use crate::StoreError;
 /// # Errors
 /// When the database is not available.
 pub async fn publish_to(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     event: &NewEvent<Bytes>,
     endpoint_id: EndpointId,
 ) -> Result<bool, StoreError> {

@@ -1,9 +1,8 @@
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::{EndpointId, EventId, EventStatus, EventType, Lane, TenantId};
 use uuid::Uuid;
 
-use crate::{StoreError, row};
+use crate::{Connection, StoreError, row};
 
 /// Which of the candidates a page shows; `None` = any. Times are exclusive.
 #[derive(Debug, Clone, Default)]
@@ -44,7 +43,7 @@ pub struct EventSummary {
 /// # Errors
 /// When the database is not available.
 pub async fn summarise(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     candidates: &[EventId],

@@ -1,8 +1,7 @@
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::TenantId;
 
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// Whether a webhook was seen before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +32,7 @@ pub struct Receipt {
 /// # Errors
 /// When the database is not available.
 pub async fn arrived(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     path: &str,
     webhook_id: &str,
@@ -63,7 +62,7 @@ pub async fn arrived(
 /// # Errors
 /// When the database is not available.
 pub async fn recent(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     limit: i64,
 ) -> Result<Vec<Receipt>, StoreError> {
@@ -87,7 +86,7 @@ pub async fn recent(
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn sweep(connection: &mut PgConnection, before: DateTime<Utc>) -> Result<u64, StoreError> {
+pub async fn sweep(connection: &mut Connection, before: DateTime<Utc>) -> Result<u64, StoreError> {
     let swept = sqlx::query!(
         r#"
         DELETE FROM trunkline.receipts

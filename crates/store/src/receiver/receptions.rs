@@ -1,8 +1,7 @@
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::TenantId;
 
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// Stands for all tenants in the table.
 const ALL: &str = "*";
@@ -21,7 +20,7 @@ pub struct Reception {
 /// # Errors
 /// When the database is not available.
 pub async fn reception(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: Option<&TenantId>,
 ) -> Result<Reception, StoreError> {
     let found = sqlx::query!(
@@ -44,7 +43,7 @@ pub async fn reception(
 /// # Errors
 /// When the database is not available.
 pub async fn switch_tenant(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     enabled: bool,
     now: DateTime<Utc>,
@@ -57,7 +56,7 @@ pub async fn switch_tenant(
 /// # Errors
 /// When the database is not available.
 pub async fn switch_all(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     enabled: bool,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
@@ -65,7 +64,7 @@ pub async fn switch_all(
 }
 
 async fn switch(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     scope: &str,
     enabled: bool,
     now: DateTime<Utc>,

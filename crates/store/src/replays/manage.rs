@@ -1,10 +1,9 @@
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::{EndpointId, EventId, EventStatus, EventType, ReplayId, TenantId};
 use uuid::Uuid;
 
 use super::{Replay, ReplaySpec, ReplayState};
-use crate::{StoreError, row};
+use crate::{Connection, StoreError, row};
 
 /// A replay to be started.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +22,7 @@ pub struct NewReplay<'a> {
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn create(connection: &mut PgConnection, new: &NewReplay<'_>) -> Result<(), StoreError> {
+pub async fn create(connection: &mut Connection, new: &NewReplay<'_>) -> Result<(), StoreError> {
     let spec = new.spec;
     sqlx::query!(
         r#"
@@ -54,7 +53,7 @@ pub async fn create(connection: &mut PgConnection, new: &NewReplay<'_>) -> Resul
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn count_open(connection: &mut PgConnection, tenant_id: &TenantId) -> Result<u64, StoreError> {
+pub async fn count_open(connection: &mut Connection, tenant_id: &TenantId) -> Result<u64, StoreError> {
     sqlx::query!(
         "SELECT pg_advisory_xact_lock(hashtextextended('trunkline.replays ' || $1, 0))",
         tenant_id.as_str(),
@@ -79,7 +78,7 @@ pub async fn count_open(connection: &mut PgConnection, tenant_id: &TenantId) -> 
 /// # Errors
 /// When the database is not available.
 pub async fn find(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     replay_id: ReplayId,
 ) -> Result<Option<Replay>, StoreError> {
@@ -105,7 +104,7 @@ pub async fn find(
 /// # Errors
 /// When the database is not available.
 pub async fn list(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     below: Uuid,
     limit: i64,
@@ -137,7 +136,7 @@ pub async fn list(
 /// # Errors
 /// When the database is not available.
 pub async fn steer(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     replay_id: ReplayId,
     state: ReplayState,

@@ -4,13 +4,12 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::payload;
 use trunkline_domain::{EndpointId, EventId, EventStatus, EventType};
 use uuid::Uuid;
 
 use super::ReplaySpec;
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// Events that one plan looks at: it bounds what a step holds locked and in memory.
 const EVENTS_MAX: usize = 500;
@@ -46,7 +45,7 @@ pub struct PlannedEvent {
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn plan(connection: &mut PgConnection, spec: &ReplaySpec, from: Uuid) -> Result<Plan, StoreError> {
+pub async fn plan(connection: &mut Connection, spec: &ReplaySpec, from: Uuid) -> Result<Plan, StoreError> {
     let found = events(connection, spec, from).await?;
     let is_last = found.len() < EVENTS_MAX;
     let wants = |wanted: bool, event: &Found| event.passes && event.routed == wanted;
@@ -96,7 +95,7 @@ struct Found {
 /// The next events of the range, with whether each meets the replay's conditions: those that do not are returned too, so that
 /// a step moves past them.
 async fn events(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     spec: &ReplaySpec,
     from: Uuid,
 ) -> Result<Vec<Found>, StoreError> {
@@ -140,7 +139,7 @@ async fn events(
 /// The deliveries of these events that came to the end which the replay asks for. Without another endpoint to deliver to, only
 /// those whose endpoint still lives.
 async fn finished(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     spec: &ReplaySpec,
     events: &[Uuid],
 ) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
@@ -180,7 +179,7 @@ async fn finished(
 
 /// The endpoints that match these events now, by the rule of publishing.
 async fn matching(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     spec: &ReplaySpec,
     events: &[&Found],
 ) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
@@ -197,7 +196,7 @@ async fn matching(
     Ok(pairs)
 }
 
-async fn has_filters(connection: &mut PgConnection, spec: &ReplaySpec) -> Result<bool, StoreError> {
+async fn has_filters(connection: &mut Connection, spec: &ReplaySpec) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"
         SELECT EXISTS (
@@ -213,7 +212,7 @@ async fn has_filters(connection: &mut PgConnection, spec: &ReplaySpec) -> Result
 
 /// Which of these events have a payload that filters may judge.
 async fn judged(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     spec: &ReplaySpec,
     events: &[Uuid],
 ) -> Result<HashSet<Uuid>, StoreError> {
@@ -239,7 +238,7 @@ async fn judged(
 }
 
 async fn match_some(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     spec: &ReplaySpec,
     events: &[&Found],
     ids: &[Uuid],

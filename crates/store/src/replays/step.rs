@@ -1,12 +1,11 @@
 use chrono::{DateTime, Duration, Utc};
-use sqlx::{Connection, PgConnection};
 use trunkline_domain::{EventId, ReplayId, TenantId};
 use uuid::Uuid;
 
 use super::manage::Row;
 use super::plan::{Plan, PlannedEvent, plan};
 use super::{Replay, ReplaySpec, ReplayState};
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// The most deliveries of one step, and the fewest: about a second's worth of the rate, so that a pause or a cancel takes
 /// effect within that time.
@@ -32,7 +31,7 @@ pub struct Stepped {
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn next_step_at(connection: &mut PgConnection) -> Result<Option<DateTime<Utc>>, StoreError> {
+pub async fn next_step_at(connection: &mut Connection) -> Result<Option<DateTime<Utc>>, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"
         SELECT step_at
@@ -52,7 +51,7 @@ pub async fn next_step_at(connection: &mut PgConnection) -> Result<Option<DateTi
 ///
 /// # Errors
 /// When the database is not available, or refuses the step; that replay then waits a little.
-pub async fn step(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<Option<Stepped>, StoreError> {
+pub async fn step(connection: &mut Connection, now: DateTime<Utc>) -> Result<Option<Stepped>, StoreError> {
     let mut transaction = connection.begin().await?;
     let Some(replay) = take(&mut transaction, now).await? else {
         return Ok(None);
@@ -71,7 +70,7 @@ pub async fn step(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<O
 }
 
 async fn make(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     replay: &Replay,
     now: DateTime<Utc>,
 ) -> Result<Stepped, StoreError> {
@@ -121,7 +120,7 @@ fn pace(replayed: u64, rate_per_second: u32) -> Duration {
     Duration::milliseconds(i64::try_from(millis).unwrap_or(i64::MAX))
 }
 
-async fn take(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<Option<Replay>, StoreError> {
+async fn take(connection: &mut Connection, now: DateTime<Utc>) -> Result<Option<Replay>, StoreError> {
     sqlx::query_as!(
         Row,
         r#"
@@ -144,7 +143,7 @@ async fn take(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<Optio
 /// Makes these deliveries due: those that came to their end are opened again with a fresh budget, missing ones are made; what
 /// is open already stays as it is. They keep no order, dead letters apart, behind which others may wait. Returns how many.
 async fn make_due(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     spec: &ReplaySpec,
     events: &[&PlannedEvent],
     now: DateTime<Utc>,
@@ -185,7 +184,7 @@ async fn make_due(
 }
 
 async fn mark_routed(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     spec: &ReplaySpec,
     events: &[Uuid],
 ) -> Result<(), StoreError> {
@@ -218,7 +217,7 @@ struct Progress {
 }
 
 async fn advance(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     replay_id: ReplayId,
     progress: &Progress,
     now: DateTime<Utc>,
@@ -247,7 +246,7 @@ async fn advance(
 }
 
 async fn put_off(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     replay_id: ReplayId,
     step_at: DateTime<Utc>,
 ) -> Result<(), StoreError> {

@@ -1,14 +1,13 @@
 use chrono::NaiveDate;
-use sqlx::PgConnection;
 
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// A day that is to be counted: one that ended an hour ago or more and never was; or one of the last ten, or in which something
 /// still waits, that was not for a day.
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn day_to_count(connection: &mut PgConnection) -> Result<Option<NaiveDate>, StoreError> {
+pub async fn day_to_count(connection: &mut Connection) -> Result<Option<NaiveDate>, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"
         SELECT d.day AS "day!"
@@ -35,7 +34,7 @@ pub async fn day_to_count(connection: &mut PgConnection) -> Result<Option<NaiveD
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn count_day(connection: &mut PgConnection, day: NaiveDate) -> Result<(), StoreError> {
+pub async fn count_day(connection: &mut Connection, day: NaiveDate) -> Result<(), StoreError> {
     sqlx::query_scalar!("SELECT trunkline.count_day($1)", day).fetch_one(connection).await?;
     Ok(())
 }

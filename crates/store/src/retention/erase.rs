@@ -1,8 +1,7 @@
-use sqlx::{Connection as _, PgConnection};
 use trunkline_domain::{Lane, TenantId};
 use uuid::Uuid;
 
-use crate::{StoreError, row};
+use crate::{Connection, StoreError, row};
 
 /// Tenants and types with a retention of their own that are looked at; the rest waits for the next time.
 const SCOPES_MAX: i64 = 10_000;
@@ -37,7 +36,7 @@ pub struct Erased {
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn scopes(connection: &mut PgConnection) -> Result<Vec<Scope>, StoreError> {
+pub async fn scopes(connection: &mut Connection) -> Result<Vec<Scope>, StoreError> {
     let rows = sqlx::query!(
         r#"
         SELECT s.tenant_id AS "tenant_id!", s.lane AS "lane!", s.type AS "event_type?", s.days AS "days!",
@@ -78,7 +77,7 @@ pub async fn scopes(connection: &mut PgConnection) -> Result<Vec<Scope>, StoreEr
 /// # Errors
 /// When the database is not available.
 pub async fn erase(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     scope: &Scope,
     from: Uuid,
     limit: i64,
@@ -117,7 +116,7 @@ pub async fn erase(
     Ok(erased)
 }
 
-async fn remove(connection: &mut PgConnection, scope: &Scope, ids: &[Uuid]) -> Result<(), StoreError> {
+async fn remove(connection: &mut Connection, scope: &Scope, ids: &[Uuid]) -> Result<(), StoreError> {
     let (lane, tenant_id) = (scope.lane.number(), scope.tenant_id.as_str());
     // The range prunes partitions; ids are in their order.
     let (first, last) = (ids.first().copied().unwrap_or_default(), ids.last().copied().unwrap_or_default());

@@ -1,9 +1,8 @@
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::{EndpointId, TenantId};
 use uuid::Uuid;
 
-use crate::{StoreError, row};
+use crate::{Connection, StoreError, row};
 
 /// Deliveries of one endpoint that were cancelled because their time was over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +21,7 @@ pub struct Expired {
 /// # Errors
 /// When the database is not available.
 pub async fn expire(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     below: Uuid,
     now: DateTime<Utc>,
     limit: i64,

@@ -1,13 +1,10 @@
-use crate::{Pool, StoreError};
+use crate::{Pool, StoreError, Transaction};
 
 /// The key of the lock; the number is arbitrary and used for nothing else.
 const KEY: i64 = 7_310_582_651;
 
 /// The right to end history, of which there is one over all replicas. It lasts until it is dropped.
-pub struct Turn(
-    #[expect(dead_code, reason = "its end is what frees the lock")]
-    sqlx::Transaction<'static, sqlx::Postgres>,
-);
+pub struct Turn(#[expect(dead_code, reason = "its end is what frees the lock")] Transaction<'static>);
 
 impl Turn {
     /// Takes it, unless another has it. A lock of a transaction, and not of a session, because a transaction pooler passes that on;
@@ -39,7 +36,7 @@ impl Turn {
             WHERE relnamespace = 'trunkline'::regnamespace AND relname = 'events'
             "#
         )
-        .fetch_one(&mut *connection)
+        .fetch_one(&mut connection)
         .await?)
     }
 }

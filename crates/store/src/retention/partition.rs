@@ -1,9 +1,9 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, Row as _};
 
-use crate::StoreError;
+use crate::{Connection, StoreError, Transaction};
 
 /// Days looked at in one go: a quarter of a year of neglect.
 const DAYS_MAX: i64 = 100;
@@ -72,7 +72,7 @@ pub enum Standing {
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn past(connection: &mut PgConnection, end: DateTime<Utc>) -> Result<Vec<Day>, StoreError> {
+pub async fn past(connection: &mut Connection, end: DateTime<Utc>) -> Result<Vec<Day>, StoreError> {
     let rows = sqlx::query!(
         r#"
         SELECT h.from_day, h.until_day, h.payloads_gone_at IS NOT NULL AS "payloads_gone!", (
@@ -115,7 +115,7 @@ pub async fn past(connection: &mut PgConnection, end: DateTime<Utc>) -> Result<V
 /// # Errors
 /// When the database is not available.
 pub async fn standing(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     table: HistoryTable,
     from_day: NaiveDate,
 ) -> Result<Standing, StoreError> {
@@ -139,21 +139,18 @@ pub async fn standing(
 }
 
 /// Takes a partition out of its table while others go on reading and writing the table. It waits for transactions that use the
-/// table; outside of a transaction, because it takes two of its own.
+/// table; outside of a transaction, because it takes two of its own, and alone, whatever the connection goes through.
 ///
 /// # Errors
 /// When the database is not available or the wait was too long: it may be half detached then.
 pub async fn detach(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     table: HistoryTable,
     from_day: NaiveDate,
 ) -> Result<(), StoreError> {
     let (parent, partition) = (table.name(), table.partition(from_day));
-    run(
-        connection,
-        format!("ALTER TABLE trunkline.{parent} DETACH PARTITION trunkline.{partition} CONCURRENTLY"),
-    )
-    .await
+    let sql = format!("ALTER TABLE trunkline.{parent} DETACH PARTITION trunkline.{partition} CONCURRENTLY");
+    Ok(connection.execute_alone(sql).await?)
 }
 
 /// Ends what [`detach`] began when its process or the server died.
@@ -161,7 +158,7 @@ pub async fn detach(
 /// # Errors
 /// When the database is not available or the wait was too long.
 pub async fn finish_detaching(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     table: HistoryTable,
     from_day: NaiveDate,
 ) -> Result<(), StoreError> {
@@ -175,19 +172,20 @@ pub async fn finish_detaching(
 /// # Errors
 /// When the database is not available.
 pub async fn drop(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     table: HistoryTable,
     from_day: NaiveDate,
 ) -> Result<(), StoreError> {
     run(connection, format!("DROP TABLE IF EXISTS trunkline.{}", table.partition(from_day))).await
 }
 
-/// The rows of a detached partition, each as a line of JSON: columns as in the table, the payload as a string.
-pub fn rows(
-    connection: &mut PgConnection,
+/// The rows of a detached partition, each as a line of JSON: columns as in the table, the payload as a string. In a transaction,
+/// so that they come one after the other through a pooler too.
+pub fn rows<'a>(
+    transaction: &'a mut Transaction<'_>,
     table: HistoryTable,
     from_day: NaiveDate,
-) -> BoxStream<'_, Result<String, StoreError>> {
+) -> BoxStream<'a, Result<String, StoreError>> {
     let partition = table.partition(from_day);
     let row = match table {
         // As a string, so that its bytes stay as they are and a line is a row; what is no JSON may be no text either.
@@ -200,7 +198,7 @@ pub fn rows(
     };
     let sql = format!("SELECT ({row})::text FROM trunkline.{partition} AS r");
     sqlx::raw_sql(AssertSqlSafe(sql))
-        .fetch(connection)
+        .fetch(&mut **transaction)
         .map_err(StoreError::from)
         .and_then(|row| async move { Ok(row.try_get(0)?) })
         .boxed()
@@ -210,10 +208,7 @@ pub fn rows(
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn note_payloads_gone(
-    connection: &mut PgConnection,
-    from_day: NaiveDate,
-) -> Result<(), StoreError> {
+pub async fn note_payloads_gone(connection: &mut Connection, from_day: NaiveDate) -> Result<(), StoreError> {
     sqlx::query!(
         "UPDATE trunkline.history_partitions SET payloads_gone_at = now() WHERE from_day = $1 AND payloads_gone_at IS NULL",
         from_day,
@@ -227,14 +222,14 @@ pub async fn note_payloads_gone(
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn forget(connection: &mut PgConnection, from_day: NaiveDate) -> Result<(), StoreError> {
+pub async fn forget(connection: &mut Connection, from_day: NaiveDate) -> Result<(), StoreError> {
     sqlx::query!("DELETE FROM trunkline.history_partitions WHERE from_day = $1", from_day)
         .execute(connection)
         .await?;
     Ok(())
 }
 
-async fn run(connection: &mut PgConnection, sql: String) -> Result<(), StoreError> {
+async fn run(connection: &mut Connection, sql: String) -> Result<(), StoreError> {
     // Names of relations cannot be parameters; these are a word of ours and a date.
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
     Ok(())

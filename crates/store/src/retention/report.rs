@@ -1,8 +1,7 @@
 use chrono::NaiveDate;
-use sqlx::PgConnection;
 
 use super::Scope;
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// Open deliveries and hidden events are counted up to this; more are shown as "at least".
 pub const COUNT_MAX: i64 = 10_000;
@@ -28,7 +27,7 @@ pub struct DayReport {
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn report(connection: &mut PgConnection) -> Result<Vec<DayReport>, StoreError> {
+pub async fn report(connection: &mut Connection) -> Result<Vec<DayReport>, StoreError> {
     let rows = sqlx::query!(
         r#"
         SELECT h.from_day, h.until_day, h.payloads_gone_at IS NOT NULL AS "payloads_gone!",
@@ -89,7 +88,7 @@ pub async fn report(connection: &mut PgConnection) -> Result<Vec<DayReport>, Sto
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn hidden(connection: &mut PgConnection, scope: &Scope) -> Result<i64, StoreError> {
+pub async fn hidden(connection: &mut Connection, scope: &Scope) -> Result<i64, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"
         SELECT count(*) AS "count!"

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::{Connection, PgConnection};
-
 use super::Role;
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// What the secrets of endpoints are to those who set them and need not read them.
 const SECRETS_UNREAD: &str = "SELECT (tenant_id, endpoint_id, secret_id, key_id, created_at, valid_until); INSERT; UPDATE (valid_until); DELETE";
@@ -147,7 +145,7 @@ fn wanted() -> BTreeSet<Right> {
     rights
 }
 
-async fn found(connection: &mut PgConnection) -> Result<BTreeSet<Right>, StoreError> {
+async fn found(connection: &mut Connection) -> Result<BTreeSet<Right>, StoreError> {
     let roles: Vec<String> = Role::ALL.iter().map(|role| role.name().to_owned()).collect();
     let rows = sqlx::query_as!(
         Right,
@@ -189,7 +187,7 @@ async fn found(connection: &mut PgConnection) -> Result<BTreeSet<Right>, StoreEr
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn differences(connection: &mut PgConnection) -> Result<Vec<Difference>, StoreError> {
+pub async fn differences(connection: &mut Connection) -> Result<Vec<Difference>, StoreError> {
     let (wanted, found) = (wanted(), found(connection).await?);
     let too_much = found
         .difference(&wanted)
@@ -205,7 +203,7 @@ pub async fn differences(connection: &mut PgConnection) -> Result<Vec<Difference
 ///
 /// # Errors
 /// When the login does not own the tables, or the database is not available.
-pub async fn grant(connection: &mut PgConnection) -> Result<(), StoreError> {
+pub async fn grant(connection: &mut Connection) -> Result<(), StoreError> {
     let mut transaction = connection.begin().await?;
     // The number is arbitrary and used for nothing else.
     sqlx::query!("SELECT pg_advisory_xact_lock(7310582648)").execute(&mut *transaction).await?;
@@ -223,7 +221,7 @@ pub async fn grant(connection: &mut PgConnection) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn unheld(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+pub async fn unheld(connection: &mut Connection) -> Result<Vec<String>, StoreError> {
     let tables: Vec<String> = RIGHTS.iter().map(|(_, table, _)| (*table).to_owned()).collect();
     Ok(sqlx::query_scalar!(
         r#"
@@ -244,7 +242,7 @@ pub async fn unheld(connection: &mut PgConnection) -> Result<Vec<String>, StoreE
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn exposed(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+pub async fn exposed(connection: &mut Connection) -> Result<Vec<String>, StoreError> {
     let roles: Vec<String> = Role::ALL.iter().map(|role| role.name().to_owned()).collect();
     Ok(sqlx::query_scalar!(
         r#"

@@ -1,11 +1,10 @@
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection};
 use trunkline_domain::{EndpointId, Lane, TenantId};
 
 use super::DEFAULT_ENDPOINT;
 use crate::api_keys::NewKey;
 use crate::endpoints::NewSecret;
-use crate::{StoreError, api_keys, endpoints, row};
+use crate::{Connection, StoreError, api_keys, endpoints, row};
 
 /// A tenant to be created with everything it needs to publish and be delivered to.
 pub struct NewTenant<'a> {
@@ -28,7 +27,7 @@ pub struct NewTenant<'a> {
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn create(connection: &mut PgConnection, new: &NewTenant<'_>) -> Result<bool, StoreError> {
+pub async fn create(connection: &mut Connection, new: &NewTenant<'_>) -> Result<bool, StoreError> {
     let mut transaction = connection.begin().await?;
     let Some(lane) = insert(&mut transaction, new).await? else {
         return Ok(false);
@@ -41,7 +40,7 @@ pub async fn create(connection: &mut PgConnection, new: &NewTenant<'_>) -> Resul
     Ok(true)
 }
 
-async fn insert(connection: &mut PgConnection, new: &NewTenant<'_>) -> Result<Option<Lane>, StoreError> {
+async fn insert(connection: &mut Connection, new: &NewTenant<'_>) -> Result<Option<Lane>, StoreError> {
     // The lane with the fewest tenants; among equals by chance, so that creators at one time spread out.
     let number = sqlx::query_scalar!(
         r#"
@@ -64,7 +63,7 @@ async fn insert(connection: &mut PgConnection, new: &NewTenant<'_>) -> Result<Op
 }
 
 async fn insert_default_endpoint(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     new: &NewTenant<'_>,
     lane: Lane,
 ) -> Result<(), StoreError> {

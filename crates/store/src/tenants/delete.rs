@@ -1,8 +1,7 @@
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection};
 use trunkline_domain::{Lane, TenantId};
 
-use crate::{StoreError, api_keys, row};
+use crate::{Connection, StoreError, api_keys, row};
 
 /// What the end of a tenant took with it at once.
 #[derive(Debug, Clone)]
@@ -24,7 +23,7 @@ pub struct Ended {
 /// # Errors
 /// When the database is not available.
 pub async fn end(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     now: DateTime<Utc>,
 ) -> Result<Option<Ended>, StoreError> {
@@ -42,7 +41,7 @@ pub async fn end(
 }
 
 async fn set_deleted(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     now: DateTime<Utc>,
 ) -> Result<Option<(Lane, DateTime<Utc>)>, StoreError> {
@@ -62,7 +61,7 @@ async fn set_deleted(
 }
 
 async fn delete_endpoints(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     now: DateTime<Utc>,
 ) -> Result<u64, StoreError> {
@@ -81,14 +80,14 @@ async fn delete_endpoints(
     Ok(deleted.rows_affected())
 }
 
-async fn delete_secrets(connection: &mut PgConnection, tenant_id: &TenantId) -> Result<(), StoreError> {
+async fn delete_secrets(connection: &mut Connection, tenant_id: &TenantId) -> Result<(), StoreError> {
     sqlx::query!("DELETE FROM trunkline.endpoint_secrets WHERE tenant_id = $1", tenant_id.as_str())
         .execute(connection)
         .await?;
     Ok(())
 }
 
-async fn delete_types(connection: &mut PgConnection, tenant_id: &TenantId) -> Result<(), StoreError> {
+async fn delete_types(connection: &mut Connection, tenant_id: &TenantId) -> Result<(), StoreError> {
     sqlx::query!("DELETE FROM trunkline.event_types WHERE tenant_id = $1", tenant_id.as_str())
         .execute(connection)
         .await?;
@@ -96,7 +95,7 @@ async fn delete_types(connection: &mut PgConnection, tenant_id: &TenantId) -> Re
 }
 
 async fn cancel_replays(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
@@ -120,7 +119,7 @@ async fn cancel_replays(
 /// # Errors
 /// When the database is not available.
 pub async fn clear(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     batch: i64,
@@ -137,7 +136,7 @@ pub async fn clear(
 }
 
 async fn cancel_open(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     batch: i64,
@@ -179,7 +178,7 @@ async fn cancel_open(
 }
 
 async fn remove_payloads(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lane: Lane,
     tenant_id: &TenantId,
     batch: i64,

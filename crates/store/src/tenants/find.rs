@@ -1,10 +1,9 @@
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::{EndpointId, Lane, TenantId};
 use uuid::Uuid;
 
 use super::DEFAULT_ENDPOINT;
-use crate::{StoreError, row};
+use crate::{Connection, StoreError, row};
 
 /// Whether a tenant may publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +87,7 @@ impl TryFrom<Row> for Tenant {
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn find(connection: &mut PgConnection, tenant_id: &TenantId) -> Result<Option<Tenant>, StoreError> {
+pub async fn find(connection: &mut Connection, tenant_id: &TenantId) -> Result<Option<Tenant>, StoreError> {
     sqlx::query_as!(
         Row,
         r#"
@@ -113,7 +112,7 @@ pub async fn find(connection: &mut PgConnection, tenant_id: &TenantId) -> Result
 /// # Errors
 /// When the database is not available.
 pub async fn list(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     after: Option<&TenantId>,
     limit: i64,
 ) -> Result<Vec<Tenant>, StoreError> {

@@ -1,14 +1,13 @@
-use sqlx::PgConnection;
 use trunkline_domain::TenantId;
 
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// Holds a tenant's row until the transaction ends, so that whoever counts what it has counts alone. Returns `false` if it
 /// does not exist or is deleted.
 ///
 /// # Errors
 /// When the database is not available.
-pub(crate) async fn hold(connection: &mut PgConnection, tenant_id: &TenantId) -> Result<bool, StoreError> {
+pub(crate) async fn hold(connection: &mut Connection, tenant_id: &TenantId) -> Result<bool, StoreError> {
     // Weaker than FOR UPDATE, so that rows that refer to the tenant can be added meanwhile.
     let found = sqlx::query_scalar!(
         r#"

@@ -1,10 +1,9 @@
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection};
 use trunkline_domain::{EndpointId, TenantId};
 
 use super::{DEFAULT_ENDPOINT, TenantStatus};
 use crate::endpoints::NewSecret;
-use crate::{StoreError, endpoints};
+use crate::{Connection, StoreError, endpoints};
 
 /// What to change of a tenant's `default` endpoint; `None` leaves it.
 #[derive(Default)]
@@ -22,7 +21,7 @@ pub struct DefaultEndpointChange<'a> {
 /// # Errors
 /// When the database is not available.
 pub async fn update_default_endpoint(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     endpoint_id: EndpointId,
     change: &DefaultEndpointChange<'_>,
@@ -69,7 +68,7 @@ pub async fn update_default_endpoint(
 /// # Errors
 /// When the database is not available.
 pub async fn set_status(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     status: TenantStatus,
     now: DateTime<Utc>,
@@ -95,7 +94,7 @@ pub async fn set_status(
 /// # Errors
 /// When the database is not available.
 pub async fn set_retention(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     tenant_id: &TenantId,
     days: Option<i32>,
     now: DateTime<Utc>,

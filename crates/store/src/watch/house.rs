@@ -1,7 +1,6 @@
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
-use crate::StoreError;
+use crate::{Connection, StoreError};
 
 /// A worker, as `trunkline top` shows it.
 #[derive(Debug, Clone)]
@@ -32,7 +31,7 @@ pub struct Counted {
 /// # Errors
 /// When the database is not available.
 pub async fn workers(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     now: DateTime<Utc>,
 ) -> Result<Vec<WorkerShown>, StoreError> {
     Ok(sqlx::query_as!(
@@ -55,7 +54,7 @@ pub async fn workers(
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn oldest_transaction_seconds(connection: &mut PgConnection) -> Result<f64, StoreError> {
+pub async fn oldest_transaction_seconds(connection: &mut Connection) -> Result<f64, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"
         SELECT coalesce(extract(epoch FROM clock_timestamp() - min(since)), 0)::double precision AS "seconds!"
@@ -78,7 +77,7 @@ pub async fn oldest_transaction_seconds(connection: &mut PgConnection) -> Result
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn counted(connection: &mut PgConnection) -> Result<Counted, StoreError> {
+pub async fn counted(connection: &mut Connection) -> Result<Counted, StoreError> {
     Ok(sqlx::query_as!(
         Counted,
         r#"

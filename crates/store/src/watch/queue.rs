@@ -1,12 +1,11 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use trunkline_domain::{EndpointId, EventId, TenantId};
 use uuid::Uuid;
 
 use crate::deliveries::oldest_open;
-use crate::{StoreError, row};
+use crate::{Connection, StoreError, row};
 
 /// Endpoints with open work that are looked at. Beyond it the queue is told by estimate.
 const ENDPOINTS_MAX: i64 = 2_000;
@@ -88,7 +87,7 @@ pub struct Queue {
 /// # Errors
 /// When the database is not available.
 pub async fn queue(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     now: DateTime<Utc>,
 ) -> Result<(Queue, Vec<WaitingEndpoint>), StoreError> {
     let endpoints = waiting(connection, now).await?;
@@ -99,7 +98,7 @@ pub async fn queue(
 
 /// Endpoints with open deliveries, those whose oldest has waited longest first.
 async fn waiting(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     now: DateTime<Utc>,
 ) -> Result<Vec<WaitingEndpoint>, StoreError> {
     let Some(from) = oldest_open(connection).await? else { return Ok(Vec::new()) };
@@ -208,7 +207,7 @@ struct Found {
 /// Counts the first open deliveries of each endpoint, in order of due time: those under way and due come before those that
 /// are due later.
 async fn count(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     lanes: &[i16],
     endpoints: &[Uuid],
     now: DateTime<Utc>,
@@ -252,7 +251,7 @@ async fn count(
 }
 
 /// How many deliveries are open, as the last vacuum or analyze of each partition saw it.
-async fn estimate(connection: &mut PgConnection) -> Result<i64, StoreError> {
+async fn estimate(connection: &mut Connection) -> Result<i64, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"
         SELECT coalesce(sum(greatest(part.reltuples, 0)), 0)::bigint AS "open!"

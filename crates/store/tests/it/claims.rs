@@ -7,7 +7,7 @@ use trunkline_store::deliveries::{
     ClaimTerms, Claimed, Lease, Places, Wanted, active_endpoints, claim, give_back, oldest_open,
 };
 use trunkline_store::events::IdRange;
-use trunkline_store::{PgConnection, time};
+use trunkline_store::{Connection, time};
 use trunkline_testkit::{SeededTenant, TestDatabase, publish, seed_tenant, settings};
 
 async fn seeded() -> (TestDatabase, SeededTenant) {
@@ -31,7 +31,7 @@ fn terms(lease: i64, now: DateTime<Utc>) -> ClaimTerms<'static> {
     ClaimTerms { lease: Lease(lease), now, leased_until, range: IdRange::ALL, dead: &[] }
 }
 
-async fn take(connection: &mut PgConnection, one: Wanted, lease: i64, now: DateTime<Utc>) -> Vec<Claimed> {
+async fn take(connection: &mut Connection, one: Wanted, lease: i64, now: DateTime<Utc>) -> Vec<Claimed> {
     claim(connection, &[one], terms(lease, now)).await.unwrap()
 }
 

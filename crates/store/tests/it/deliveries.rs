@@ -7,12 +7,12 @@ use trunkline_store::deliveries::{
     claim, dead_letters, purge, record, reopen, requeue,
 };
 use trunkline_store::events::IdRange;
-use trunkline_store::{PgConnection, time};
+use trunkline_store::{Connection, time};
 use trunkline_testkit::{SeededTenant, TestDatabase, publish, seed_tenant, settings};
 
 struct Scene {
     database: TestDatabase,
-    connection: PgConnection,
+    connection: Connection,
     acme: SeededTenant,
     now: chrono::DateTime<chrono::Utc>,
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use serde_json::Value;
-use trunkline_store::PgConnection;
+use trunkline_store::Connection;
 use trunkline_testkit::{TestDatabase, run, text};
 
 const DATA_MODEL: &str = include_str!("../../../../docs/DATA_MODEL.md");
@@ -75,7 +75,7 @@ async fn a_question_without_a_time_is_seen_to_read_a_whole_history() {
 }
 
 /// Runs bench/history/fill.sql as psql would: statement by statement, since it commits day by day.
-async fn fill(connection: &mut PgConnection) {
+async fn fill(connection: &mut Connection) {
     let script: String = FILL
         .lines()
         .filter(|line| !line.starts_with('\\') && !line.starts_with("--"))
@@ -93,7 +93,7 @@ async fn fill(connection: &mut PgConnection) {
     run(connection, &statement).await;
 }
 
-async fn plan_of(connection: &mut PgConnection, query: &str) -> Value {
+async fn plan_of(connection: &mut Connection, query: &str) -> Value {
     let explain = format!(
         "CREATE FUNCTION pg_temp.plan() RETURNS text LANGUAGE plpgsql AS $plan$
          DECLARE plan json;
@@ -109,7 +109,7 @@ async fn plan_of(connection: &mut PgConnection, query: &str) -> Value {
 }
 
 /// How many rows the partitions of history have that have any.
-async fn rows_of_partitions(connection: &mut PgConnection) -> BTreeMap<String, f64> {
+async fn rows_of_partitions(connection: &mut Connection) -> BTreeMap<String, f64> {
     let counts = "SELECT json_object_agg(relname, reltuples)::text FROM pg_class
                   WHERE relispartition AND relkind = 'r' AND reltuples > 0";
     serde_json::from_str(&text(connection, counts).await).unwrap()

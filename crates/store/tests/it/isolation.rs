@@ -1,7 +1,7 @@
 //! Row security holds where a statement forgets its tenant: every statement of this crate that reads is run without its filter.
 
 use serde_json::Value;
-use trunkline_store::{PgConnection, Role};
+use trunkline_store::{Connection, Role};
 use trunkline_testkit::{TestDatabase, run, try_text};
 
 /// What every tenant has a row in; the order in which rows may be removed.
@@ -30,7 +30,7 @@ const TRIES_MAX: usize = 3_000;
 const PROVEN_MIN: usize = 50;
 
 struct Scene {
-    connection: PgConnection,
+    connection: Connection,
     /// The ids of `globex`, whose rows must not be seen.
     one: String,
     two: String,

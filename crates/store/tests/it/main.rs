@@ -12,6 +12,7 @@ mod isolation;
 mod migrations;
 mod pages;
 mod partitions;
+mod poolers;
 mod rates;
 mod read_views;
 mod roles;

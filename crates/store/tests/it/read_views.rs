@@ -1,7 +1,7 @@
 //! The schema that a DBA and customers read: its columns are a contract, its rows are held to a tenant by policies, and the
 //! documented questions read no whole history.
 
-use trunkline_store::PgConnection;
+use trunkline_store::Connection;
 use trunkline_testkit::{TestDatabase, run, text, try_text};
 
 /// What version 1 promises. Add to it when a column is added; nothing else may change.
@@ -53,7 +53,7 @@ async fn seed(database: &TestDatabase, tenant: &str, lane: u8) {
 }
 
 /// A connection as another login would have it: names of roles are of the whole server, so each test has its own.
-async fn login(database: &TestDatabase, role: &str) -> PgConnection {
+async fn login(database: &TestDatabase, role: &str) -> Connection {
     let mut connection = database.connect().await;
     run(&mut connection, &format!("SET SESSION AUTHORIZATION {role}")).await;
     connection

@@ -2,7 +2,7 @@
 
 use trunkline_store::roles::{self, Role};
 use trunkline_store::schema::{SchemaError, migrate, require_current};
-use trunkline_store::{PgConnection, Purpose, partitions, pool};
+use trunkline_store::{Connection, Purpose, partitions, pool};
 use trunkline_testkit::{TestDatabase, run, try_text};
 
 /// What an owner of the tables is a member of, where a DBA made the roles.
@@ -76,7 +76,7 @@ fn the_security_page_shows_the_list() {
 }
 
 /// A connection of a login of its own that is a member of these roles and inherits nothing from them.
-async fn login(database: &TestDatabase, name: &str, granted: &[Role]) -> (String, PgConnection) {
+async fn login(database: &TestDatabase, name: &str, granted: &[Role]) -> (String, Connection) {
     let names: Vec<_> = granted.iter().map(|role| role.name()).collect();
     let member = if names.is_empty() { String::new() } else { format!("IN ROLE {}", names.join(", ")) };
     let create = format!("CREATE ROLE {name} LOGIN NOINHERIT PASSWORD 'secret' {member}");

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::neighbours::Neighbours;
-use crate::house::{Door, House, free_port};
+use crate::house::{Door, House, Role, free_port};
 use crate::proxy::{Proxy, Weather};
 use crate::trial::Trial;
 
@@ -16,7 +16,12 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     let house = &mut House::furnished(&trial.folder, &trial.programs, 1, 0).await?;
     let proxy = Proxy::listen(free_port()?, house.server.port()?).await?;
     let session_url = house.database.url_at(proxy.port());
-    house.start(Door::Worker, |role| role.set("TRUNKLINE__DATABASE__SESSION_URL", &session_url)).await?;
+    // Not the address of the others, and yet there is no pooler.
+    let apart = |role: &mut Role| {
+        role.set("TRUNKLINE__DATABASE__SESSION_URL", &session_url);
+        role.set("TRUNKLINE__DATABASE__POOLER", "none");
+    };
+    house.start(Door::Worker, apart).await?;
     let neighbours = Neighbours::start(trial, house).await?;
     neighbours.watch(house, Duration::from_secs(2)).await;
     let before = neighbours.watch(house, window).await;

@@ -12,7 +12,7 @@ use crate::sink::Behaviour;
 use crate::trial::Trial;
 use crate::verdict::Came;
 
-const PATH: &str = "/hook";
+const PATH: &str = "/waiting";
 const EVENTS: u64 = 100;
 const IN_FLIGHT: usize = 20;
 
@@ -38,8 +38,14 @@ fn long_lease(role: &mut Role) {
 
 pub(super) async fn with_attempts_in_flight(trial: &mut Trial) -> anyhow::Result<()> {
     let mut house = House::furnished(&trial.folder, &trial.programs, 1, 0).await?;
+    kill_one_for_another(trial, &mut house).await?;
+    house.close().await
+}
+
+/// In a house with an api and no worker: of two that it starts, the first is killed.
+pub(super) async fn kill_one_for_another(trial: &mut Trial, house: &mut House) -> anyhow::Result<()> {
     house.sink.behave(PATH, Behaviour::Hang);
-    let waiting = Waiting::publish(trial, &house).await?;
+    let waiting = Waiting::publish(trial, house).await?;
     house.start(Door::Worker, long_lease).await?;
     house.sink.until_open(PATH, IN_FLIGHT).await?;
     house.workers[0].freeze()?;
@@ -48,8 +54,7 @@ pub(super) async fn with_attempts_in_flight(trial: &mut Trial) -> anyhow::Result
     house.sink.behave(PATH, Behaviour::default());
     let since = Instant::now();
     house.start(Door::Worker, long_lease).await?;
-    waiting.until_retaken(trial, &house, since, in_flight).await?;
-    house.close().await
+    waiting.until_retaken(trial, house, since, in_flight).await
 }
 
 pub(super) async fn in_its_claim(trial: &mut Trial) -> anyhow::Result<()> {
@@ -117,8 +122,8 @@ struct Waiting {
 
 impl Waiting {
     async fn publish(trial: &Trial, house: &House) -> anyhow::Result<Self> {
-        let tenant = house.tenant("publisher", PATH).await?;
-        let ledger = trial.ledger("publisher")?;
+        let tenant = house.tenant("waiting", PATH).await?;
+        let ledger = trial.ledger("waiting")?;
         let load = Load { rate: 0, events_max: EVENTS, ..Load::default() };
         let padding = load.padding;
         Publisher::start(house.apis_in_turn(), &tenant.api_key, ledger.clone(), load).finish().await?;
@@ -135,7 +140,7 @@ impl Waiting {
         trial.until_drained(house, since).await?;
         trial.report.within("retaken and delivered", since.elapsed(), RETAKEN);
         let came = Came::at_sink(&house.sink.arrivals(), PATH, self.padding);
-        trial.judge("sink", &self.ledger.entries(), &came, in_flight);
+        trial.judge("waiting", &self.ledger.entries(), &came, in_flight);
         trial.report.exactly("attempts that do not add up", house.database.miscounted().await?, 0);
         Ok(())
     }

@@ -4,14 +4,25 @@ use secrecy::SecretString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// What may stand before the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooler {
+    /// Nothing, or a pooler that lends a connection of the server for as long as a client is connected.
+    None,
+    /// A pooler that lends one for a transaction, such as PgBouncer in transaction mode.
+    Transaction,
+}
+
 /// `database.*`
 #[derive(Debug, Clone)]
 pub struct DatabaseSettings {
     /// Where PostgreSQL (or a pooler before it) is; required by every program that stores something.
     pub url: Option<SecretString>,
-    /// A direct connection for session locks and notifications, where `url` is a transaction pooler.
+    /// A direct connection for session locks, notifications and migrations, where `url` is a transaction pooler.
     /// `None`: `url` is used for them.
     pub session_url: Option<SecretString>,
+    /// What answers at `url`.
+    pub pooler: Pooler,
     /// Connections of one process, 2-1,000. An api opens half as many more for searches and seven for what is published, a
     /// worker one more, for its session, and for a moment each minute two, to see to the end of history.
     pub max_connections: u32,
@@ -19,16 +30,33 @@ pub struct DatabaseSettings {
 
 impl Default for DatabaseSettings {
     fn default() -> Self {
-        Self { url: None, session_url: None, max_connections: 10 }
+        Self { url: None, session_url: None, pooler: Pooler::None, max_connections: 10 }
     }
 }
 
 impl DatabaseSettings {
+    /// Whether `url` is a transaction pooler.
+    #[must_use]
+    pub fn is_pooled(&self) -> bool {
+        self.pooler == Pooler::Transaction
+    }
+
+    /// Where the database itself answers, as far as is known: for what must not go through a pooler.
+    #[must_use]
+    pub fn direct_url(&self) -> Option<&SecretString> {
+        self.session_url.as_ref().or(self.url.as_ref().filter(|_| !self.is_pooled()))
+    }
+
     pub(super) fn read(reader: &mut Reader) -> Self {
         let default = Self::default();
+        let session_url = reader.postgres_url("database.session_url");
+        // Who names a direct connection besides says that the other is none.
+        let pooler = if session_url.is_some() { Pooler::Transaction } else { default.pooler };
+        let poolers = [("none", Pooler::None), ("transaction", Pooler::Transaction)];
         Self {
             url: reader.postgres_url("database.url"),
-            session_url: reader.postgres_url("database.session_url"),
+            session_url,
+            pooler: reader.choice("database.pooler", pooler, &poolers),
             max_connections: reader.number(
                 "database.max_connections",
                 default.max_connections,

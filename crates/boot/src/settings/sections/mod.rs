@@ -12,7 +12,7 @@ mod trust;
 mod worker;
 
 pub use clients::ClientSettings;
-pub use database::{DatabaseSettings, PartitionSettings, RetentionSettings};
+pub use database::{DatabaseSettings, PartitionSettings, Pooler, RetentionSettings};
 pub use delivery::DeliverySettings;
 pub use doors::{AdminSettings, ApiSettings, ReceiverControl, ReceiverSettings};
 pub use egress::{EgressProxy, EgressSettings};
