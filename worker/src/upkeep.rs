@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use trunkline_boot::{Clock, Settings, Shutdown};
+use trunkline_store::audit::{Action, Actor, Entry};
+use trunkline_store::endpoints::DisabledFailing;
 use trunkline_store::events::ordering;
 use trunkline_store::wake::{self, Wake};
 use trunkline_store::{
@@ -27,8 +29,8 @@ const FAILING_FOR: chrono::Duration = chrono::Duration::days(5);
 /// if it failed so often: a quiet one may just have been unlucky.
 const FAILURES_MIN: u32 = 100;
 
-/// Endpoints disabled in one round at most.
-const DISABLED_MAX: i64 = 1_000;
+/// Endpoints disabled in one round at most, in one transaction with their rows in the audit; nobody waits long for their rows.
+const DISABLED_MAX: i64 = 200;
 
 /// Ordering keys seen to in one round.
 const STRANDED_MAX: i64 = 1_000;
@@ -103,15 +105,36 @@ impl Upkeep {
                 break;
             }
         }
-        let failing_before = self.clock.now() - FAILING_FOR;
-        let disabled =
-            endpoints::disable_failing(&mut connection, failing_before, FAILURES_MIN, DISABLED_MAX).await?;
-        for one in disabled {
+        for one in self.disable_failing(&mut connection).await? {
             tracing::info!(tenant.id = %one.tenant_id, endpoint.id = %one.endpoint_id, failures = one.failures, "endpoint disabled: it failed for days");
             let fact = Fact::FailedForDays { failing_since: one.failing_since, failures: one.failures };
             self.herald.tell(News { tenant_id: one.tenant_id, about: one.endpoint_id, fact });
         }
         Ok(())
+    }
+
+    /// Disables who failed for days, and writes that down.
+    async fn disable_failing(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<Vec<DisabledFailing>, StoreError> {
+        let now = self.clock.now();
+        let mut transaction = trunkline_store::begin(connection).await?;
+        let disabled =
+            endpoints::disable_failing(&mut transaction, now - FAILING_FOR, FAILURES_MIN, DISABLED_MAX)
+                .await?;
+        for one in &disabled {
+            let entry = Entry {
+                actor: &Actor::Trunkline,
+                action: Action::DisableFailingEndpoint,
+                tenant_id: Some(&one.tenant_id),
+                target: Some(one.endpoint_id.to_string()),
+                request_id: None,
+            };
+            audit::record(&mut transaction, entry, now).await?;
+        }
+        transaction.commit().await?;
+        Ok(disabled)
     }
 
     /// Lets deliveries go that wait behind nothing any more.

@@ -37,17 +37,20 @@ pub(crate) struct AuditEntry {
     audit_id: AuditId,
     at: DateTime<Utc>,
     /// `operator:` and the first 12 hexadecimal digits of the key's SHA-256, `key:` and the id of a tenant's key, `login:` and a
-    /// database login (the command line), or `anyone` where no key was asked for.
+    /// database login (the command line), `anyone` where no key was asked for, or `trunkline` where a worker followed a rule.
     #[schema(example = "operator:9f86d081884c")]
     actor: String,
-    /// `tenant.create`, `change`, `suspend`, `resume`, `delete`; `endpoint.create`, `change`, `enable`, `disable`, `pause`, `resume`,
-    /// `rotate_secret`, `delete`; `api_key.create`, `revoke`; `reception.enable`, `disable`.
+    /// `tenant.create`, `change`, `suspend`, `resume`, `delete`; `endpoint.create`, `change`, `enable`, `disable`, `disable_gone`,
+    /// `disable_failing`, `pause`, `resume`, `rotate_secret`, `delete`; `api_key.create`, `revoke`; `event_type.describe`, `delete`;
+    /// `replay.start`, `pause`, `resume`, `cancel`; `dead_letters.requeue`, `purge`; `payloads.erase`; `reception.enable`, `disable`;
+    /// `secrets.reencrypt`; `schema.migrate`; `restore.hold`, `release`; `retention.apply`.
     #[schema(example = "tenant.suspend")]
     action: String,
     /// Whose it was; null = of all tenants.
     #[schema(value_type = Option<String>, example = "acme")]
     tenant_id: Option<TenantId>,
-    /// The endpoint or the key it was done to; null = the tenant itself.
+    /// What it was done to: an endpoint, key, replay, erasure, event or event type; the sealing key or the version of the schema that
+    /// holds from then on; null = the tenant itself, or all of them.
     target: Option<String>,
     /// The `x-request-id` of the answer; null = it was no request of this API.
     request_id: Option<String>,

@@ -1,7 +1,9 @@
 //! Who switched what: written with the switch, read by operators.
 
+use std::collections::{BTreeSet, HashMap};
+
 use serde_json::{Value, json};
-use trunkline_testkit::{OPERATOR_KEY, Reply};
+use trunkline_testkit::{Client, OPERATOR_KEY, Reply};
 
 use crate::house::{House, problem};
 
@@ -18,62 +20,158 @@ async fn entries(house: &House, query: &str) -> Vec<Value> {
     entries
 }
 
+/// Routes that change something and leave no row: traffic, which history shows.
+const TRAFFIC: [&str; 8] = [
+    "publishEvent",
+    "publishBatch",
+    "matchEvent",
+    "testEndpoint",
+    "retryEvent",
+    "retryDelivery",
+    "changeEvent",
+    "cancelEvent",
+];
+
+/// One request, and the row that it leaves. `{name}` in a path or a target stands for what an earlier answer said.
+struct Step {
+    operation: &'static str,
+    request: (&'static str, &'static str),
+    body: &'static str,
+    action: &'static str,
+    target: &'static str,
+    /// What later steps call the text at this place of the answer.
+    learns: Option<(&'static str, &'static str)>,
+}
+
+const fn step(
+    operation: &'static str,
+    request: (&'static str, &'static str),
+    action: &'static str,
+    target: &'static str,
+) -> Step {
+    Step { operation, request, body: "", action, target, learns: None }
+}
+
+impl Step {
+    const fn body(self, body: &'static str) -> Self {
+        Self { body, ..self }
+    }
+
+    const fn learns(self, name: &'static str, place: &'static str) -> Self {
+        Self { learns: Some((name, place)), ..self }
+    }
+}
+
+const URL: &str = r#"{"target_url":"http://127.0.0.1:9999/new"}"#;
+
+#[rustfmt::skip]
+const BY_TENANT: &[Step] = &[
+    step("disableEndpoint", ("POST", "/v1/endpoints/{first}/disable"), "endpoint.disable", "{first}"),
+    step("enableEndpoint", ("POST", "/v1/endpoints/{first}/enable"), "endpoint.enable", "{first}"),
+    step("pauseEndpoint", ("POST", "/v1/endpoints/{first}/pause"), "endpoint.pause", "{first}"),
+    step("resumeEndpoint", ("POST", "/v1/endpoints/{first}/resume"), "endpoint.resume", "{first}"),
+    step("rotateEndpointSecret", ("POST", "/v1/endpoints/{first}/rotate-secret"), "endpoint.rotate_secret", "{first}").body("{}"),
+    step("changeEndpoint", ("PATCH", "/v1/endpoints/{first}"), "endpoint.change", "{first}").body(r#"{"description":"news"}"#),
+    step("createEndpoint", ("POST", "/v1/endpoints"), "endpoint.create", "{more}")
+        .body(r#"{"name":"more","url":"http://127.0.0.1:9999/"}"#).learns("more", "/endpoint/endpoint_id"),
+    step("deleteEndpoint", ("DELETE", "/v1/endpoints/{more}"), "endpoint.delete", "{more}"),
+    step("setOperationalEndpoint", ("PUT", "/v1/tenants/current/operational-endpoint"), "endpoint.create", "{news}")
+        .body(r#"{"url":"http://127.0.0.1:9999/news"}"#).learns("news", "/endpoint/endpoint_id"),
+    step("setOperationalEndpoint", ("PUT", "/v1/tenants/current/operational-endpoint"), "endpoint.change", "{news}")
+        .body(r#"{"url":"http://127.0.0.1:9999/other"}"#),
+    step("deleteOperationalEndpoint", ("DELETE", "/v1/tenants/current/operational-endpoint"), "endpoint.delete", "{news}"),
+    step("createApiKey", ("POST", "/v1/api-keys"), "api_key.create", "{key}")
+        .body(r#"{"name":"report","scopes":["read"]}"#).learns("key", "/key_id"),
+    step("revokeApiKey", ("DELETE", "/v1/api-keys/{key}"), "api_key.revoke", "{key}"),
+    step("describeEventType", ("PUT", "/v1/event-types/order.paid"), "event_type.describe", "order.paid").body(r#"{"retention_days":7}"#),
+    step("deleteEventType", ("DELETE", "/v1/event-types/order.paid"), "event_type.delete", "order.paid"),
+    step("startReplay", ("POST", "/v1/replays"), "replay.start", "{replay}").body("{}").learns("replay", "/replay_id"),
+    step("pauseReplay", ("POST", "/v1/replays/{replay}/pause"), "replay.pause", "{replay}"),
+    step("resumeReplay", ("POST", "/v1/replays/{replay}/resume"), "replay.resume", "{replay}"),
+    step("cancelReplay", ("DELETE", "/v1/replays/{replay}"), "replay.cancel", "{replay}"),
+    step("requeueDeadLetters", ("POST", "/v1/dead-letters/requeue"), "dead_letters.requeue", "").body(r#"{"type":"one"}"#),
+    step("purgeDeadLetters", ("POST", "/v1/dead-letters/purge"), "dead_letters.purge", "").body(r#"{"type":"two"}"#),
+    step("erasePayload", ("DELETE", "/v1/events/{event}/content"), "payloads.erase", "{event}"),
+    step("erasePayloads", ("POST", "/v1/erasures"), "payloads.erase", "{erasure}").body(r#"{"type":"two"}"#).learns("erasure", "/erasure_id"),
+    step("changeOwnTenant", ("PATCH", "/v1/tenants/current"), "tenant.change", "").body(URL),
+];
+
+#[rustfmt::skip]
+const BY_OPERATOR: &[Step] = &[
+    step("changeTenant", ("PATCH", "/v1/tenants/acme"), "tenant.change", "").body(URL),
+    step("suspendTenant", ("POST", "/v1/tenants/acme/suspend"), "tenant.suspend", ""),
+    step("resumeTenant", ("POST", "/v1/tenants/acme/resume"), "tenant.resume", ""),
+    step("deleteTenant", ("DELETE", "/v1/tenants/acme"), "tenant.delete", ""),
+    step("createTenant", ("POST", "/v1/tenants"), "tenant.create", "").body(r#"{"tenant_id":"initech","target_url":"http://127.0.0.1:9999/"}"#),
+];
+
+/// Asked a second time they change nothing, and leave no row.
+const ONCE: [&str; 6] = [
+    "revokeApiKey",
+    "requeueDeadLetters",
+    "purgeDeadLetters",
+    "erasePayload",
+    "erasePayloads",
+    "deleteTenant",
+];
+
+fn filled(template: &str, known: &HashMap<&str, String>) -> String {
+    known.iter().fold(template.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+}
+
+async fn send(client: &Client, step: &Step, known: &HashMap<&str, String>) -> Reply {
+    let (method, path) = step.request;
+    let headers: &[_] = if step.body.is_empty() { &[] } else { &[("content-type", "application/json")] };
+    client.send(method.parse().unwrap(), &filled(path, known), step.body, headers).await
+}
+
 #[tokio::test]
-async fn every_switch_of_a_tenant_and_action_of_an_operator_is_written_down() {
+async fn every_route_that_changes_something_is_written_down_or_is_traffic() {
     let house = House::new().await;
     let operator = house.anyone.bearer(OPERATOR_KEY);
-    let endpoint = house.acme.endpoint_id.to_string();
-    let path = format!("/v1/endpoints/{endpoint}");
     let key_id = house.client.get("/v1/api-keys").await.json()["api_keys"][0]["key_id"].clone();
-    let by_key = format!("key:{}", key_id.as_str().unwrap());
+    let mut known = HashMap::from([("first", house.acme.endpoint_id.to_string())]);
+    for kind in ["one", "two"] {
+        let event_id = house.publish(&format!(r#"{{"type":"{kind}"}}"#)).await;
+        house.set(&event_id, "DEAD").await;
+        known.entry("event").or_insert(event_id);
+    }
+    let by_tenant = (&house.client, format!("key:{}", key_id.as_str().unwrap()), BY_TENANT);
+    let by_operator =
+        (&operator, format!("operator:{}", trunkline_vault::fingerprint(OPERATOR_KEY)), BY_OPERATOR);
     let mut expected = Vec::new();
-    let mut note = |reply: &Reply, actor: &str, action: &str, target: Value| {
-        assert!(reply.status < 300, "{action}: {}", String::from_utf8_lossy(&reply.body));
-        expected.push(json!({"actor": actor, "action": action, "tenant_id": "acme", "target": target,
-            "request_id": reply.header("x-request-id")}));
-    };
-    for switch in ["disable", "enable", "pause", "resume"] {
-        let reply = house.client.post(&format!("{path}/{switch}"), "").await;
-        note(&reply, &by_key, &format!("endpoint.{switch}"), json!(endpoint));
+    for (client, actor, steps) in [by_tenant, by_operator] {
+        for step in steps {
+            let reply = send(client, step, &known).await;
+            assert!(reply.status < 300, "{}: {}", step.operation, String::from_utf8_lossy(&reply.body));
+            if let Some((name, place)) = step.learns {
+                known.insert(name, reply.json().pointer(place).unwrap().as_str().unwrap().to_owned());
+            }
+            let tenant_id = if step.operation == "createTenant" { "initech" } else { "acme" };
+            let target = Some(filled(step.target, &known)).filter(|target| !target.is_empty());
+            expected.push(
+                json!({"actor": actor, "action": step.action, "tenant_id": tenant_id, "target": target,
+                "request_id": reply.header("x-request-id")}),
+            );
+            if ONCE.contains(&step.operation) {
+                let again = send(client, step, &known).await;
+                assert!(again.status < 300, "{}: {}", step.operation, String::from_utf8_lossy(&again.body));
+            }
+        }
     }
-    let reply = house.client.post(&format!("{path}/rotate-secret"), "{}").await;
-    note(&reply, &by_key, "endpoint.rotate_secret", json!(endpoint));
-    let reply = house.client.patch(&path, r#"{"description":"news"}"#).await;
-    note(&reply, &by_key, "endpoint.change", json!(endpoint));
-    let reply = house.client.post("/v1/endpoints", r#"{"name":"more","url":"http://127.0.0.1:9999/"}"#).await;
-    let more = reply.json()["endpoint"]["endpoint_id"].clone();
-    note(&reply, &by_key, "endpoint.create", more.clone());
-    let reply = house.client.delete(&format!("/v1/endpoints/{}", more.as_str().unwrap())).await;
-    note(&reply, &by_key, "endpoint.delete", more);
-    let reply = house.client.post("/v1/api-keys", r#"{"name":"report","scopes":["read"]}"#).await;
-    let report = reply.json()["key_id"].clone();
-    note(&reply, &by_key, "api_key.create", report.clone());
-    let revoke = format!("/v1/api-keys/{}", report.as_str().unwrap());
-    let reply = house.client.delete(&revoke).await;
-    note(&reply, &by_key, "api_key.revoke", report);
-    assert_eq!(house.client.delete(&revoke).await.status, 200, "a second time changes nothing");
-    let url = r#"{"target_url":"http://127.0.0.1:9999/new"}"#;
-    note(&house.client.patch("/v1/tenants/current", url).await, &by_key, "tenant.change", Value::Null);
-
-    let by_operator = format!("operator:{}", trunkline_vault::fingerprint(OPERATOR_KEY));
-    note(&operator.patch("/v1/tenants/acme", url).await, &by_operator, "tenant.change", Value::Null);
-    for switch in ["suspend", "resume"] {
-        let reply = operator.post(&format!("/v1/tenants/acme/{switch}"), "").await;
-        note(&reply, &by_operator, &format!("tenant.{switch}"), Value::Null);
-    }
-    note(&operator.delete("/v1/tenants/acme").await, &by_operator, "tenant.delete", Value::Null);
-    operator.delete("/v1/tenants/acme").await;
-    assert_eq!(entries(&house, "?tenant_id=acme").await, expected);
-
-    let made = operator
-        .post("/v1/tenants", r#"{"tenant_id":"initech","target_url":"http://127.0.0.1:9999/"}"#)
-        .await;
-    assert_eq!(made.status, 201);
-    let all = entries(&house, "").await;
-    assert_eq!(all.len(), expected.len() + 1);
-    assert_eq!(all.last().unwrap()["action"], "tenant.create");
+    assert_eq!(entries(&house, "").await, expected);
+    assert_eq!(entries(&house, "?tenant_id=acme").await.len(), expected.len() - 1);
     let rows = house.database.text("SELECT string_agg(a::text, '') FROM trunkline.audit AS a").await;
     assert!(!rows.contains(OPERATOR_KEY) && !rows.contains(&house.acme.api_key), "no key is in it");
+
+    let document = house.anyone.get("/v1/openapi.json").await.json();
+    let methods = document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap());
+    let changing: BTreeSet<&str> = methods
+        .filter(|(method, _)| ["post", "put", "patch", "delete"].contains(&method.as_str()))
+        .map(|(_, operation)| operation["operationId"].as_str().unwrap())
+        .collect();
+    let steps = BY_TENANT.iter().chain(BY_OPERATOR).map(|step| step.operation);
+    assert_eq!(changing, steps.chain(TRAFFIC).collect(), "a route is missing from this test");
 }
 
 #[tokio::test]

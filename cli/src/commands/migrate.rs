@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::json;
 use trunkline_boot::Settings;
+use trunkline_domain::TenantId;
 use trunkline_store::roles::{self, Role};
 use trunkline_store::schema::{self, SchemaError};
-use trunkline_store::{PgConnection, Purpose};
+use trunkline_store::{PgConnection, Purpose, audit};
 
 use crate::failure::{Failure, message};
-use crate::operator::{OperatorOptions, block_on, connect};
+use crate::operator::{OperatorOptions, block_on, connect, record};
 use crate::output::Output;
 
 #[derive(Debug, Args)]
@@ -33,7 +34,12 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
     }
     let applied = block_on(async {
         let mut connection = connect(&direct(&settings), Purpose::Maintenance).await?;
-        migrate(&mut connection, &settings).await
+        let applied = migrate(&mut connection, &settings).await?;
+        if let Some(last) = applied.last() {
+            record(&mut connection, audit::Action::Migrate, None::<&TenantId>, Some(last.to_string()))
+                .await?;
+        }
+        anyhow::Ok(applied)
     })?;
     output.result(&json!({"applied": applied}), || match applied.as_slice() {
         [] => "the schema is current; nothing to apply".to_owned(),

@@ -6,10 +6,11 @@ use chrono::NaiveDate;
 use clap::Args;
 use serde_json::json;
 use trunkline_boot::settings::RetentionSettings;
-use trunkline_store::Purpose;
+use trunkline_domain::TenantId;
 use trunkline_store::retention::{self, COUNT_MAX, DayReport, Scope};
+use trunkline_store::{Purpose, audit};
 
-use crate::operator::{OperatorOptions, block_on, connect};
+use crate::operator::{OperatorOptions, block_on, connect, record};
 use crate::output::{Output, table};
 
 #[derive(Debug, Args)]
@@ -50,10 +51,12 @@ fn after(until: NaiveDate, retention: Duration) -> NaiveDate {
 pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
     let settings = options.operator.settings(*output)?;
     block_on(async {
+        let mut connection = connect(&settings, Purpose::Search).await?;
         if options.apply {
+            // Before, since it takes many transactions and may be stopped in the middle.
+            record(&mut connection, audit::Action::ApplyRetention, None::<&TenantId>, None).await?;
             trunkline_worker::end_history(&settings).await?;
         }
-        let mut connection = connect(&settings, Purpose::Search).await?;
         let days = retention::report(&mut connection).await?;
         let going: Vec<Going> = days.into_iter().map(|day| Going::of(day, &settings.retention)).collect();
         let mut scopes = Vec::new();

@@ -6,14 +6,15 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use trunkline_boot::random::random_bytes;
+use trunkline_domain::TenantId;
 use trunkline_store::endpoints::{
     self, EndpointPlace, SecretPlace, StaleHeaders, count_by_key, lock_stale_headers, lock_stale_secrets,
 };
-use trunkline_store::{PgConnection, Purpose, begin};
+use trunkline_store::{PgConnection, Purpose, audit, begin};
 use trunkline_vault::{Sealed, Vault, VaultError};
 
 use crate::failure::Failure;
-use crate::operator::{OperatorOptions, block_on, connect, vault};
+use crate::operator::{OperatorOptions, block_on, connect, record, vault};
 use crate::output::{Output, table};
 use crate::sealing_keys::{SealingKey, sealing_keys};
 
@@ -76,6 +77,21 @@ struct Tally {
 impl Tally {
     fn note_failure(&mut self, error: &VaultError) {
         *self.failures.entry(error.to_string()).or_default() += 1;
+    }
+
+    /// Counts what the transaction seals again. The first that does so writes down that this run does: no row for a run that found nothing.
+    async fn note_sealed(
+        &mut self,
+        transaction: &mut PgConnection,
+        vault: &Vault,
+        count: u64,
+    ) -> anyhow::Result<()> {
+        if self.sealed_again == 0 && count > 0 {
+            let key_id = Some(vault.sealing_key_id().to_owned());
+            record(transaction, audit::Action::Reencrypt, None::<&TenantId>, key_id).await?;
+        }
+        self.sealed_again += count;
+        Ok(())
     }
 
     fn show(&self, total: i64, output: Output) {
@@ -155,8 +171,8 @@ async fn reseal_secrets(
         }
     }
     endpoints::replace_secrets(&mut transaction, vault.sealing_key_id(), &resealed).await?;
+    tally.note_sealed(&mut transaction, vault, resealed.len() as u64).await?;
     transaction.commit().await.map_err(trunkline_store::StoreError::from)?;
-    tally.sealed_again += resealed.len() as u64;
     Ok(next)
 }
 
@@ -187,7 +203,7 @@ async fn reseal_headers(
         }
     }
     endpoints::replace_headers(&mut transaction, &found).await?;
+    tally.note_sealed(&mut transaction, vault, sealed_again).await?;
     transaction.commit().await.map_err(trunkline_store::StoreError::from)?;
-    tally.sealed_again += sealed_again;
     Ok(next)
 }

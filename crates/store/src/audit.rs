@@ -18,6 +18,8 @@ pub enum Actor {
     Login,
     /// Nobody was asked.
     Anyone,
+    /// A rule of Trunkline's own, which a worker followed.
+    Trunkline,
 }
 
 /// What was done.
@@ -41,6 +43,10 @@ pub enum Action {
     EnableEndpoint,
     /// By hand.
     DisableEndpoint,
+    /// It answered 410.
+    DisableGoneEndpoint,
+    /// It failed for days.
+    DisableFailingEndpoint,
     /// By hand.
     PauseEndpoint,
     /// By hand.
@@ -53,6 +59,24 @@ pub enum Action {
     CreateKey,
     /// For good.
     RevokeKey,
+    /// What is said of it, its schema and its retention.
+    DescribeEventType,
+    /// What was said of it is forgotten.
+    DeleteEventType,
+    /// Deliveries of the past are made again.
+    StartReplay,
+    /// By hand.
+    PauseReplay,
+    /// By hand.
+    ResumeReplay,
+    /// For good.
+    CancelReplay,
+    /// They are attempted again.
+    RequeueDeadLetters,
+    /// They are attempted no more.
+    PurgeDeadLetters,
+    /// Of one event, or by predicate.
+    ErasePayloads,
     /// The receiver takes webhooks.
     EnableReception,
     /// The receiver takes none.
@@ -61,6 +85,12 @@ pub enum Action {
     HoldAfterRestore,
     /// What was paused so goes on.
     ReleaseAfterRestore,
+    /// What is sealed at rest is sealed again under another key.
+    Reencrypt,
+    /// The schema is that of a newer release.
+    Migrate,
+    /// What is older than it is kept goes now.
+    ApplyRetention,
 }
 
 impl Action {
@@ -76,16 +106,30 @@ impl Action {
             Self::ChangeEndpoint => "endpoint.change",
             Self::EnableEndpoint => "endpoint.enable",
             Self::DisableEndpoint => "endpoint.disable",
+            Self::DisableGoneEndpoint => "endpoint.disable_gone",
+            Self::DisableFailingEndpoint => "endpoint.disable_failing",
             Self::PauseEndpoint => "endpoint.pause",
             Self::ResumeEndpoint => "endpoint.resume",
             Self::RotateSecret => "endpoint.rotate_secret",
             Self::DeleteEndpoint => "endpoint.delete",
             Self::CreateKey => "api_key.create",
             Self::RevokeKey => "api_key.revoke",
+            Self::DescribeEventType => "event_type.describe",
+            Self::DeleteEventType => "event_type.delete",
+            Self::StartReplay => "replay.start",
+            Self::PauseReplay => "replay.pause",
+            Self::ResumeReplay => "replay.resume",
+            Self::CancelReplay => "replay.cancel",
+            Self::RequeueDeadLetters => "dead_letters.requeue",
+            Self::PurgeDeadLetters => "dead_letters.purge",
+            Self::ErasePayloads => "payloads.erase",
             Self::EnableReception => "reception.enable",
             Self::DisableReception => "reception.disable",
             Self::HoldAfterRestore => "restore.hold",
             Self::ReleaseAfterRestore => "restore.release",
+            Self::Reencrypt => "secrets.reencrypt",
+            Self::Migrate => "schema.migrate",
+            Self::ApplyRetention => "retention.apply",
         }
     }
 }
@@ -99,7 +143,8 @@ pub struct Entry<'a> {
     pub action: Action,
     /// Whose it was; `None` = of all tenants.
     pub tenant_id: Option<&'a TenantId>,
-    /// The endpoint or key, as people see its id; `None` = the tenant itself.
+    /// The endpoint, key, replay, erasure, event or event type, as people see its id; the key or version that holds from now on;
+    /// `None` = the tenant itself, or all of them.
     pub target: Option<String>,
     /// The answer's `x-request-id`, if it was a request.
     pub request_id: Option<&'a str>,
@@ -112,13 +157,13 @@ pub struct Recorded {
     pub audit_id: AuditId,
     /// When it was done.
     pub at: DateTime<Utc>,
-    /// As [`Actor`], in words: `operator:...`, `key:...`, `login:...` or `anyone`.
+    /// As [`Actor`], in words: `operator:...`, `key:...`, `login:...`, `anyone` or `trunkline`.
     pub actor: String,
     /// As [`Action::as_str`].
     pub action: String,
     /// Whose it was; `None` = of all tenants.
     pub tenant_id: Option<TenantId>,
-    /// The endpoint or key.
+    /// As in [`Entry`].
     pub target: Option<String>,
     /// The answer's `x-request-id`, if it was a request.
     pub request_id: Option<String>,
@@ -137,6 +182,7 @@ pub async fn record(
         Actor::Operator(fingerprint) => Some(format!("operator:{fingerprint}")),
         Actor::Key(key_id) => Some(format!("key:{key_id}")),
         Actor::Anyone => Some("anyone".to_owned()),
+        Actor::Trunkline => Some("trunkline".to_owned()),
         Actor::Login => None,
     };
     sqlx::query!(

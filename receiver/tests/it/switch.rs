@@ -87,11 +87,13 @@ async fn who_switched_is_written_down() {
     assert_eq!(owner.post("/acme/disable", "").await.status, 200);
     assert_eq!(operator.post("/acme/enable", "").await.status, 200);
     assert_eq!(operator.post("/disable", "").await.status, 200);
+    assert_eq!(operator.post("/enable", "").await.status, 200);
     assert!(owner.post("/enable", "").await.status >= 400, "and who may not switch is not");
     let written = "SELECT string_agg(concat_ws(' ', split_part(actor, ':', 1), action, coalesce(tenant_id, 'all')), ', ' ORDER BY audit_id)
                    FROM trunkline.audit";
     assert_eq!(
         house.database.text(written).await,
-        "key reception.disable acme, operator reception.enable acme, operator reception.disable all"
+        "key reception.disable acme, operator reception.enable acme, operator reception.disable all, \
+         operator reception.enable all"
     );
 }

@@ -73,7 +73,7 @@ async fn the_whole_house_runs_on_logins_that_may_no_more_than_their_doors() {
     let audit = operator.get("/v1/audit").await.json();
     let actions: Vec<_> =
         audit["entries"].as_array().unwrap().iter().map(|entry| entry["action"].clone()).collect();
-    assert_eq!(actions, ["reception.disable", "tenant.create"]);
+    assert_eq!(actions, ["reception.disable", "replay.start", "tenant.create"]);
     assert_eq!(operator.delete("/v1/tenants/acme").await.status, 200);
 
     worker.stop().await;

@@ -8,9 +8,10 @@ use tokio::time::Instant;
 use trunkline_boot::Clock;
 use trunkline_domain::outcome::Consequence;
 use trunkline_domain::{AttemptOutcome, EndpointId, TenantId};
+use trunkline_store::audit::{self, Action, Actor, Entry};
 use trunkline_store::deliveries::NextStep;
 use trunkline_store::endpoints::{self, Breaker, Health};
-use trunkline_store::{Pool, StoreError};
+use trunkline_store::{PgConnection, Pool, StoreError};
 
 use crate::attempt::Ended;
 use crate::operational::{Fact, Herald, News};
@@ -123,7 +124,7 @@ impl Consequences {
             endpoints::pause(&mut connection, tenant_id, *endpoint_id, *until).await?;
         }
         for (endpoint_id, tenant_id) in &changes.gone {
-            if endpoints::disable_gone(&mut connection, tenant_id, *endpoint_id).await? {
+            if disable_gone(&mut connection, tenant_id, *endpoint_id, now).await? {
                 tracing::info!(tenant.id = %tenant_id, endpoint.id = %endpoint_id, "endpoint disabled: it answered 410");
                 self.tell(tenant_id, *endpoint_id, Fact::Gone);
             }
@@ -154,6 +155,29 @@ impl Consequences {
     fn tell(&self, tenant_id: &TenantId, about: EndpointId, fact: Fact) {
         self.herald.tell(News { tenant_id: tenant_id.clone(), about, fact });
     }
+}
+
+/// Returns `false` if it was disabled before.
+async fn disable_gone(
+    connection: &mut PgConnection,
+    tenant_id: &TenantId,
+    endpoint_id: EndpointId,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let mut transaction = trunkline_store::begin(connection).await?;
+    if !endpoints::disable_gone(&mut transaction, tenant_id, endpoint_id).await? {
+        return Ok(false);
+    }
+    let entry = Entry {
+        actor: &Actor::Trunkline,
+        action: Action::DisableGoneEndpoint,
+        tenant_id: Some(tenant_id),
+        target: Some(endpoint_id.to_string()),
+        request_id: None,
+    };
+    audit::record(&mut transaction, entry, now).await?;
+    transaction.commit().await?;
+    Ok(true)
 }
 
 impl Counted {

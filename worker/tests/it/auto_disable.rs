@@ -5,10 +5,18 @@ use trunkline_testkit::{Answer, eventually};
 use crate::house::{House, millis};
 
 const STATE: &str = "SELECT concat_ws(' ', enabled, disabled_reason) FROM trunkline.endpoints";
+const AUDIT: &str = "SELECT string_agg(concat_ws(' ', actor, action, tenant_id, target, request_id), ', ') FROM trunkline.audit";
 const FAILURES: &str = "SELECT failures FROM trunkline.endpoints";
 
 async fn set(house: &House, sql: &str) {
     house.database.execute(&format!("UPDATE trunkline.endpoints SET {sql}")).await;
+}
+
+/// Waits for the round that makes partitions, nine days ahead, and looks for failing endpoints too; a worker's stop waits for its end.
+async fn round_of_upkeep(house: &House) {
+    let ahead = "SELECT (max(until_day) - 1 - (now() AT TIME ZONE 'UTC')::date)::text FROM trunkline.history_partitions";
+    eventually("a round of upkeep began", async || (house.database.text(ahead).await == "9").then_some(()))
+        .await;
 }
 
 #[tokio::test]
@@ -18,6 +26,9 @@ async fn five_days_and_a_hundred_failures_disable_it() {
     let worker = house.worker().await;
     eventually("it is disabled", async || (house.database.text(STATE).await == "f failing").then_some(()))
         .await;
+    // By a rule, and so says the audit, once.
+    let written = house.database.text(AUDIT).await;
+    assert_eq!(written, format!("trunkline endpoint.disable_failing acme {}", house.acme.endpoint_id));
     // Its deliveries are kept and wait; new events do not match it.
     let event_id = house.publish("{}").await;
     let deliveries =
@@ -36,15 +47,21 @@ async fn fewer_failures_or_days_do_not() {
         let house = House::with(|settings| settings.partitions.ahead = 9).await;
         set(&house, sql).await;
         let worker = house.worker().await;
-        // The round of upkeep that makes partitions looks for failing endpoints too; its stop waits for its end.
-        let ahead = "SELECT (max(until_day) - 1 - (now() AT TIME ZONE 'UTC')::date)::text FROM trunkline.history_partitions";
-        eventually("a round of upkeep began", async || {
-            (house.database.text(ahead).await == "9").then_some(())
-        })
-        .await;
+        round_of_upkeep(&house).await;
         worker.stop().await;
         assert_eq!(house.database.text(STATE).await, "t", "{sql}");
     }
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_down_is_not_disabled() {
+    let house = House::with(|settings| settings.partitions.ahead = 9).await;
+    set(&house, "failing_since = now() - interval '5 days 1 minute', failures = 100").await;
+    house.database.break_by("REVOKE INSERT ON trunkline.audit FROM trunkline_worker").await;
+    let worker = house.worker().await;
+    round_of_upkeep(&house).await;
+    worker.stop().await;
+    assert_eq!(house.database.text(STATE).await, "t");
 }
 
 #[tokio::test]

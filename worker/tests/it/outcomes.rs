@@ -58,6 +58,10 @@ async fn gone_disables_the_endpoint_and_its_deliveries_wait() {
     assert_eq!(routed, "f");
     worker.stop().await;
     assert_eq!(house.sink.arrivals().len(), 1);
+    let written =
+        "SELECT string_agg(concat_ws(' ', actor, action, tenant_id, target), ', ') FROM trunkline.audit";
+    let expected = format!("trunkline endpoint.disable_gone acme {}", house.acme.endpoint_id);
+    assert_eq!(house.database.text(written).await, expected);
 }
 
 #[tokio::test]

@@ -8,12 +8,14 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use trunkline_domain::EventId;
 use trunkline_store::api_keys::KeyOwner;
+use trunkline_store::audit::Action;
 use trunkline_store::deliveries::{self, Cursor, DeliveryKey};
 use trunkline_store::wake::Hint;
 use trunkline_store::{PgConnection, StoreError};
 use utoipa::ToSchema;
 
 use super::{CANDIDATES_MAX, Texts, filter};
+use crate::audit::{Trail, What};
 use crate::auth::Writer;
 use crate::body::Json;
 use crate::problem::{Problem, ProblemBody};
@@ -80,9 +82,10 @@ pub(crate) struct Purged {
 pub(crate) async fn requeue(
     state: web::Data<State>,
     Writer(owner): Writer,
+    trail: Trail,
     Json(selection): Json<Selection>,
 ) -> Result<web::Json<Requeued>, Problem> {
-    let (requeued, more) = settle(&state, &owner, &selection, Settlement::Requeue).await?;
+    let (requeued, more) = settle(&state, (&owner, &trail), &selection, Settlement::Requeue).await?;
     if requeued > 0 {
         state.waker.wake();
     }
@@ -109,9 +112,10 @@ pub(crate) async fn requeue(
 pub(crate) async fn purge(
     state: web::Data<State>,
     Writer(owner): Writer,
+    trail: Trail,
     Json(selection): Json<Selection>,
 ) -> Result<web::Json<Purged>, Problem> {
-    let (purged, more) = settle(&state, &owner, &selection, Settlement::Purge).await?;
+    let (purged, more) = settle(&state, (&owner, &trail), &selection, Settlement::Purge).await?;
     Ok(web::Json(Purged { purged, more }))
 }
 
@@ -121,10 +125,19 @@ enum Settlement {
     Purge,
 }
 
+impl Settlement {
+    const fn action(self) -> Action {
+        match self {
+            Self::Requeue => Action::RequeueDeadLetters,
+            Self::Purge => Action::PurgeDeadLetters,
+        }
+    }
+}
+
 /// Goes down the list look by look and settles what matches, within its bounds. Returns how many, and whether there may be more.
 async fn settle(
     state: &State,
-    owner: &KeyOwner,
+    (owner, trail): (&KeyOwner, &Trail),
     selection: &Selection,
     settlement: Settlement,
 ) -> Result<(u64, bool), Problem> {
@@ -161,6 +174,11 @@ async fn settle(
             .collect();
         let now = state.clock.now();
         let (count, released) = write(&mut connection, &keys, settlement, now).await?;
+        // Once a request, by the first of its transactions that changes something.
+        if settled == 0 && count > 0 {
+            let what = What { tenant_id: &owner.tenant_id, target: None };
+            trail.record(&mut connection, settlement.action(), what, now).await?;
+        }
         connection.commit().await.map_err(StoreError::from)?;
         state.waker.wake_for(released);
         settled += count;

@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use trunkline_boot::random::random_bytes;
 use trunkline_domain::{ErasureId, EventId};
 use trunkline_store::api_keys::KeyOwner;
+use trunkline_store::audit::Action;
 use trunkline_store::{StoreError, erasures};
 use utoipa::ToSchema;
 
+use crate::audit::{Trail, What};
 use crate::auth::Writer;
 use crate::body::Json;
 use crate::page;
@@ -90,6 +92,7 @@ pub(crate) struct Erased {
 pub(crate) async fn create(
     state: web::Data<State>,
     Writer(owner): Writer,
+    trail: Trail,
     Json(selection): Json<ErasureRequest>,
 ) -> Result<web::Json<Erased>, Problem> {
     let named = selection.event_ids.as_deref().map(event_ids).transpose()?;
@@ -116,7 +119,8 @@ pub(crate) async fn create(
         Some([below, erasure_id]) => (Some(below.into()), erasure_id.into()),
         None => (None, ErasureId::mint(state.clock.now(), u64::from_ne_bytes(random_bytes()))),
     };
-    let walk = Walk { state: &state, owner: &owner, search: &search, erasure_id, dry_run: selection.dry_run };
+    let (owner, dry_run) = (&owner, selection.dry_run);
+    let walk = Walk { state: &state, owner, trail: &trail, search: &search, erasure_id, dry_run };
     let (count, next) = walk.go(named.as_deref(), below).await?;
     let cursor = next.map(|last| [last.as_uuid().into_bytes(), erasure_id.as_uuid().into_bytes()].concat());
     let next_token = cursor.map(|cursor| page::seal(&state, tenant, &bound_to, &cursor)).transpose()?;
@@ -132,6 +136,7 @@ pub(crate) async fn create(
 struct Walk<'a> {
     state: &'a State,
     owner: &'a KeyOwner,
+    trail: &'a Trail,
     search: &'a Search,
     erasure_id: ErasureId,
     dry_run: bool,
@@ -162,7 +167,7 @@ impl Walk<'_> {
             drop(connection);
             let ids: Vec<EventId> = found.events.iter().map(|event| event.event_id).collect();
             for some in ids.chunks(ERASED_AT_A_TIME) {
-                count += self.erase(some).await?;
+                count += self.erase(some, count == 0).await?;
                 below = some.last().copied();
                 if started.elapsed() > WORKING && below.as_ref() != ids.last() {
                     return Ok((count, below));
@@ -176,8 +181,9 @@ impl Walk<'_> {
         }
     }
 
-    /// In a transaction of its own: what was erased stays erased, whatever comes after it.
-    async fn erase(&self, events: &[EventId]) -> Result<u64, StoreError> {
+    /// In a transaction of its own: what was erased stays erased, whatever comes after it. The first that erases something writes down
+    /// that this request does.
+    async fn erase(&self, events: &[EventId], is_first: bool) -> Result<u64, StoreError> {
         let (lane, tenant) = (self.owner.lane, &self.owner.tenant_id);
         let mut connection = self.state.search_for_tenant(tenant).await?;
         let there = erasures::with_content(&mut connection, lane, tenant, events).await?;
@@ -187,6 +193,10 @@ impl Walk<'_> {
         let now = self.state.clock.now();
         let (erased, released) =
             erasures::erase(&mut connection, lane, tenant, &there, self.erasure_id, now).await?;
+        if is_first && erased > 0 {
+            let what = What { tenant_id: tenant, target: Some(self.erasure_id.to_string()) };
+            self.trail.record(&mut connection, Action::ErasePayloads, what, now).await?;
+        }
         connection.commit().await?;
         self.state.waker.wake_for(released);
         Ok(erased)

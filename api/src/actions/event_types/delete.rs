@@ -1,7 +1,9 @@
 use actix_web::{HttpResponse, web};
+use trunkline_store::audit::Action;
 use trunkline_store::{StoreError, event_types};
 
 use super::event_type;
+use crate::audit::{Trail, What};
 use crate::auth::Writer;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
@@ -25,12 +27,15 @@ pub(crate) async fn delete(
     state: web::Data<State>,
     path: web::Path<String>,
     Writer(owner): Writer,
+    trail: Trail,
 ) -> Result<HttpResponse, Problem> {
     let event_type = event_type(&path)?;
     let mut connection = state.for_tenant(&owner.tenant_id).await?;
     if !event_types::delete(&mut connection, &owner.tenant_id, &event_type).await? {
         return Err(Problem::no_event_type());
     }
+    let what = What { tenant_id: &owner.tenant_id, target: Some(event_type.as_str().to_owned()) };
+    trail.record(&mut connection, Action::DeleteEventType, what, state.clock.now()).await?;
     connection.commit().await.map_err(StoreError::from)?;
     state.schemas.changed(&owner.tenant_id, &event_type).await;
     Ok(HttpResponse::NoContent().finish())

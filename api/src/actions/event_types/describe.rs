@@ -4,11 +4,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use trunkline_domain::EventType;
 use trunkline_store::StoreError;
+use trunkline_store::audit::Action;
 use trunkline_store::event_types::{self, Described, Description};
 use utoipa::ToSchema;
 
 use super::{DescribedType, EventTypeAnswer};
 use crate::actions::tenants::retention_days;
+use crate::audit::{Trail, What};
 use crate::auth::Writer;
 use crate::body;
 use crate::problem::{Problem, ProblemBody};
@@ -67,6 +69,7 @@ pub(crate) async fn describe(
     request: HttpRequest,
     path: web::Path<String>,
     Writer(owner): Writer,
+    trail: Trail,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let event_type: EventType =
@@ -90,6 +93,8 @@ pub(crate) async fn describe(
         Described::Replaced => StatusCode::OK,
         Described::Full => return Err(Problem::too_many_types(TYPES_MAX)),
     };
+    let what = What { tenant_id: &owner.tenant_id, target: Some(event_type.as_str().to_owned()) };
+    trail.record(&mut connection, Action::DescribeEventType, what, now).await?;
     let found = event_types::find(&mut connection, &owner.tenant_id, &event_type).await?;
     let found = found.ok_or_else(Problem::no_event_type)?;
     connection.commit().await.map_err(StoreError::from)?;

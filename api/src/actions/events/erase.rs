@@ -1,10 +1,12 @@
 use actix_web::web;
 use trunkline_boot::random::random_bytes;
 use trunkline_domain::ErasureId;
+use trunkline_store::audit::Action;
 use trunkline_store::{StoreError, attempts, erasures};
 
 use super::id;
 use crate::actions::erasures::Receipt;
+use crate::audit::{Trail, What};
 use crate::auth::Writer;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
@@ -29,6 +31,7 @@ pub(crate) async fn erase(
     state: web::Data<State>,
     path: web::Path<String>,
     Writer(owner): Writer,
+    trail: Trail,
 ) -> Result<web::Json<Receipt>, Problem> {
     let event_id = id(&path)?;
     let (lane, tenant) = (owner.lane, &owner.tenant_id);
@@ -37,7 +40,12 @@ pub(crate) async fn erase(
     event.ok_or_else(Problem::no_event)?;
     let now = state.clock.now();
     let erasure_id = ErasureId::mint(now, u64::from_ne_bytes(random_bytes()));
-    let (_, released) = erasures::erase(&mut connection, lane, tenant, &[event_id], erasure_id, now).await?;
+    let (erased, released) =
+        erasures::erase(&mut connection, lane, tenant, &[event_id], erasure_id, now).await?;
+    if erased > 0 {
+        let what = What { tenant_id: tenant, target: Some(event_id.to_string()) };
+        trail.record(&mut connection, Action::ErasePayloads, what, now).await?;
+    }
     let receipt = erasures::receipt_of(&mut connection, lane, tenant, event_id).await?;
     connection.commit().await.map_err(StoreError::from)?;
     state.waker.wake_for(released);

@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize};
 use trunkline_boot::random::random_bytes;
 use trunkline_domain::{EndpointId, EventId, EventStatus, EventType, ReplayId};
 use trunkline_store::api_keys::KeyOwner;
+use trunkline_store::audit::Action;
 use trunkline_store::replays::{self, NewReplay, Plan, ReplaySpec};
 use trunkline_store::{PgConnection, StoreError, endpoints};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Replay;
+use crate::audit::{Trail, What};
 use crate::auth::Writer;
 use crate::body::Json;
 use crate::problem::{Problem, ProblemBody};
@@ -99,6 +101,7 @@ pub(crate) struct DryRun {
 pub(crate) async fn start(
     state: web::Data<State>,
     Writer(owner): Writer,
+    trail: Trail,
     Json(predicate): Json<Predicate>,
 ) -> Result<HttpResponse, Problem> {
     let now = state.clock.now();
@@ -115,6 +118,8 @@ pub(crate) async fn start(
     let replay_id = ReplayId::mint(now, u64::from_ne_bytes(random_bytes()));
     let new = NewReplay { replay_id, spec: &spec, rate_per_second, created_at: now };
     replays::create(&mut connection, &new).await?;
+    let what = What { tenant_id: &owner.tenant_id, target: Some(replay_id.to_string()) };
+    trail.record(&mut connection, Action::StartReplay, what, now).await?;
     let stored = replays::find(&mut connection, &owner.tenant_id, replay_id).await?;
     let replay = Replay::from(stored.ok_or_else(Problem::no_replay)?);
     connection.commit().await.map_err(StoreError::from)?;

@@ -3,9 +3,11 @@
 use actix_web::web;
 use trunkline_store::StoreError;
 use trunkline_store::api_keys::KeyOwner;
+use trunkline_store::audit::Action;
 use trunkline_store::replays::{self, ReplayState};
 
 use super::{Replay, id};
+use crate::audit::{Trail, What};
 use crate::auth::Writer;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
@@ -30,8 +32,9 @@ pub(crate) async fn pause(
     state: web::Data<State>,
     path: web::Path<String>,
     Writer(owner): Writer,
+    trail: Trail,
 ) -> Result<web::Json<Replay>, Problem> {
-    steer(&state, &owner, &path, ReplayState::Paused).await
+    steer(&state, (&owner, &trail), &path, ReplayState::Paused, Action::PauseReplay).await
 }
 
 /// Resume a replay
@@ -54,8 +57,9 @@ pub(crate) async fn resume(
     state: web::Data<State>,
     path: web::Path<String>,
     Writer(owner): Writer,
+    trail: Trail,
 ) -> Result<web::Json<Replay>, Problem> {
-    steer(&state, &owner, &path, ReplayState::Running).await
+    steer(&state, (&owner, &trail), &path, ReplayState::Running, Action::ResumeReplay).await
 }
 
 /// Cancel a replay
@@ -78,23 +82,27 @@ pub(crate) async fn cancel(
     state: web::Data<State>,
     path: web::Path<String>,
     Writer(owner): Writer,
+    trail: Trail,
 ) -> Result<web::Json<Replay>, Problem> {
-    steer(&state, &owner, &path, ReplayState::Cancelled).await
+    steer(&state, (&owner, &trail), &path, ReplayState::Cancelled, Action::CancelReplay).await
 }
 
 async fn steer(
     state: &State,
-    owner: &KeyOwner,
+    (owner, trail): (&KeyOwner, &Trail),
     path: &str,
     to: ReplayState,
+    action: Action,
 ) -> Result<web::Json<Replay>, Problem> {
-    let (replay_id, tenant) = (id(path)?, &owner.tenant_id);
+    let (replay_id, tenant, now) = (id(path)?, &owner.tenant_id, state.clock.now());
     let mut connection = state.for_tenant(&owner.tenant_id).await?;
-    let is_steered = replays::steer(&mut connection, tenant, replay_id, to, state.clock.now()).await?;
+    let is_steered = replays::steer(&mut connection, tenant, replay_id, to, now).await?;
     let replay = replays::find(&mut connection, tenant, replay_id).await?.ok_or_else(Problem::no_replay)?;
     if !is_steered {
         return Err(Problem::replay_is_over(replay.state));
     }
+    let what = What { tenant_id: tenant, target: Some(replay_id.to_string()) };
+    trail.record(&mut connection, action, what, now).await?;
     connection.commit().await.map_err(StoreError::from)?;
     Ok(web::Json(replay.into()))
 }

@@ -81,7 +81,7 @@ pub const RIGHTS: &[(Role, &str, &str)] = &[
     (Role::Worker, "idempotency_keys", "SELECT; UPDATE (expires_at); DELETE"),
     (Role::Worker, "ordering_keys", "SELECT; INSERT; UPDATE"),
     (Role::Worker, "replays", "SELECT; UPDATE"),
-    (Role::Worker, "audit", "SELECT (audit_id); DELETE"),
+    (Role::Worker, "audit", "SELECT (audit_id); INSERT; DELETE"),
 
     (Role::Receiver, "trunkline", "USAGE"),
     (Role::Receiver, "_sqlx_migrations", "SELECT"),
