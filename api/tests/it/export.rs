@@ -11,29 +11,10 @@ fn lines(body: &[u8]) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Events in the past with payloads of that size, straight in the database.
-async fn many(house: &House, count: u32, payload_bytes: u32) {
-    let seed = house.publish("{}").await;
-    let sql = format!(
-        "WITH made AS (
-             INSERT INTO trunkline.events (lane, tenant_id, event_id, type, payload_sha256, payload_bytes, created_at, routed)
-             SELECT e.lane, e.tenant_id, trunkline.uuid_v7(e.created_at - n * interval '1 millisecond'), 'many', e.payload_sha256,
-                    {payload_bytes}, e.created_at - n * interval '1 millisecond', false
-             FROM trunkline.events AS e, generate_series(1, {count}) AS n
-             WHERE e.event_id = '{}'
-             RETURNING lane, tenant_id, event_id)
-         INSERT INTO trunkline.payloads (lane, tenant_id, event_id, payload)
-         SELECT lane, tenant_id, event_id, convert_to('{{\"x\":\"' || repeat(left(event_id::text, 8), {payload_bytes} / 8) || '\"}}', 'UTF8')
-         FROM made",
-        crate::house::uuid(&seed)
-    );
-    house.database.execute(&sql).await;
-}
-
 #[tokio::test]
 async fn every_event_is_exported_once_newest_first_one_a_line() {
     let house = House::new().await;
-    many(&house, 1_234, 10).await;
+    house.publish_many(1_234, 10).await;
     let payload = "{\"type\":\"last\",\r\n\"text\":\"a\\nb\", \"n\": 1e400}";
     let last = house.publish(payload).await;
     let reply = house.client.get("/v1/events/export").await;
@@ -74,7 +55,7 @@ async fn an_export_takes_the_filters_of_the_list_and_erased_payloads_are_null() 
 async fn an_export_that_fails_midway_breaks_off_and_holds_nothing_while_nobody_reads() {
     let house = House::new().await;
     // More than every buffer on the way holds.
-    many(&house, 600, 200_000).await;
+    house.publish_many(600, 200_000).await;
     let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", house.port())).await.unwrap();
     let request = format!(
         "GET /v1/events/export HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n",

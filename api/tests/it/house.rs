@@ -82,6 +82,25 @@ impl House {
         reply.json()["event_id"].as_str().unwrap().to_owned()
     }
 
+    /// Events of the type `many`, just before now, with payloads of that size, straight in the database.
+    pub(crate) async fn publish_many(&self, count: u32, payload_bytes: u32) {
+        let seed = self.publish("{}").await;
+        let sql = format!(
+            "WITH made AS (
+                 INSERT INTO trunkline.events (lane, tenant_id, event_id, type, payload_sha256, payload_bytes, created_at, routed)
+                 SELECT e.lane, e.tenant_id, trunkline.uuid_v7(e.created_at - n * interval '100 microseconds'), 'many', e.payload_sha256,
+                        {payload_bytes}, e.created_at - n * interval '100 microseconds', false
+                 FROM trunkline.events AS e, generate_series(1, {count}) AS n
+                 WHERE e.event_id = '{}'
+                 RETURNING lane, tenant_id, event_id)
+             INSERT INTO trunkline.payloads (lane, tenant_id, event_id, payload)
+             SELECT lane, tenant_id, event_id, convert_to('{{\"x\":\"' || repeat(left(event_id::text, 8), {payload_bytes} / 8) || '\"}}', 'UTF8')
+             FROM made",
+            uuid(&seed)
+        );
+        self.database.execute(&sql).await;
+    }
+
     /// Posts an event as a client should: one that is told 503, as on a machine that stood still for a second, sends
     /// again.
     pub(crate) async fn post_event(&self, payload: &str) -> Reply {
