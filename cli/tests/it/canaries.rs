@@ -4,8 +4,11 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message as _;
 use serde_json::{Value, json};
 
+use crate::catcher::Catcher;
 use crate::installation::{Door, Installation};
 use crate::process::{eventually, json as run_json, text};
 
@@ -18,6 +21,7 @@ const HEADER_VALUE: &str = "Bearer header-canary-4f2b";
 const PAYLOAD: &str = "payload-canary-93be";
 const URL_PASSWORD: &str = "url-canary-52aa";
 const IDEMPOTENCY_KEY: &str = "idempotency-canary-17";
+const COLLECTOR_KEY: &str = "collector-canary-b06d";
 const FORGED_KEY: &str = "tl_forged-canary-0123456789abcdefghijklmnopqrstuvwx";
 
 /// A secret, in every form in which a log or a dump could show it.
@@ -125,7 +129,9 @@ impl Client<'_> {
 }
 
 #[test]
-fn no_secret_shows_in_logs_metrics_errors_pages_statements_or_a_dump() {
+fn no_secret_shows_in_logs_metrics_traces_errors_pages_statements_or_a_dump() {
+    let collector = Catcher::start(&[]);
+    let collector_headers = format!("x-collector-key={COLLECTOR_KEY}");
     let sealing_keys = format!("canary:{SEALING_KEY}");
     let mut installation = Installation::open(
         &[("log_statement", "all"), ("log_min_duration_statement", "0")],
@@ -133,6 +139,8 @@ fn no_secret_shows_in_logs_metrics_errors_pages_statements_or_a_dump() {
             ("TRUNKLINE__OPERATOR__KEYS", OPERATOR_KEY),
             ("TRUNKLINE__SECRETS__KEYS", &sealing_keys),
             ("TRUNKLINE__LOG__FILTER", "trace"),
+            ("TRUNKLINE__TELEMETRY__OTLP_ENDPOINT", &collector.url("")),
+            ("TRUNKLINE__TELEMETRY__OTLP_HEADERS", &collector_headers),
             ("TRUNKLINE__DELIVERY__RETRY_SCHEDULE", "100ms"),
         ],
     );
@@ -168,6 +176,7 @@ fn no_secret_shows_in_logs_metrics_errors_pages_statements_or_a_dump() {
         assert!(log.contains("TRACE"), "{role} was to log everything");
         output.add(&format!("the log of the {role}"), &log);
     }
+    add_traces(&mut output, &collector);
     add_statements(&mut output, &installation.server_log());
     add_dump(&mut output, installation.database_url());
 
@@ -297,6 +306,7 @@ fn life(client: &mut Client<'_>, installation: &mut Installation, receiver: &Doo
         ("the password of a URL", URL_PASSWORD),
         ("the payload", PAYLOAD),
         ("the idempotency key", IDEMPOTENCY_KEY),
+        ("the collector's key", COLLECTOR_KEY),
     ];
     let canaries = canaries.iter().map(|(name, value)| Canary::new(name, value)).collect();
     (api_key, canaries)
@@ -306,6 +316,25 @@ fn life(client: &mut Client<'_>, installation: &mut Installation, receiver: &Doo
 fn refused(client: &Client<'_>, api_key: &str) -> String {
     let body = json!({"events": [{"payload": {"c": PAYLOAD}}]}).to_string();
     client.ask("POST", "/v1/events/batch", api_key, Some(&body), 500)
+}
+
+/// Every byte that the collector got; a door sends the last of its spans when it stops. Only the header that carries its key shows that.
+fn add_traces(output: &mut Output, collector: &Catcher) {
+    let mut spans = Vec::new();
+    for request in collector.all() {
+        assert_eq!(request.header("x-collector-key"), COLLECTOR_KEY);
+        for (name, value) in request.headers.iter().filter(|(name, _)| name != "x-collector-key") {
+            output.add("traces", &format!("{name}: {value}"));
+        }
+        // A text stands in it as it is, between the bytes of its frame.
+        output.add("traces", &format!("{}\n{}", request.path, text(&request.body)));
+        let export = ExportTraceServiceRequest::decode(request.body.as_slice()).unwrap();
+        let scopes = export.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+        spans.extend(scopes.flat_map(|scope| scope.spans).map(|span| span.name));
+    }
+    for name in ["POST /v1/events", "POST /v1/endpoints", "attempt"] {
+        assert!(spans.iter().any(|span| span == name), "no span {name}: {spans:?}");
+    }
 }
 
 /// The server's log apart: the text of statements, and what they were given. An error's detail quotes a row, to the DBA

@@ -12,7 +12,7 @@ use crate::process::eventually;
 pub(crate) struct Caught {
     pub(crate) path: String,
     /// Names in lower case.
-    headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
