@@ -159,3 +159,26 @@ fn no_address(error: &ResolveError) -> Failure {
 fn no_connection(error: &io::Error) -> Failure {
     Failure::new(AttemptOutcome::ConnectionError, format!("no connection: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use trunkline_egress::system_lookup;
+
+    use super::*;
+
+    /// A URL with such an address is refused when an endpoint's settings are loaded; this holds if that is ever forgotten.
+    #[tokio::test]
+    async fn a_literal_address_is_checked_once_more_where_it_is_connected_to() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let origin = Origin { host: Host::Address(Ipv4Addr::LOCALHOST.into()), port, tls_name: None };
+        let connector =
+            Connector::new(&Settings::default(), RootCertStore::empty(), system_lookup()).unwrap();
+        let refused = connector.connect(&origin).await.err().unwrap();
+        assert_eq!(refused.outcome, AttemptOutcome::Blocked, "{}", refused.reason);
+        assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock, "nobody came");
+    }
+}
