@@ -205,7 +205,6 @@ async fn an_event_for_later_is_delivered_when_its_time_has_come() {
     let later: EventId = house.database.text(sql).await.parse().unwrap();
     let now = house.publish("{}").await;
     house.until(now, "DELIVERED").await;
-    assert_eq!(house.row(later).await.attempts, 0);
     house.until(later, "DELIVERED").await;
     let sql = "SELECT bool_and(a.started_at >= e.deliver_at) FROM trunkline.attempts AS a
                JOIN trunkline.events AS e USING (lane, tenant_id, event_id) WHERE e.deliver_at IS NOT NULL";
