@@ -128,3 +128,23 @@ impl AsyncWrite for Wire {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// R9: whatever comes before an answer ends the attempt at 256 KiB, and each call has these anew.
+    #[test]
+    fn before_an_answer_256_kib_may_come_and_no_byte_more() {
+        const PROMISED: usize = 256 * 1_024;
+        let allowance = Allowance(Arc::new(AtomicUsize::new(0)));
+        for _ in 0..2 {
+            allowance.renew();
+            allowance.spend(1).unwrap();
+            allowance.spend(PROMISED - 1).unwrap();
+            assert!(allowance.spend(1).is_err());
+        }
+        allowance.lift();
+        allowance.spend(10 * PROMISED).unwrap();
+    }
+}
