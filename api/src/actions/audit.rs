@@ -41,7 +41,7 @@ pub(crate) struct AuditEntry {
     #[schema(example = "operator:9f86d081884c")]
     actor: String,
     /// `tenant.create`, `change`, `suspend`, `resume`, `delete`; `endpoint.create`, `change`, `enable`, `disable`, `pause`, `resume`,
-    /// `rotate_secret`, `delete`; `api_key.create`, `revoke`; `reception.enable`, `disable`.
+    /// `rotate_secret`, `delete`; `api_key.create`, `revoke`; `reception.enable`, `disable`; `restore.hold`, `release`.
     #[schema(example = "tenant.suspend")]
     action: String,
     /// Whose it was; null = of all tenants.
