@@ -97,6 +97,11 @@ TENANTS = [
         "Change a tenant", "PATCH", "/v1/tenants/{tenant_id}", 200, path="/v1/tenants/{{tenant_id}}", auth=OPERATOR,
         body='{"target_url": "{{receiver_url}}/{{tenant_id}}/webhook"}', tests=[holds("it says so", f"{ANSWER}.message.includes('updated')")],
     ),
+    request(
+        "Set how much a tenant may publish", "PATCH", "/v1/tenants/{tenant_id}", 200, path="/v1/tenants/{{tenant_id}}", auth=OPERATOR,
+        body={"rate_per_second": 500, "burst": 700}, tests=[equals(f"{ANSWER}.tenant.rate_per_second", 500), equals(f"{ANSWER}.tenant.burst", 700)],
+    ),
+    request("A tenant does not set it itself", "PATCH", "/v1/tenants/current", 403, body={"burst": 1000}, tests=[equals(f"{ANSWER}.code", "operator_only")]),
     request("Show a tenant", "GET", "/v1/tenants/{tenant_id}", 200, path="/v1/tenants/{{tenant_id}}", auth=OPERATOR, tests=[holds("it is that one", f"{ANSWER}.tenant.tenant_id === pm.variables.get('tenant_id')")]),
     request("Suspend a tenant", "POST", "/v1/tenants/{tenant_id}/suspend", 200, path="/v1/tenants/{{tenant_id}}/suspend", auth=OPERATOR, tests=[equals(f"{ANSWER}.status", "SUSPENDED")]),
     request("Resume a tenant", "POST", "/v1/tenants/{tenant_id}/resume", 200, path="/v1/tenants/{{tenant_id}}/resume", auth=OPERATOR, tests=[equals(f"{ANSWER}.status", "ACTIVE")]),

@@ -162,5 +162,5 @@ extract!(Writer, |request| {
 });
 extract!(Operator, |request| match identify(&request).await? {
     Caller::Operator => Ok(Self),
-    Caller::Tenant(_) => Err(Problem::forbidden("operator_only", "This route needs an operator's key.")),
+    Caller::Tenant(_) => Err(Problem::operator_only()),
 });

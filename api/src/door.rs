@@ -11,7 +11,6 @@ use secrecy::ExposeSecret;
 use trunkline_boot::metrics::{self, LookAtPool, PoolUse, WatchedPool};
 use trunkline_boot::settings::{ClientSettings, SecretsKey};
 use trunkline_boot::{BindError, Clients, Clock, ReadinessCheck, Settings, SettingsError, Shutdown, listen};
-use trunkline_egress::EgressPolicy;
 use trunkline_store::pool::InvalidUrl;
 use trunkline_store::schema::SchemaError;
 use trunkline_store::{Address, Pool, Purpose, Role, StoreError, partitions, pool, schema, time};
@@ -25,7 +24,7 @@ use crate::rate::{Drawer, Rates};
 use crate::schemas::Schemas;
 use crate::state::State;
 use crate::waker::Waker;
-use crate::{frame, routes};
+use crate::{frame, routes, saving};
 
 /// How long a stop waits for requests that have begun, in seconds; orchestrators tend to kill after 30.
 const DRAIN_SECONDS: u64 = 20;
@@ -122,7 +121,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
         search_pool,
         clock,
         vault,
-        egress: EgressPolicy::new(settings.egress.allow.clone(), settings.egress.deny.clone()),
+        egress: saving::policy(settings),
         signup: settings.signup,
         operators: OperatorKeys::new(settings.operator.keys.iter().map(ExposeSecret::expose_secret)),
         keys: KeyCache::new(),

@@ -14,6 +14,7 @@ mod problem;
 mod query;
 mod rate;
 mod routes;
+pub mod saving;
 mod schemas;
 mod search;
 mod state;

@@ -15,7 +15,10 @@ use crate::failure::Failure;
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest page: 100 events of a few hundred bytes, or one payload of 1 MiB in a frame.
-const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+pub(crate) const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// The largest page the api gives.
+const PAGE_MAX: usize = 100;
 
 /// What may be done with a path.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -44,6 +47,14 @@ pub(crate) struct Reply {
     body: Vec<u8>,
 }
 
+/// What comes back, while it comes in.
+pub(crate) struct Opened {
+    /// One JSON document; else pages, or a document a line.
+    pub(crate) is_json: bool,
+    /// What is sent.
+    pub(crate) body: Box<dyn Read>,
+}
+
 impl Client {
     /// A client of the api at `base`, such as `http://127.0.0.1:8080`.
     ///
@@ -60,62 +71,6 @@ impl Client {
         })
     }
 
-    /// GET of a path, with query parameters.
-    ///
-    /// # Errors
-    /// [`Failure::Unavailable`] when nobody answers.
-    pub(crate) fn get(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Reply> {
-        let mut request = self.agent.get(format!("{}{path}", self.base));
-        for (name, value) in query {
-            request = request.query(name, value);
-        }
-        if let Some(authorization) = &self.authorization {
-            request = request.header("authorization", authorization);
-        }
-        self.reply(request.call())
-    }
-
-    /// POST of a JSON body, as it is.
-    ///
-    /// # Errors
-    /// [`Failure::Unavailable`] when nobody answers.
-    pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> anyhow::Result<Reply> {
-        let mut request = self.agent.post(format!("{}{path}", self.base));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        if let Some(authorization) = &self.authorization {
-            request = request.header("authorization", authorization);
-        }
-        let sent = if body.is_empty() {
-            request.send_empty()
-        } else {
-            request.header("content-type", "application/json").send(body)
-        };
-        self.reply(sent)
-    }
-
-    /// GET of an answer of any size, which is read while it comes in and may take any time; it is a 2xx.
-    ///
-    /// # Errors
-    /// A [`Failure`] with what the api said, by its status, or [`Failure::Unavailable`] when nobody answers.
-    pub(crate) fn stream(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<impl Read + use<>> {
-        let mut request = agent_without_end().get(format!("{}{path}", self.base));
-        for (name, value) in query {
-            request = request.query(name, value);
-        }
-        if let Some(authorization) = &self.authorization {
-            request = request.header("authorization", authorization);
-        }
-        let answer = request.call();
-        if answer.as_ref().is_ok_and(|answer| answer.status().is_success()) {
-            return Ok(answer?.into_body().into_reader());
-        }
-        let reply = self.reply(answer)?;
-        reply.json::<Value>()?;
-        Err(anyhow!(reply.reason()))
-    }
-
     /// Any method, with a JSON body if there is one.
     ///
     /// # Errors
@@ -127,14 +82,87 @@ impl Client {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> anyhow::Result<Reply> {
-        let method = match method {
-            Method::Get => http::Method::GET,
-            Method::Post => http::Method::POST,
-            Method::Put => http::Method::PUT,
-            Method::Patch => http::Method::PATCH,
-            Method::Delete => http::Method::DELETE,
-        };
-        let mut request = http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+        self.reply(self.send(&self.agent, method, path, headers, body)?)
+    }
+
+    /// The JSON of a 2xx; null where it succeeded without a word.
+    ///
+    /// # Errors
+    /// A [`Failure`] with what the api said, by its status, or [`Failure::Unavailable`] when nobody answers.
+    pub(crate) fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        let body = body.map_or_else(Vec::new, |body| body.to_string().into_bytes());
+        let reply = self.call(method, path, &[], &body)?;
+        if reply.is_empty() { Ok(Value::Null) } else { reply.json() }
+    }
+
+    /// GET of a path, with query parameters.
+    ///
+    /// # Errors
+    /// [`Failure::Unavailable`] when nobody answers.
+    pub(crate) fn get(&self, path: &str, query: &[(&str, String)]) -> anyhow::Result<Reply> {
+        self.call(Method::Get, &with_query(path, query), &[], b"")
+    }
+
+    /// What a list has, page after page, until `wanted` are there; and whether there are more.
+    ///
+    /// # Errors
+    /// Those of [`Self::ask`].
+    pub(crate) fn list(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        member: &str,
+        wanted: usize,
+    ) -> anyhow::Result<(Vec<Value>, bool)> {
+        let mut found: Vec<Value> = Vec::new();
+        let mut next_token = None;
+        // A page may be short, even empty, and not be the last: only a missing token says so.
+        loop {
+            let mut query = query.to_vec();
+            query.push(("limit", PAGE_MAX.min(wanted - found.len()).to_string()));
+            query.extend(next_token.take().map(|token| ("next_token", token)));
+            let mut page: Value = self.get(path, &query)?.json()?;
+            if let Value::Array(more) = page[member].take() {
+                found.extend(more);
+            }
+            next_token = page["next_token"].as_str().map(str::to_owned);
+            if next_token.is_none() || found.len() >= wanted {
+                return Ok((found, next_token.is_some()));
+            }
+        }
+    }
+
+    /// A 2xx of any size and kind, which is read while it comes in and may take any time.
+    ///
+    /// # Errors
+    /// Those of [`Self::ask`].
+    pub(crate) fn open(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> anyhow::Result<Opened> {
+        let answer = self.send(&agent_without_end(), method, path, headers, body)?;
+        if !answer.status().is_success() {
+            let reply = self.reply(answer)?;
+            reply.json::<Value>()?;
+            return Err(anyhow!(reply.reason()));
+        }
+        let content_type = answer.headers().get("content-type").and_then(|value| value.to_str().ok());
+        let is_json = content_type.is_some_and(|value| value.starts_with("application/json"));
+        Ok(Opened { is_json, body: Box::new(answer.into_body().into_reader()) })
+    }
+
+    fn send(
+        &self,
+        agent: &Agent,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> anyhow::Result<Response<ureq::Body>> {
+        let mut request = http::Request::builder().method(method.name()).uri(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -145,14 +173,13 @@ impl Client {
             request = request.header("content-type", "application/json");
         }
         let unusable = |error| Failure::Usage(format!("this cannot be sent: {error}"));
-        self.reply(self.agent.run(request.body(body).map_err(unusable)?))
+        agent.run(request.body(body).map_err(unusable)?).map_err(|error| match error {
+            ureq::Error::Http(error) => Failure::Usage(format!("this cannot be sent: {error}")).into(),
+            error => Failure::Unavailable(format!("{} does not answer: {error}", self.base)).into(),
+        })
     }
 
-    fn reply(&self, answer: Result<Response<ureq::Body>, ureq::Error>) -> anyhow::Result<Reply> {
-        let mut answer = answer.map_err(|error| match error {
-            ureq::Error::Http(error) => Failure::Usage(format!("this cannot be sent: {error}")),
-            error => Failure::Unavailable(format!("{} does not answer: {error}", self.base)),
-        })?;
+    fn reply(&self, mut answer: Response<ureq::Body>) -> anyhow::Result<Reply> {
         let retry_after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
         let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
@@ -161,6 +188,18 @@ impl Client {
             retry_after,
             body: body.map_err(|error| Failure::Unavailable(format!("{} broke off: {error}", self.base)))?,
         })
+    }
+}
+
+impl Method {
+    fn name(self) -> http::Method {
+        match self {
+            Self::Get => http::Method::GET,
+            Self::Post => http::Method::POST,
+            Self::Put => http::Method::PUT,
+            Self::Patch => http::Method::PATCH,
+            Self::Delete => http::Method::DELETE,
+        }
     }
 }
 
@@ -202,6 +241,26 @@ impl Reply {
     }
 }
 
+/// A path with query parameters.
+pub(crate) fn with_query(path: &str, query: &[(&str, String)]) -> String {
+    let pairs = query.iter().map(|(name, value)| format!("{name}={}", escaped(value)));
+    let pairs: Vec<String> = pairs.collect();
+    if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
+}
+
+/// A text as a part of a path or a query: what means something there is percent-encoded.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
+            escaped.push(byte.into());
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}
+
 /// The same for answers that take as long as they take; only silence ends them.
 fn agent_without_end() -> Agent {
     Agent::config_builder()
@@ -228,4 +287,17 @@ pub(crate) fn agent(timeout: Duration) -> Agent {
         .user_agent(concat!("trunkline-cli/", env!("CARGO_PKG_VERSION")))
         .build()
         .new_agent()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_query;
+
+    #[test]
+    fn what_means_something_in_a_query_is_encoded() {
+        let query = [("payload", "a.b:ü &c=+%".to_owned()), ("after", "2026-01-31T12:00:00Z".to_owned())];
+        let expected = "/v1/events?payload=a.b:%C3%BC%20%26c%3D%2B%25&after=2026-01-31T12:00:00Z";
+        assert_eq!(with_query("/v1/events", &query), expected);
+        assert_eq!(with_query("/v1/events", &[]), "/v1/events");
+    }
 }

@@ -3,8 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    audit, call, completions, dead_letters, dev, doctor, endpoint, endpoints, event_type, events, key,
-    listen, migrate, probe, replay, restore, retention, role, secrets, send, stats, tenant, top,
+    api_keys, audit, call, completions, dead_letters, dev, doctor, endpoint, endpoints, erasure, event_type,
+    events, key, listen, migrate, operational_endpoint, own_tenant, probe, replay, restore, retention, role,
+    secrets, send, stats, tenant, top,
 };
 use crate::failure::EXIT_CODES_HELP;
 use crate::output::Output;
@@ -33,7 +34,7 @@ pub(crate) enum Command {
     Receiver(role::Options),
     /// Bring the database's schema up to this release
     Migrate(migrate::Options),
-    /// Create, list, suspend, resume and delete tenants, straight on the database
+    /// Create, list, change, suspend, resume and delete tenants, straight on the database
     Tenant(tenant::Options),
     /// Add an endpoint to a tenant, straight on the database
     Endpoint(endpoint::Options),
@@ -45,9 +46,9 @@ pub(crate) enum Command {
     Secrets(secrets::Options),
     /// Receive webhooks on this machine and print them
     Listen(listen::Options),
-    /// Publish a JSON object, or one per line, from a file or standard input
+    /// Publish a JSON object, or one per line, alone or as a batch, from a file or standard input
     Send(send::Options),
-    /// Look at events, explain, export and retry them, over REST
+    /// Look at events, explain, export, retry, cancel and erase them, over REST
     Events(events::Options),
     /// Describe event types and the schemas of their payloads, over REST
     EventType(event_type::Options),
@@ -59,6 +60,14 @@ pub(crate) enum Command {
     Replay(replay::Options),
     /// A tenant's endpoints: create, change, pause, test, over REST
     Endpoints(endpoints::Options),
+    /// The endpoint that gets what Trunkline itself has to tell, over REST
+    OperationalEndpoint(operational_endpoint::Options),
+    /// Erase payloads by predicate, and see the receipts, over REST
+    Erasure(erasure::Options),
+    /// A tenant's own API keys: create, list, revoke, over REST
+    ApiKeys(api_keys::Options),
+    /// What a tenant sees and changes of itself, over REST
+    OwnTenant(own_tenant::Options),
     /// Call any route of the api
     Call(call::Options),
     /// After a restore to an earlier moment: hold, look, release
@@ -97,6 +106,10 @@ impl Command {
             Self::DeadLetters(options) => dead_letters::run(&options, output),
             Self::Replay(options) => replay::run(&options, output),
             Self::Endpoints(options) => endpoints::run(&options, output),
+            Self::OperationalEndpoint(options) => operational_endpoint::run(&options, output),
+            Self::Erasure(options) => erasure::run(&options, output),
+            Self::ApiKeys(options) => api_keys::run(&options, output),
+            Self::OwnTenant(options) => own_tenant::run(&options, output),
             Self::Call(options) => call::run(&options, output),
             Self::Restore(options) => restore::run(&options, output),
             Self::Retention(options) => retention::run(&options, output),

@@ -7,13 +7,13 @@ mod commands;
 mod dev;
 mod doors;
 mod failure;
+mod input;
 mod json_text;
 mod operator;
 mod output;
 mod private_files;
 mod provision;
 mod sealing_keys;
-mod target_url;
 
 use std::process::ExitCode;
 

@@ -13,7 +13,7 @@ use trunkline_store::audit::{self, Action, Actor, Entry};
 use trunkline_store::{Address, Connection, Purpose, pool, time};
 use trunkline_vault::Vault;
 
-use crate::dev::{Credentials, DevFile};
+use crate::dev::{Credentials, DevFile, allow_loopback};
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -55,6 +55,7 @@ impl OperatorOptions {
             self.data_dir.display()
         ));
         settings.database.url = Some(SecretString::from(dev.database_url));
+        allow_loopback(settings);
         if settings.operator.keys.is_empty() {
             settings.operator.keys = vec![SecretString::from(dev.operator_key)];
         }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::failure::message;
+use crate::json_text::indented;
 
 /// Where results go, and in which form.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +32,14 @@ impl Output {
     pub(crate) fn result(self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
         let text = if self.json { serde_json::to_string(value)? } else { text() };
         self.line(&text)
+    }
+
+    /// An answer of the api as a result: indented for a person.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub(crate) fn answer(self, answer: &Value) -> anyhow::Result<()> {
+        self.result(answer, || printable(&indented(&answer.to_string())))
     }
 
     /// A line of a result, as it is.

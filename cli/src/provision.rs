@@ -1,13 +1,12 @@
 //! Makes tenants and keys, straight in the database.
 
 use anyhow::Context as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
+use trunkline_api::saving;
 use trunkline_boot::random::random_bytes;
-use trunkline_domain::{EndpointId, KeyId, TenantId};
+use trunkline_domain::{EndpointId, EndpointSettings, KeyId, TenantId};
 use trunkline_store::api_keys::{self, NewKey};
-use trunkline_store::endpoints::{self, NewEndpoint, NewSecret};
+use trunkline_store::endpoints::{self, Added, NewEndpoint, NewSecret};
 use trunkline_store::tenants::{self, NewTenant};
 use trunkline_store::{Connection, time};
 use trunkline_vault::{ApiKey, Sealed, Vault};
@@ -27,10 +26,20 @@ pub(crate) struct NewlyMade {
 pub(crate) struct KeyWish<'a> {
     /// Its name in lists, 1 to 100 characters.
     pub(crate) name: &'a str,
-    /// Whether it may publish and change things, and not only read.
+    /// Whether it may look.
+    pub(crate) may_read: bool,
+    /// Whether it may publish and change things.
     pub(crate) may_write: bool,
     /// From when on it is refused.
     pub(crate) expires_at: Option<DateTime<Utc>>,
+}
+
+impl KeyWish<'_> {
+    /// As lists show them.
+    pub(crate) fn scopes(&self) -> Vec<&'static str> {
+        let scopes = [("read", self.may_read), ("write", self.may_write)];
+        scopes.into_iter().filter_map(|(scope, is_given)| is_given.then_some(scope)).collect()
+    }
 }
 
 /// Creates a tenant with its endpoint `default`, a secret and a key. `None` if the id was ever given before.
@@ -42,14 +51,14 @@ pub(crate) async fn create_tenant(
     vault: &Vault,
     tenant_id: &TenantId,
     url: &str,
+    webhook_secret: Zeroizing<String>,
     key_name: &str,
 ) -> anyhow::Result<Option<NewlyMade>> {
     let now = time::now(connection).await?;
     let endpoint_id = EndpointId::mint(now, random());
-    let webhook_secret = new_secret();
     let sealed = seal(vault, tenant_id, endpoint_id, &webhook_secret)?;
     let api_key = ApiKey::from_random(random_bytes());
-    let wish = KeyWish { name: key_name, may_write: true, expires_at: None };
+    let wish = KeyWish { name: key_name, may_read: true, may_write: true, expires_at: None };
     let new = NewTenant {
         tenant_id,
         endpoint_id,
@@ -62,8 +71,7 @@ pub(crate) async fn create_tenant(
     Ok(created.then_some(NewlyMade { api_key, webhook_secret, endpoint_id }))
 }
 
-/// Adds an endpoint with a secret of its own to a tenant; answers its id and the secret. `None` if the tenant does not exist,
-/// was deleted, or has an endpoint of that name.
+/// Adds an endpoint with a secret of its own to a tenant; answers what came of it, its id and the secret.
 ///
 /// # Errors
 /// When the database is not available.
@@ -71,17 +79,17 @@ pub(crate) async fn create_endpoint(
     connection: &mut Connection,
     vault: &Vault,
     tenant_id: &TenantId,
-    name: &str,
-    url: &str,
-) -> anyhow::Result<Option<(EndpointId, Zeroizing<String>)>> {
+    settings: &EndpointSettings,
+) -> anyhow::Result<(Added, EndpointId, Zeroizing<String>)> {
     let now = time::now(connection).await?;
     let endpoint_id = EndpointId::mint(now, random());
-    let webhook_secret = new_secret();
+    let webhook_secret = new_secret()?;
     let sealed = seal(vault, tenant_id, endpoint_id, &webhook_secret)?;
     let secret = stored(&sealed, now);
+    let (name, url) = (settings.name.as_str(), settings.url.as_str());
     let new = NewEndpoint { tenant_id, endpoint_id, name, url, secret, created_at: now };
-    let created = endpoints::create(connection, &new).await?;
-    Ok(created.then_some((endpoint_id, webhook_secret)))
+    let added = endpoints::add(connection, &new, settings, false).await?;
+    Ok((added, endpoint_id, webhook_secret))
 }
 
 /// Creates one more key for a tenant that exists; answers it with its id.
@@ -125,10 +133,12 @@ pub(crate) fn stored(sealed: &Sealed, now: DateTime<Utc>) -> NewSecret<'_> {
     }
 }
 
-/// A new signing secret in the form of Standard Webhooks 1.0.0: `whsec_` and the base64 of 32 random bytes.
-pub(crate) fn new_secret() -> Zeroizing<String> {
-    let random = Zeroizing::new(random_bytes::<32>());
-    Zeroizing::new(format!("whsec_{}", STANDARD.encode(random.as_slice())))
+/// A new webhook secret.
+///
+/// # Errors
+/// None: only a chosen one can be refused.
+pub(crate) fn new_secret() -> anyhow::Result<Zeroizing<String>> {
+    saving::webhook_secret(None).map_err(anyhow::Error::msg)
 }
 
 fn key_row<'a>(key: &'a ApiKey, wish: &KeyWish<'a>, now: DateTime<Utc>) -> NewKey<'a> {
@@ -137,7 +147,7 @@ fn key_row<'a>(key: &'a ApiKey, wish: &KeyWish<'a>, now: DateTime<Utc>) -> NewKe
         key_id: KeyId::mint(now, random()),
         name: wish.name,
         prefix: key.shown_prefix(),
-        may_read: true,
+        may_read: wish.may_read,
         may_write: wish.may_write,
         expires_at: wish.expires_at,
     }

@@ -31,6 +31,10 @@ pub(crate) struct Tenant {
     /// Its events are kept so many days; null = as long as the operator keeps all.
     #[schema(example = 30)]
     retention_days: Option<i32>,
+    /// Events a second it may publish; 0 = no limit, null = the installation's rate.
+    rate_per_second: Option<u32>,
+    /// Events it may publish at once; null = the installation's burst.
+    burst: Option<u32>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -42,6 +46,8 @@ impl From<trunkline_store::tenants::Tenant> for Tenant {
             target_url: tenant.target_url,
             status: tenant.status.as_str(),
             retention_days: tenant.retention_days,
+            rate_per_second: tenant.rate_per_second,
+            burst: tenant.burst,
             created_at: tenant.created_at,
             updated_at: tenant.updated_at,
         }
@@ -69,6 +75,9 @@ pub(super) fn secret(text: &str) -> Result<Secret, Problem> {
 /// The longest retention of one's own; the operator's ends it sooner as a rule.
 const RETENTION_DAYS_MAX: u32 = 3_650;
 
+/// The highest publishing rate and burst, as of the settings.
+const RATE_MAX: u32 = 1_000_000;
+
 /// A retention in days.
 pub(in crate::actions) fn retention_days(days: u32) -> Result<i32, Problem> {
     i32::try_from(days).ok().filter(|_| (1..=RETENTION_DAYS_MAX).contains(&days)).ok_or_else(|| {
@@ -77,6 +86,15 @@ pub(in crate::actions) fn retention_days(days: u32) -> Result<i32, Problem> {
             "retention_days accepts 1 to 3650, or null for as long as all is kept.",
         )
     })
+}
+
+/// A rate or burst of its own, as the settings take them.
+fn rate(field: &str, least: u32, number: u32) -> Result<u32, Problem> {
+    if (least..=RATE_MAX).contains(&number) {
+        return Ok(number);
+    }
+    let detail = format!("{field} accepts {least} to {RATE_MAX}, or null for the installation's.");
+    Err(Problem::bad_field(field, &detail))
 }
 
 /// Encrypts a secret for its endpoint.

@@ -50,9 +50,20 @@ pub(super) fn add(document: &mut Value) {
             operation["requestBody"]["content"]["application/json"]["schema"] = json!({ "type": "object" });
         }
         let has_key = operation.get("security").is_some();
+        let has_body = operation.get("requestBody").is_some();
+        let publishes = ["publishEvent", "publishBatch"].iter().any(|id| operation["operationId"] == *id);
         let Some(responses) = operation["responses"].as_object_mut() else { continue };
+        if has_body {
+            say(responses, "400", "The body ended before the length that was announced.", json!({}));
+            say(responses, "408", "The body took too long to arrive.", json!({}));
+        }
         if has_key {
-            throttled(responses);
+            let wrong_keys = "Too many requests with wrong keys came from the address; see Retry-After.";
+            let seconds = json!({ "description": "Seconds to wait", "schema": { "type": "string", "pattern": "^[0-9]+$" } });
+            say(responses, "429", wrong_keys, json!({ "Retry-After": seconds }));
+        }
+        if publishes {
+            tell_rates(responses);
         }
         for response in responses.values_mut() {
             name_type_of_problems(response);
@@ -72,23 +83,30 @@ fn operations(document: &mut Value) -> impl Iterator<Item = &mut Value> {
     paths.flat_map(|(_, item)| item.as_object_mut().into_iter().flatten()).map(|(_, operation)| operation)
 }
 
-/// Every route with a key.
-fn throttled(responses: &mut Map<String, Value>) {
-    let wrong_keys = "Too many requests with wrong keys came from the address; see Retry-After.";
-    let description = match responses.get("429").and_then(|response| response["description"].as_str()) {
-        Some(other) => format!("{other} {wrong_keys}"),
-        None => wrong_keys.to_owned(),
+/// A problem that many routes have for the same reason, beside the reasons of their own.
+fn say(responses: &mut Map<String, Value>, status: &str, reason: &str, headers: Value) {
+    let description = match responses.get(status).and_then(|response| response["description"].as_str()) {
+        Some(other) => format!("{other} {reason}"),
+        None => reason.to_owned(),
     };
-    let seconds =
-        json!({ "description": "Seconds to wait", "schema": { "type": "string", "pattern": "^[0-9]+$" } });
-    responses.insert(
-        "429".to_owned(),
-        json!({
-            "description": description,
-            "headers": { "Retry-After": seconds },
-            "content": { "application/json": { "schema": { "$ref": PROBLEM } } },
-        }),
-    );
+    let content = json!({ "application/json": { "schema": { "$ref": PROBLEM } } });
+    let response = json!({ "description": description, "headers": headers, "content": content });
+    responses.insert(status.to_owned(), response);
+}
+
+/// What took tokens, or lacked them, tells the rate.
+fn tell_rates(responses: &mut Map<String, Value>) {
+    for (status, response) in responses {
+        if status == "401" || status == "403" {
+            continue;
+        }
+        for (name, description) in [
+            ("RateLimit-Policy", "`q` events in `w` seconds, such as `\"tenant\";q=2000;w=2`"),
+            ("RateLimit", "`r` are left, such as `\"tenant\";r=1874`; after `t` seconds there are enough"),
+        ] {
+            response["headers"][name] = json!({ "description": description, "schema": { "type": "string" } });
+        }
+    }
 }
 
 /// A problem is `application/problem+json`, whatever the macros say.
@@ -147,6 +165,9 @@ fn of_property(schema: &str, name: &str) -> Value {
         (_, "url" | "target_url") => json!({ "format": "uri", "maxLength": 2_048 }),
         (_, "tenant_id") => json!({ "pattern": "^(?!current$)[a-z0-9-]{3,50}$" }),
         (_, "overlap_seconds") => json!({ "minimum": 0, "maximum": 604_800 }),
+        ("TenantChange", "rate_per_second") => json!({ "minimum": 0, "maximum": 1_000_000 }),
+        ("TenantChange", "burst") => json!({ "minimum": 1, "maximum": 1_000_000 }),
+        (_, "retention_days") => json!({ "minimum": 1, "maximum": 3_650 }),
         (_, "rate" | "rate_per_second") => json!({ "minimum": 1, "maximum": 10_000 }),
         (_, "in_flight_max") => json!({ "minimum": 1, "maximum": 1_000 }),
         (_, "timeout_ms") => json!({ "minimum": 1_000 }),

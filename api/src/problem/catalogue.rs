@@ -47,6 +47,10 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, code, "Forbidden", detail)
     }
 
+    pub(crate) fn operator_only() -> Self {
+        Self::forbidden("operator_only", "This needs an operator's key.")
+    }
+
     pub(crate) fn no_route() -> Self {
         let detail = "There is nothing at this path; GET /v1/docs lists every route.";
         Self::new(StatusCode::NOT_FOUND, "not_found", "Not found", detail)

@@ -25,6 +25,41 @@ async fn the_document_is_openapi_3_1_and_names_every_route_and_operation_once() 
     assert_eq!(routes.matches("resource(\"").count(), described + 4);
 }
 
+#[test]
+fn every_operation_that_takes_a_body_says_how_bodies_are_refused() {
+    let document = trunkline_api::document();
+    let operations =
+        document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
+    let mut count = 0;
+    for operation in operations.filter(|operation| operation.get("requestBody").is_some()) {
+        for status in ["400", "408", "413", "415", "422"] {
+            let schema = &operation["responses"][status]["content"]["application/problem+json"]["schema"];
+            assert_eq!(
+                schema["$ref"], "#/components/schemas/Problem",
+                "{status} of {}",
+                operation["operationId"]
+            );
+        }
+        count += 1;
+    }
+    assert!(count > 10, "{count}");
+}
+
+#[test]
+fn what_publishes_says_that_it_tells_the_rate() {
+    let document = trunkline_api::document();
+    for path in ["/v1/events", "/v1/events/batch"] {
+        for status in ["201", "422", "429"] {
+            let headers = &document["paths"][path]["post"]["responses"][status]["headers"];
+            assert!(
+                headers.get("RateLimit").is_some() && headers.get("RateLimit-Policy").is_some(),
+                "{path} {status}"
+            );
+        }
+        assert_eq!(document["paths"][path]["post"]["responses"]["401"].get("headers"), None);
+    }
+}
+
 #[tokio::test]
 async fn the_pages_ask_no_other_server_for_anything() {
     let house = House::new().await;

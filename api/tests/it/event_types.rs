@@ -38,7 +38,8 @@ async fn a_type_is_described_shown_listed_described_anew_and_forgotten() {
 async fn types_are_listed_in_pages_without_schemas_and_any_type_can_stand_in_a_path() {
     let house = House::new().await;
     for name in ["b", "B", "urn:x%2Fy%3Fz%25"] {
-        let reply = house.client.put(&format!("/v1/event-types/{name}"), r#"{"schema":{}}"#).await;
+        let described = r#"{"schema":{},"retention_days":7}"#;
+        let reply = house.client.put(&format!("/v1/event-types/{name}"), described).await;
         assert_eq!(reply.status, 201, "{name}");
     }
     let first = house.client.get("/v1/event-types?limit=2").await;
@@ -53,6 +54,7 @@ async fn types_are_listed_in_pages_without_schemas_and_any_type_can_stand_in_a_p
         (&first["event_types"][0]["has_schema"], first["event_types"][0].get("schema")),
         (&json!(true), None)
     );
+    assert_eq!(first["event_types"][0]["retention_days"], 7);
     let token = first["next_token"].as_str().unwrap();
     let rest = house.client.get(&format!("/v1/event-types?limit=2&next_token={token}")).await.json();
     assert_eq!((names(&rest), rest.get("next_token")), (vec!["urn:x/y?z%".to_owned()], None));

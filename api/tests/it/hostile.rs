@@ -162,6 +162,26 @@ async fn broken_framing_gets_a_4xx() {
         ("body that does not come", post("content-length: 10\r\n", b"{"), Then::Wait, 408),
         ("body that drips", post("content-length: 200000\r\n", b"{"), Then::Drip(b' '), 408),
         ("chunks that drip", post("transfer-encoding: chunked\r\n", b"30000\r\n{"), Then::Drip(b' '), 408),
+        (
+            "another route's body that does not come",
+            house.request(
+                "POST /v1/endpoints",
+                "content-type: application/json\r\ncontent-length: 10\r\n",
+                b"{",
+            ),
+            Then::Wait,
+            408,
+        ),
+        (
+            "another route's body that ends early",
+            house.request(
+                "POST /v1/endpoints",
+                "content-type: application/json\r\ncontent-length: 10\r\n",
+                b"{",
+            ),
+            Then::End,
+            400,
+        ),
         ("97 headers", house.request("GET /v1/events", &headers(95), b""), Then::Wait, 431),
         ("10,000 headers", house.request("GET /v1/events", &headers(10_000), b""), Then::Wait, 431),
         ("one long header", house.request("GET /v1/events", &format!("x: {long}\r\n"), b""), Then::Wait, 431),

@@ -1,6 +1,7 @@
 //! A tenant's rate, over several processes.
 
-use trunkline_testkit::{Client, Reply};
+use serde_json::{Value, json};
+use trunkline_testkit::{Client, OPERATOR_KEY, Reply, eventually};
 
 use crate::house::{Door, House, problem};
 
@@ -114,4 +115,79 @@ async fn without_its_bucket_a_tenant_is_told_503_and_publishes_again_after() {
     assert_eq!(house.client.get("/v1/events").await.status, 200, "reading needs no token");
     trunkline_testkit::run(&mut holder, "ROLLBACK").await;
     house.publish("{}").await;
+}
+
+#[tokio::test]
+async fn an_operator_sets_a_tenants_rate_and_the_tenant_does_not() {
+    let house = House::new().await;
+    let operator = house.anyone.bearer(OPERATOR_KEY);
+    let change = r#"{"rate_per_second":2,"burst":6}"#;
+    for path in ["/v1/tenants/current", "/v1/tenants/acme"] {
+        problem(&house.client.patch(path, change).await, 403, "operator_only");
+    }
+    let changed = operator.patch("/v1/tenants/acme", change).await;
+    assert_eq!(
+        (changed.status, &changed.json()["message"]),
+        (200, &json!("rate_per_second and burst updated."))
+    );
+    let shown = house.client.get("/v1/tenants/current").await.json();
+    assert_eq!((&shown["tenant"]["rate_per_second"], &shown["tenant"]["burst"]), (&json!(2), &json!(6)));
+    eventually("publishing goes by it", async || {
+        let reply = house.client.post("/v1/events", "{}").await;
+        (reply.header("ratelimit-policy") == "\"tenant\";q=6;w=3").then_some(())
+    })
+    .await;
+    // What is absent stays, null is the installation's; all in one transaction with what else is changed.
+    let both = r#"{"burst":null,"target_url":"https://example.com/new"}"#;
+    let changed = operator.patch("/v1/tenants/acme", both).await.json();
+    let tenant = &changed["tenant"];
+    let fields = [&tenant["rate_per_second"], &tenant["burst"], &tenant["target_url"]];
+    assert_eq!(fields, [&json!(2), &Value::Null, &json!("https://example.com/new")]);
+    for (body, field) in [
+        (r#"{"burst":0}"#, "burst"),
+        (r#"{"rate_per_second":1000001}"#, "rate_per_second"),
+        (r#"{"burst":1000001,"target_url":"https://example.com/newer"}"#, "burst"),
+    ] {
+        let refused = problem(&operator.patch("/v1/tenants/acme", body).await, 422, "invalid_field");
+        assert_eq!(refused["errors"][0]["field"], field);
+    }
+    problem(&operator.patch("/v1/tenants/nobody", change).await, 404, "tenant_not_found");
+    let audit = operator.get("/v1/audit?tenant_id=acme").await.json();
+    let entries = audit["entries"].as_array().unwrap();
+    assert_eq!(entries.len(), 2, "refusals leave nothing: {audit}");
+    for entry in entries {
+        assert_eq!(entry["action"], "tenant.change");
+        assert!(entry["actor"].as_str().unwrap().starts_with("operator:"), "{entry}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_took_tokens_tells_what_is_left_and_one_that_took_none_says_nothing() {
+    let house = House::with(|settings| {
+        settings.ingest.rate_per_tenant = 1;
+        settings.ingest.burst_per_tenant = 10;
+    })
+    .await;
+    // The bucket fills as slowly as that, so that a slow machine changes no number.
+    house
+        .database
+        .execute("INSERT INTO trunkline.rate_buckets VALUES ('acme', 5, now() + interval '1 minute')")
+        .await;
+    let refused = house.client.post("/v1/events", "[1]").await;
+    assert_eq!((refused.status, rate_fields(&refused).1.as_str()), (422, "\"tenant\";r=4"));
+    assert_eq!(rate_fields(&refused).0, "\"tenant\";q=10;w=10");
+    let headers = [("content-type", "text/plain")];
+    let refused = house.client.send(http::Method::POST, "/v1/events", "{}", &headers).await;
+    assert_eq!((refused.status, rate_fields(&refused).1.as_str()), (415, "\"tenant\";r=3"));
+    // A batch is read before it takes any.
+    let refused = house.client.post("/v1/events/batch", r#"{"events":[]}"#).await;
+    assert_eq!((refused.status, rate_fields(&refused).1.as_str()), (422, ""));
+    let refused = house.anyone.post("/v1/events", "{}").await;
+    assert_eq!((refused.status, rate_fields(&refused).1.as_str()), (401, ""));
+    // With a key whose body was another, after its tokens were taken.
+    let batch = |n: u8| format!(r#"{{"events":[{{"payload":{{"n":{n}}},"idempotency_key":"once"}}]}}"#);
+    let taken = house.client.post("/v1/events/batch", batch(1)).await;
+    assert_eq!((taken.status, rate_fields(&taken).1.as_str()), (201, "\"tenant\";r=2"));
+    let refused = house.client.post("/v1/events/batch", batch(2)).await;
+    assert_eq!((refused.status, rate_fields(&refused).1.as_str()), (422, "\"tenant\";r=1"));
 }

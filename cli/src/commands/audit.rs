@@ -1,8 +1,9 @@
 //! `trunkline audit`: who switched what, straight from the database.
 
+use chrono::{DateTime, Duration, Utc};
 use clap::Args;
 use serde_json::{Value, json};
-use trunkline_domain::TenantId;
+use trunkline_domain::{EventId, TenantId};
 use trunkline_store::Purpose;
 use trunkline_store::audit::{self, Recorded};
 use trunkline_store::events::IdRange;
@@ -15,6 +16,12 @@ pub(crate) struct Options {
     /// What was done to this tenant only
     #[arg(long, value_name = "TENANT_ID")]
     tenant: Option<TenantId>,
+    /// What was done after this time, such as 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    after: Option<DateTime<Utc>>,
+    /// What was done before this time
+    #[arg(long, value_name = "TIME")]
+    before: Option<DateTime<Utc>>,
     /// How many of the newest entries
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
@@ -27,13 +34,24 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
     let found = block_on(async {
         let mut connection = connect(&settings, Purpose::Search).await?;
         let limit = i64::from(options.limit);
-        Ok(audit::list(&mut connection, options.tenant.as_ref(), IdRange::ALL, limit).await?)
+        Ok(audit::list(&mut connection, options.tenant.as_ref(), options.range(), limit).await?)
     })?;
     let values: Vec<Value> = found.iter().map(to_json).collect();
     output.result(&json!({"entries": values}), || {
         let rows: Vec<[String; 5]> = found.iter().map(to_row).collect();
         table(["WHEN (UTC)", "WHO", "WHAT", "TENANT", "TARGET"], &rows)
     })
+}
+
+impl Options {
+    /// Exclusive at both ends, by the milliseconds that ids carry.
+    fn range(&self) -> IdRange {
+        let first_at = |time: DateTime<Utc>| EventId::first_at(time).as_uuid();
+        IdRange {
+            from: self.after.map_or(IdRange::ALL.from, |after| first_at(after + Duration::milliseconds(1))),
+            before: self.before.map_or(IdRange::ALL.before, first_at),
+        }
+    }
 }
 
 fn to_json(entry: &Recorded) -> Value {

@@ -1,14 +1,16 @@
 //! `trunkline call`: any route of the api, with the key and address that the other commands find by themselves.
 
-use std::io::Read as _;
+use std::io::{self, Read as _};
+use std::path::Path;
 
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::value::RawValue;
 
-use crate::api_client::Method;
+use crate::api_client::{ANSWER_BYTES_MAX, Method};
 use crate::api_options::ApiOptions;
 use crate::failure::Failure;
+use crate::input;
 use crate::json_text::indented;
 use crate::output::{Output, printable};
 
@@ -39,20 +41,20 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
         return Err(Failure::Usage(format!("{} is not a path: write /v1/...", options.path)).into());
     }
     let body = match options.body.as_deref() {
-        Some("-") => {
-            let mut body = Vec::new();
-            std::io::stdin().take(BODY_BYTES_MAX).read_to_end(&mut body).context("standard input")?;
-            body
-        }
+        Some("-") => input::read(Path::new("-"), BODY_BYTES_MAX)?,
         body => body.unwrap_or_default().as_bytes().to_vec(),
     };
     let headers: Vec<(&str, &str)> =
         options.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let reply = options.api.client()?.call(options.method, &options.path, &headers, &body)?;
-    if reply.is_empty() {
+    let mut answer = options.api.client()?.open(options.method, &options.path, &headers, &body)?;
+    // Pages, and exports of any size, are passed on as they come in.
+    if !answer.is_json {
+        io::copy(&mut answer.body, &mut io::stdout().lock()).context("the answer broke off")?;
         return Ok(());
     }
-    let answer: Box<RawValue> = reply.json()?;
+    let mut text = Vec::new();
+    answer.body.take(ANSWER_BYTES_MAX).read_to_end(&mut text).context("the answer broke off")?;
+    let answer: Box<RawValue> = serde_json::from_slice(&text).context("the api's answer is not JSON")?;
     output.line(&if output.is_json() { answer.get().to_owned() } else { printable(&indented(answer.get())) })
 }
 

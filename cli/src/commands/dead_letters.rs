@@ -4,12 +4,9 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use trunkline_domain::{EndpointId, EventId};
 
-use crate::api_client::Client;
+use crate::api_client::{Client, Method};
 use crate::api_options::ApiOptions;
 use crate::output::{Output, shown, table};
-
-/// The largest page the api gives.
-const PAGE_MAX: usize = 100;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -69,23 +66,9 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
 }
 
 fn list(client: &Client, filter: &Filter, wanted: usize, output: Output) -> anyhow::Result<()> {
-    let mut letters: Vec<Value> = Vec::new();
-    let mut next_token = None;
-    // A page may be short, even empty, and not be the last: only a missing token says so.
-    loop {
-        let mut query: Vec<(&str, String)> = filter.fields().collect();
-        query.push(("limit", PAGE_MAX.min(wanted - letters.len()).to_string()));
-        query.extend(next_token.take().map(|token| ("next_token", token)));
-        let mut page: Value = client.get("/v1/dead-letters", &query)?.json()?;
-        if let Value::Array(found) = page["dead_letters"].take() {
-            letters.extend(found);
-        }
-        next_token = page["next_token"].as_str().map(str::to_owned);
-        if next_token.is_none() || letters.len() >= wanted {
-            break;
-        }
-    }
-    output.result(&json!({"dead_letters": letters, "has_more": next_token.is_some()}), || {
+    let query: Vec<_> = filter.fields().collect();
+    let (letters, has_more) = client.list("/v1/dead-letters", &query, "dead_letters", wanted)?;
+    output.result(&json!({"dead_letters": letters, "has_more": has_more}), || {
         let columns = ["event_id", "endpoint_id", "type", "attempts", "last_status_code", "last_error"];
         let rows: Vec<[String; 6]> =
             letters.iter().map(|letter| columns.map(|name| shown(&letter[name]))).collect();
@@ -93,7 +76,7 @@ fn list(client: &Client, filter: &Filter, wanted: usize, output: Output) -> anyh
     })
 }
 
-/// One request settles a bounded number, so this sends it until none is left.
+/// One request settles a bounded number and tells where to go on, so this goes on until nothing is left.
 fn settle(
     client: &Client,
     action: &str,
@@ -101,16 +84,16 @@ fn settle(
     selection: &Selection,
     output: Output,
 ) -> anyhow::Result<()> {
-    let body = serde_json::to_vec(&selection.body())?;
+    let mut body = selection.body();
     let mut total = 0;
     loop {
-        let answer: Value = client.post(&format!("/v1/dead-letters/{action}"), &[], &body)?.json()?;
-        let settled = answer[counted].as_u64().unwrap_or_default();
-        total += settled;
-        if answer["more"] != true || settled == 0 {
-            break;
-        }
+        let answer = client.ask(Method::Post, &format!("/v1/dead-letters/{action}"), Some(&body))?;
+        total += answer[counted].as_u64().unwrap_or_default();
+        output.ticker(&format!("{total} {counted}"));
+        let Some(next_token) = answer.get("next_token") else { break };
+        body["next_token"] = next_token.clone();
     }
+    output.ticker("");
     output.result(&json!({ counted: total }), || format!("{total} {counted}"))
 }
 

@@ -1,8 +1,6 @@
 //! `trunkline event-type`: what a tenant's types mean, over REST.
 
-use std::fs;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
@@ -10,11 +8,14 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use trunkline_domain::EventType;
 
-use crate::api_client::{Client, Method};
+use crate::api_client::{Client, Method, escaped};
 use crate::api_options::ApiOptions;
-use crate::failure::Failure;
+use crate::input;
 use crate::json_text::indented;
 use crate::output::{Output, printable, table};
+
+/// More than a schema may have; the api says which limit is in force.
+const SCHEMA_BYTES_MAX: u64 = 1024 * 1024;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -81,7 +82,7 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
             shown(&answer, *output)
         }
         Action::Describe { event_type, description, schema, enforced, retention_days } => {
-            let schema = schema.as_deref().map(read).transpose()?;
+            let schema = schema.as_deref().map(|file| input::json(file, SCHEMA_BYTES_MAX)).transpose()?;
             let body = Description {
                 description: description.as_deref(),
                 schema,
@@ -93,30 +94,14 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
             shown(&answer, *output)
         }
         Action::Delete { event_type } => {
-            let reply = client.call(Method::Delete, &path(event_type), &[], b"")?;
-            if reply.status != 204 {
-                reply.json::<Value>()?;
-            }
+            client.ask(Method::Delete, &path(event_type), None)?;
             output.result(&json!({"type": event_type, "deleted": true}), || format!("forgot {event_type}"))
         }
     }
 }
 
 fn list(client: &Client, output: Output) -> anyhow::Result<()> {
-    let mut found: Vec<Value> = Vec::new();
-    let mut next_token: Option<String> = None;
-    loop {
-        let mut query = vec![("limit", "100".to_owned())];
-        query.extend(next_token.take().map(|token| ("next_token", token)));
-        let mut page: Value = client.get("/v1/event-types", &query)?.json()?;
-        if let Value::Array(types) = page["event_types"].take() {
-            found.extend(types);
-        }
-        next_token = page["next_token"].as_str().map(str::to_owned);
-        if next_token.is_none() {
-            break;
-        }
-    }
+    let (found, _) = client.list("/v1/event-types", &[], "event_types", usize::MAX)?;
     output.result(&json!({"event_types": found}), || {
         let text = |value: &Value| printable(value.as_str().unwrap_or("-"));
         let rows: Vec<[String; 3]> = found
@@ -141,27 +126,7 @@ fn shown(answer: &Answer, output: Output) -> anyhow::Result<()> {
     output.line(&printable(&indented(answer.event_type.get())))
 }
 
-fn read(file: &Path) -> anyhow::Result<Box<RawValue>> {
-    let text = if file == Path::new("-") {
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text).map(|_| text)
-    } else {
-        fs::read_to_string(file)
-    };
-    let text = text.map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
-    RawValue::from_string(text)
-        .map_err(|error| Failure::Usage(format!("{} is not JSON: {error}", file.display())).into())
-}
-
-/// A type may hold any visible character; in a path those that mean something are percent-encoded.
+/// A type may hold any visible character.
 fn path(event_type: &EventType) -> String {
-    let mut path = "/v1/event-types/".to_owned();
-    for character in event_type.as_str().chars() {
-        if character.is_ascii_alphanumeric() || "-._~:".contains(character) {
-            path.push(character);
-        } else {
-            path.push_str(&format!("%{:02X}", u32::from(character)));
-        }
-    }
-    path
+    format!("/v1/event-types/{}", escaped(event_type.as_str()))
 }

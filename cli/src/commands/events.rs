@@ -5,12 +5,13 @@ mod export;
 mod list;
 mod show;
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use serde_json::Value;
-use trunkline_domain::{EndpointId, EventId};
+use trunkline_domain::{EndpointId, EventId, EventType};
 
-use crate::api_client::Client;
+use crate::api_client::{Client, Method};
 use crate::api_options::ApiOptions;
 use crate::output::{Output, shown};
 
@@ -48,10 +49,30 @@ enum Action {
         #[arg(long = "endpoint", value_name = "ENDPOINT_ID")]
         endpoint_id: Option<EndpointId>,
     },
-    /// Say for each endpoint whether an event matches it, and why or why not
+    /// Cancel what of events would still be attempted; dead letters stay
+    Cancel {
+        /// One or more
+        #[arg(required = true)]
+        event_ids: Vec<EventId>,
+    },
+    /// Erase events' payloads for good, with a receipt each; what would still be attempted is cancelled
+    Erase {
+        /// One or more
+        #[arg(required = true)]
+        event_ids: Vec<EventId>,
+    },
+    /// Say for each endpoint whether an event of the past matches it, and why or why not
     Explain {
         /// Such as evt_0190163d8694739b8a3c0123456789ab
         event_id: EventId,
+    },
+    /// Say the same of an event that was not published, and publish nothing
+    Match {
+        /// A file with its payload, a JSON object; `-` or nothing reads standard input
+        file: Option<PathBuf>,
+        /// Its type; else the api looks into the payload
+        #[arg(long = "type", value_name = "TYPE")]
+        event_type: Option<EventType>,
     },
 }
 
@@ -64,7 +85,16 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
         Action::Retry { event_ids, endpoint_id } => {
             event_ids.iter().try_for_each(|event_id| retry(&client, *event_id, *endpoint_id, *output))
         }
+        Action::Cancel { event_ids } => {
+            event_ids.iter().try_for_each(|event_id| cancel(&client, *event_id, *output))
+        }
+        Action::Erase { event_ids } => {
+            event_ids.iter().try_for_each(|event_id| erase(&client, *event_id, *output))
+        }
         Action::Explain { event_id } => explain::run(&client, *event_id, *output),
+        Action::Match { file, event_type } => {
+            explain::try_out(&client, file.as_deref(), event_type.as_ref(), *output)
+        }
     }
 }
 
@@ -75,9 +105,30 @@ fn retry(
     output: Output,
 ) -> anyhow::Result<()> {
     let delivery = endpoint_id.map_or_else(String::new, |id| format!("/deliveries/{id}"));
-    let answer: Value = client
-        .post(&format!("/v1/events/{event_id}{delivery}/retry"), &[], b"")
-        .and_then(|reply| reply.json())
+    let answer = client
+        .ask(Method::Post, &format!("/v1/events/{event_id}{delivery}/retry"), None)
         .with_context(|| format!("{event_id} was not retried"))?;
     output.result(&answer, || format!("{event_id} {}", shown(&answer["status"])))
+}
+
+fn cancel(client: &Client, event_id: EventId, output: Output) -> anyhow::Result<()> {
+    let answer = client
+        .ask(Method::Delete, &format!("/v1/events/{event_id}"), None)
+        .with_context(|| format!("{event_id} was not cancelled"))?;
+    output.result(&answer, || {
+        format!("{event_id} {}, {} cancelled", shown(&answer["status"]), shown(&answer["cancelled"]))
+    })
+}
+
+fn erase(client: &Client, event_id: EventId, output: Output) -> anyhow::Result<()> {
+    let receipt = client
+        .ask(Method::Delete, &format!("/v1/events/{event_id}/content"), None)
+        .with_context(|| format!("{event_id} was not erased"))?;
+    output.result(&receipt, || {
+        format!(
+            "{event_id} erased {}, receipt {}",
+            shown(&receipt["erased_at"]),
+            shown(&receipt["erasure_id"])
+        )
+    })
 }

@@ -35,6 +35,9 @@ enum Action {
         /// It may look, but neither publish nor change anything
         #[arg(long)]
         read_only: bool,
+        /// It may publish and change things, but look at nothing
+        #[arg(long, conflicts_with = "read_only")]
+        write_only: bool,
         /// How long it is good for, such as 90days; else until it is revoked
         #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
         expires_in: Option<Duration>,
@@ -62,9 +65,10 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
         | Action::Revoke { tenant_id, .. }) = &options.action;
         require_tenant(&mut connection, tenant_id).await?;
         match &options.action {
-            Action::Create { tenant_id, name, read_only, expires_in } => {
+            Action::Create { tenant_id, name, read_only, write_only, expires_in } => {
                 let wish = KeyWish {
                     name,
+                    may_read: !write_only,
                     may_write: !read_only,
                     expires_at: expiry(&mut connection, *expires_in).await?,
                 };
@@ -120,7 +124,7 @@ async fn create(
         "key_id": key_id,
         "name": wish.name,
         "api_key": key.expose(),
-        "scopes": if wish.may_write { vec!["read", "write"] } else { vec!["read"] },
+        "scopes": wish.scopes(),
         "expires_at": wish.expires_at,
     });
     output.result(&value, || {

@@ -1,5 +1,6 @@
 //! One file a command: its options, and what it does.
 
+pub(crate) mod api_keys;
 pub(crate) mod audit;
 pub(crate) mod call;
 pub(crate) mod completions;
@@ -8,11 +9,14 @@ pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod endpoint;
 pub(crate) mod endpoints;
+pub(crate) mod erasure;
 pub(crate) mod event_type;
 pub(crate) mod events;
 pub(crate) mod key;
 pub(crate) mod listen;
 pub(crate) mod migrate;
+pub(crate) mod operational_endpoint;
+pub(crate) mod own_tenant;
 pub(crate) mod probe;
 pub(crate) mod replay;
 pub(crate) mod restore;

@@ -1,7 +1,7 @@
 //! `trunkline replay`: deliveries of the past made again, over REST.
 
 use clap::{Args, Subcommand, ValueEnum};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use trunkline_domain::{EndpointId, ReplayId};
 
 use crate::api_client::{Client, Method};
@@ -20,8 +20,12 @@ pub(crate) struct Options {
 enum Action {
     /// Start a replay of what meets every condition; without any, of all that came to its end in the last 24 hours
     Start(Predicate),
-    /// List replays, newest first; the first 100
-    List,
+    /// List replays, newest first
+    List {
+        /// How many at most
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+    },
     /// Show a replay and its progress
     Show(Named),
     /// Make no more deliveries due until it is resumed
@@ -79,13 +83,11 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
     let client = options.api.client()?;
     match &options.action {
         Action::Start(predicate) => start(&client, predicate, *output),
-        Action::List => list(&client, *output),
-        Action::Show(named) => tell(&client.get(&path(named, ""), &[])?.json()?, *output),
-        Action::Pause(named) => tell(&client.post(&path(named, "/pause"), &[], b"")?.json()?, *output),
-        Action::Resume(named) => tell(&client.post(&path(named, "/resume"), &[], b"")?.json()?, *output),
-        Action::Cancel(named) => {
-            tell(&client.call(Method::Delete, &path(named, ""), &[], b"")?.json()?, *output)
-        }
+        Action::List { limit } => list(&client, *limit as usize, *output),
+        Action::Show(named) => tell(&client.ask(Method::Get, &path(named, ""), None)?, *output),
+        Action::Pause(named) => tell(&client.ask(Method::Post, &path(named, "/pause"), None)?, *output),
+        Action::Resume(named) => tell(&client.ask(Method::Post, &path(named, "/resume"), None)?, *output),
+        Action::Cancel(named) => tell(&client.ask(Method::Delete, &path(named, ""), None)?, *output),
     }
 }
 
@@ -94,8 +96,7 @@ fn path(named: &Named, action: &str) -> String {
 }
 
 fn start(client: &Client, predicate: &Predicate, output: Output) -> anyhow::Result<()> {
-    let body = serde_json::to_vec(&predicate.body())?;
-    let answer: Value = client.post("/v1/replays", &[], &body)?.json()?;
+    let answer = client.ask(Method::Post, "/v1/replays", Some(&predicate.body()))?;
     if !predicate.dry_run {
         return tell(&answer, output);
     }
@@ -110,12 +111,12 @@ fn start(client: &Client, predicate: &Predicate, output: Output) -> anyhow::Resu
     })
 }
 
-fn list(client: &Client, output: Output) -> anyhow::Result<()> {
-    let page: Value = client.get("/v1/replays", &[("limit", "100".to_owned())])?.json()?;
-    output.result(&page, || {
+fn list(client: &Client, wanted: usize, output: Output) -> anyhow::Result<()> {
+    let (replays, has_more) = client.list("/v1/replays", &[], "replays", wanted)?;
+    output.result(&json!({"replays": replays, "has_more": has_more}), || {
         let columns = ["replay_id", "state", "progress", "seen", "replayed", "created_at"];
-        let replays = page["replays"].as_array().into_iter().flatten();
-        let rows: Vec<[String; 6]> = replays.map(|one| columns.map(|name| shown(&one[name]))).collect();
+        let rows: Vec<[String; 6]> =
+            replays.iter().map(|one| columns.map(|name| shown(&one[name]))).collect();
         table(["REPLAY", "STATE", "PROGRESS", "SEEN", "REPLAYED", "CREATED"], &rows)
     })
 }

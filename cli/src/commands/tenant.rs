@@ -1,30 +1,25 @@
 //! `trunkline tenant`: operators make and stop tenants, straight on the database.
 
-use std::time::Duration;
+mod delete;
+mod update;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use trunkline_api::saving;
+use trunkline_boot::Settings;
 use trunkline_domain::TenantId;
 use trunkline_store::tenants::{self, Tenant, TenantStatus};
 use trunkline_store::{Connection, Purpose, audit, time};
 
 use crate::failure::Failure;
+use crate::input::ChosenSecret;
 use crate::operator::{OperatorOptions, block_on, connect, record, vault};
 use crate::output::{Output, table};
 use crate::provision::create_tenant;
-use crate::target_url::target_url;
 
 /// Tenants read at a time.
 const PAGE: i64 = 500;
-
-/// Deliveries and payloads settled in one transaction.
-const DELETED_AT_A_TIME: i64 = 1_000;
-
-/// Until then an api may still take an event in, because it saw the key lately.
-const KEYS_REFUSED_AFTER: chrono::Duration = chrono::Duration::seconds(6);
-
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -40,12 +35,26 @@ enum Action {
     Create {
         /// 3 to 50 characters of a-z, 0-9 and '-'; never given a second time
         tenant_id: TenantId,
-        /// Where its events are delivered; the worker checks the address at every attempt
-        #[arg(long, value_name = "URL", value_parser = target_url)]
+        /// Where its events are delivered
+        #[arg(long, value_name = "URL")]
         target_url: String,
+        #[command(flatten)]
+        secret: ChosenSecret,
     },
     /// List the tenants that are not deleted
     List,
+    /// Show one tenant
+    Show {
+        /// Which one
+        tenant_id: TenantId,
+    },
+    /// Change a tenant; what is not named stays
+    Update {
+        /// Which one
+        tenant_id: TenantId,
+        #[command(flatten)]
+        change: update::Change,
+    },
     /// Stop a tenant from publishing; its deliveries wait
     Suspend {
         /// Which one
@@ -58,14 +67,6 @@ enum Action {
         /// Yes, for good
         #[arg(long, required = true)]
         yes: bool,
-    },
-    /// Keep a tenant's events for so many days only: older ones are hidden at once and then erased
-    Retain {
-        /// Which one
-        tenant_id: TenantId,
-        /// 1 to 3650; without, its events are kept as long as all are
-        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(i32).range(1..=3650))]
-        days: Option<i32>,
     },
     /// Let a suspended tenant publish again
     Resume {
@@ -83,42 +84,62 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
         let mut connection = connect(&settings, purpose).await?;
         let connection = &mut connection;
         match &options.action {
-            Action::Create { tenant_id, target_url } => {
-                let vault = vault(&settings)?;
-                let mut transaction = trunkline_store::begin(connection).await?;
-                let made = create_tenant(&mut transaction, &vault, tenant_id, target_url, "first").await?;
-                let Some(made) = made else {
-                    bail!("there is, or was, a tenant {tenant_id}; an id is never given a second time");
-                };
-                record(&mut transaction, audit::Action::CreateTenant, tenant_id, None).await?;
-                transaction.commit().await?;
-                let value = json!({
-                    "tenant_id": tenant_id,
-                    "target_url": target_url,
-                    "endpoint_id": made.endpoint_id,
-                    "api_key": made.api_key.expose(),
-                    "webhook_secret": made.webhook_secret.as_str(),
-                });
-                output.result(&value, || {
-                    format!(
-                        "created {tenant_id}; key and secret are shown only now\n\
-                         api_key         {}\nwebhook_secret  {}\nendpoint_id     {}",
-                        made.api_key.expose(),
-                        made.webhook_secret.as_str(),
-                        made.endpoint_id
-                    )
-                })
+            Action::Create { tenant_id, target_url, secret } => {
+                create(connection, &settings, tenant_id, (target_url, secret), *output).await
             }
             Action::List => list(connection, *output).await,
             Action::Suspend { tenant_id } => {
                 set_status(connection, tenant_id, TenantStatus::Suspended, *output).await
             }
-            Action::Delete { tenant_id, .. } => delete(connection, tenant_id, *output).await,
-            Action::Retain { tenant_id, days } => retain(connection, tenant_id, *days, *output).await,
+            Action::Show { tenant_id } => {
+                let found = tenants::find(connection, tenant_id).await?;
+                tell(&found.ok_or_else(|| no_tenant(tenant_id))?, *output)
+            }
+            Action::Update { tenant_id, change } => {
+                update::run(connection, &settings, tenant_id, change, *output).await
+            }
+            Action::Delete { tenant_id, .. } => delete::run(connection, tenant_id, *output).await,
             Action::Resume { tenant_id } => {
                 set_status(connection, tenant_id, TenantStatus::Active, *output).await
             }
         }
+    })
+}
+
+async fn create(
+    connection: &mut Connection,
+    settings: &Settings,
+    tenant_id: &TenantId,
+    (target_url, secret): (&str, &ChosenSecret),
+    output: Output,
+) -> anyhow::Result<()> {
+    saving::new_tenant(tenant_id).map_err(Failure::Usage)?;
+    let target_url = saving::target_url(settings, target_url).map_err(Failure::Usage)?;
+    let secret = secret.read()?;
+    let secret = saving::webhook_secret(secret.as_deref().map(String::as_str)).map_err(Failure::Usage)?;
+    let vault = vault(settings)?;
+    let mut transaction = trunkline_store::begin(connection).await?;
+    let made = create_tenant(&mut transaction, &vault, tenant_id, &target_url, secret, "first").await?;
+    let Some(made) = made else {
+        bail!("there is, or was, a tenant {tenant_id}; an id is never given a second time");
+    };
+    record(&mut transaction, audit::Action::CreateTenant, tenant_id, None).await?;
+    transaction.commit().await?;
+    let value = json!({
+        "tenant_id": tenant_id,
+        "target_url": target_url,
+        "endpoint_id": made.endpoint_id,
+        "api_key": made.api_key.expose(),
+        "webhook_secret": made.webhook_secret.as_str(),
+    });
+    output.result(&value, || {
+        format!(
+            "created {tenant_id}; key and secret are shown only now\n\
+             api_key         {}\nwebhook_secret  {}\nendpoint_id     {}",
+            made.api_key.expose(),
+            made.webhook_secret.as_str(),
+            made.endpoint_id
+        )
     })
 }
 
@@ -132,21 +153,7 @@ async fn list(connection: &mut Connection, output: Output) -> anyhow::Result<()>
         }
         found.extend(page);
     }
-    let value: Vec<Value> = found
-        .iter()
-        .map(|tenant| {
-            json!({
-                "tenant_id": tenant.tenant_id,
-                "status": tenant.status.as_str(),
-                "lane": tenant.lane.number(),
-                "endpoint_id": tenant.default_endpoint_id,
-                "target_url": tenant.target_url,
-                "retention_days": tenant.retention_days,
-                "created_at": tenant.created_at,
-                "updated_at": tenant.updated_at,
-            })
-        })
-        .collect();
+    let value: Vec<Value> = found.iter().map(to_json).collect();
     output.result(&json!({"tenants": value}), || {
         let rows: Vec<[String; 4]> = found
             .iter()
@@ -163,6 +170,29 @@ async fn list(connection: &mut Connection, output: Output) -> anyhow::Result<()>
     })
 }
 
+fn tell(tenant: &Tenant, output: Output) -> anyhow::Result<()> {
+    output.answer(&to_json(tenant))
+}
+
+fn to_json(tenant: &Tenant) -> Value {
+    json!({
+        "tenant_id": tenant.tenant_id,
+        "status": tenant.status.as_str(),
+        "lane": tenant.lane.number(),
+        "endpoint_id": tenant.default_endpoint_id,
+        "target_url": tenant.target_url,
+        "retention_days": tenant.retention_days,
+        "rate_per_second": tenant.rate_per_second,
+        "burst": tenant.burst,
+        "created_at": tenant.created_at,
+        "updated_at": tenant.updated_at,
+    })
+}
+
+fn no_tenant(tenant_id: &TenantId) -> Failure {
+    Failure::NotFound(format!("there is no tenant {tenant_id}"))
+}
+
 async fn set_status(
     connection: &mut Connection,
     tenant_id: &TenantId,
@@ -172,7 +202,7 @@ async fn set_status(
     let mut transaction = trunkline_store::begin(connection).await?;
     let now = time::now(&mut transaction).await?;
     if !tenants::set_status(&mut transaction, tenant_id, status, now).await? {
-        return Err(Failure::NotFound(format!("there is no tenant {tenant_id}")).into());
+        return Err(no_tenant(tenant_id).into());
     }
     let is_active = status == TenantStatus::Active;
     let action = if is_active { audit::Action::ResumeTenant } else { audit::Action::SuspendTenant };
@@ -180,68 +210,4 @@ async fn set_status(
     transaction.commit().await?;
     let value = json!({"tenant_id": tenant_id, "status": status.as_str()});
     output.result(&value, || format!("{tenant_id} is {}", status.as_str()))
-}
-
-async fn retain(
-    connection: &mut Connection,
-    tenant_id: &TenantId,
-    days: Option<i32>,
-    output: Output,
-) -> anyhow::Result<()> {
-    let mut transaction = trunkline_store::begin(connection).await?;
-    let now = time::now(&mut transaction).await?;
-    if !tenants::set_retention(&mut transaction, tenant_id, days, now).await? {
-        return Err(Failure::NotFound(format!("there is no tenant {tenant_id}")).into());
-    }
-    record(&mut transaction, audit::Action::ChangeTenant, tenant_id, None).await?;
-    transaction.commit().await?;
-    output.result(&json!({"tenant_id": tenant_id, "retention_days": days}), || match days {
-        Some(days) => format!("events of {tenant_id} are kept for {days} days"),
-        None => format!("events of {tenant_id} are kept as long as all are"),
-    })
-}
-
-/// Goes on until nothing is left, which is when no api can believe a key of the tenant any more.
-async fn delete(connection: &mut Connection, tenant_id: &TenantId, output: Output) -> anyhow::Result<()> {
-    let mut transaction = trunkline_store::begin(connection).await?;
-    let now = time::now(&mut transaction).await?;
-    let ended = tenants::end(&mut transaction, tenant_id, now).await?;
-    let ended = ended.ok_or_else(|| Failure::NotFound(format!("there never was a tenant {tenant_id}")))?;
-    // A second time it goes on with what was begun.
-    if ended.deleted_at.timestamp_micros() == now.timestamp_micros() {
-        record(&mut transaction, audit::Action::DeleteTenant, tenant_id, None).await?;
-    }
-    transaction.commit().await?;
-    let (mut deliveries, mut payloads) = (0, 0);
-    loop {
-        let now = time::now(connection).await?;
-        let (cancelled, erased) =
-            tenants::clear(connection, ended.lane, tenant_id, DELETED_AT_A_TIME, now).await?;
-        deliveries += cancelled;
-        payloads += erased;
-        output.ticker(&format!("{deliveries} deliveries cancelled, {payloads} payloads erased"));
-        if cancelled.max(erased) > 0 {
-            continue;
-        }
-        if now >= ended.deleted_at + KEYS_REFUSED_AFTER {
-            break;
-        }
-        tokio::time::sleep(LOOK_AGAIN_AFTER).await;
-    }
-    output.ticker("");
-    let value = json!({
-        "tenant_id": tenant_id,
-        "status": TenantStatus::Deleted.as_str(),
-        "keys_revoked": ended.keys.len(),
-        "endpoints_deleted": ended.endpoints,
-        "deliveries_cancelled": deliveries,
-        "payloads_erased": payloads,
-    });
-    output.result(&value, || {
-        format!(
-            "{tenant_id} is DELETED: {} keys, {} endpoints, {deliveries} open deliveries, {payloads} payloads",
-            ended.keys.len(),
-            ended.endpoints
-        )
-    })
 }

@@ -14,6 +14,7 @@ mod wiring;
 
 pub(crate) use credentials::Credentials;
 pub(crate) use dev_file::{DevFile, DevTenant};
+pub(crate) use wiring::allow_loopback;
 
 use std::path::Path;
 use std::pin::pin;

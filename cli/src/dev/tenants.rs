@@ -55,7 +55,7 @@ async fn make(
     tenant_id: &TenantId,
     url: &str,
 ) -> anyhow::Result<DevTenant> {
-    let made = create_tenant(connection, vault, tenant_id, url, KEY_NAME)
+    let made = create_tenant(connection, vault, tenant_id, url, new_secret()?, KEY_NAME)
         .await?
         .with_context(|| format!("somebody else made {tenant_id} just now; start again"))?;
     Ok(DevTenant {
@@ -101,7 +101,7 @@ async fn valid_key(
             return Ok(key.expose().to_owned());
         }
     }
-    let wish = KeyWish { name: KEY_NAME, may_write: true, expires_at: None };
+    let wish = KeyWish { name: KEY_NAME, may_read: true, may_write: true, expires_at: None };
     let (key, _) = create_key(connection, tenant_id, &wish).await?;
     Ok(key.expose().to_owned())
 }
@@ -122,7 +122,7 @@ async fn current_secret(
         let opened = vault.open_secret(tenant_id, endpoint_id, &sealed).ok()?;
         String::from_utf8(opened.to_vec()).ok()
     });
-    let replacement = if newest.is_none() { Some(new_secret()) } else { None };
+    let replacement = if newest.is_none() { Some(new_secret()?) } else { None };
     let sealed =
         replacement.as_ref().map(|secret| seal(vault, tenant_id, endpoint_id, secret)).transpose()?;
     let moved =

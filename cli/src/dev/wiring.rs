@@ -26,12 +26,7 @@ pub(super) fn complete(
     settings.admin.bind = ports::loopback(options.admin_port);
     settings.receiver.control = ReceiverControl::Open;
     settings.worker.drain = DRAIN;
-    if settings.egress.allow.is_empty() {
-        settings.egress.allow = ["127.0.0.0/8", "::1/128"]
-            .iter()
-            .map(|network| network.parse().expect("loopback is a network"))
-            .collect();
-    }
+    allow_loopback(settings);
     if settings.secrets.keys.is_empty() {
         settings.secrets.keys = vec![credentials.secrets_key()?];
     }
@@ -39,6 +34,16 @@ pub(super) fn complete(
         settings.operator.keys = vec![SecretString::from(credentials.operator_key.as_str())];
     }
     Ok(())
+}
+
+/// Endpoints of a house on this machine are there too, unless the settings name others that may be.
+pub(crate) fn allow_loopback(settings: &mut Settings) {
+    if settings.egress.allow.is_empty() {
+        settings.egress.allow = ["127.0.0.0/8", "::1/128"]
+            .iter()
+            .map(|network| network.parse().expect("loopback is a network"))
+            .collect();
+    }
 }
 
 /// The operator key to show; there is one after [`complete`].

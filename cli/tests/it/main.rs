@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should fail where it stands")]
 
 mod audit;
+mod calling;
 mod canaries;
 mod catcher;
 mod dev;
+mod every_operation;
 mod house;
 mod http;
 mod installation;

@@ -73,7 +73,7 @@ fn tenants(house: &House) {
 }
 
 fn retention(house: &House) {
-    let set = json(&house.run(&["tenant", "retain", "initech", "--days", "7", "--json"]));
+    let set = json(&house.run(&["tenant", "update", "initech", "--retention-days", "7", "--json"]));
     assert_eq!(set["retention_days"], 7);
     let report = json(&house.run(&["retention", "--apply", "--json"]));
     assert_eq!(report["retention"]["events_days"], 90);
@@ -87,14 +87,16 @@ fn retention(house: &House) {
     assert_eq!((&shorter["tenant_id"], &shorter["days"]), (&"initech".into(), &7.into()), "{report}");
     let shown = text(&house.run(&["retention"]).stdout);
     assert!(shown.contains("kept for a shorter time"), "{shown}");
-    assert_eq!(house.run(&["tenant", "retain", "nobody"]).status.code(), Some(3));
-    assert_eq!(house.run(&["tenant", "retain", "initech", "--days", "0"]).status.code(), Some(2));
+    assert_eq!(house.run(&["tenant", "update", "nobody", "--burst", "1"]).status.code(), Some(3));
+    let none = house.run(&["tenant", "update", "initech", "--retention-days", "0"]);
+    assert_eq!(none.status.code(), Some(2));
+    assert_eq!(house.run(&["tenant", "update", "initech"]).status.code(), Some(2), "nothing is named");
 }
 
 fn restore(house: &House) {
     let paused = || {
         let shown = json(&house.run(&["endpoints", "list", "--tenant", "acme", "--json"]));
-        shown["paused"].as_bool().unwrap()
+        shown["endpoints"][0]["paused"].as_bool().unwrap()
     };
     assert!(!paused());
     let held = json(&house.run(&["restore", "hold", "--json"]));
@@ -134,6 +136,42 @@ fn endpoints(house: &House) {
     assert_eq!(add("initech", "default", target).status.code(), Some(1), "so is that of the first");
     assert_eq!(add("nobody", "second", target).status.code(), Some(3));
     assert_eq!(add("initech", "third", "ftp://example.com/").status.code(), Some(2));
+    assert_eq!(add("initech", "operational", target).status.code(), Some(2), "that has a command of its own");
+    assert_eq!(
+        json(&add("initech", "third", "HTTPS://Example.com:443/third"))["url"],
+        "https://example.com/third"
+    );
+    addresses(house);
+}
+
+/// What the api would not save, its operators' commands do not save either.
+fn addresses(house: &House) {
+    let before = json(&house.run(&["tenant", "list", "--json"]));
+    for refused in [
+        "http://169.254.169.254/latest/",
+        "http://10.0.0.1/",
+        "http://[::ffff:10.0.0.1]/",
+        "http://0x0a000001/",
+        "http://example.com:6379/",
+        "https://u:p@example.com/",
+        "https://example.com/a b",
+    ] {
+        for command in [
+            &["tenant", "create", "hooli", "--target-url", refused][..],
+            &["tenant", "update", "initech", "--target-url", refused],
+            &["endpoint", "add", "initech", "fourth", refused],
+        ] {
+            let output = house.run(command);
+            assert_eq!(output.status.code(), Some(2), "{refused}: {}", text(&output.stdout));
+            assert!(!text(&output.stderr).contains("u:p@"), "{}", text(&output.stderr));
+        }
+    }
+    assert_eq!(json(&house.run(&["tenant", "list", "--json"])), before, "nothing was saved");
+    let canonical =
+        ["tenant", "update", "initech", "--target-url", "HTTPS://Example.com:443/hooks", "--json"];
+    assert_eq!(json(&house.run(&canonical))["target_url"], "https://example.com/hooks");
+    let current = ["tenant", "create", "current", "--target-url", "https://example.com/"];
+    assert_eq!(house.run(&current).status.code(), Some(2), "paths mean another by that name");
 }
 
 fn keys(house: &House) {

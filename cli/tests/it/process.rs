@@ -31,6 +31,11 @@ pub(crate) fn feed(command: &mut Command, input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
+/// Runs something again while it ends with 69: on a machine that stood still for a second, the api asks to come back.
+pub(crate) fn patiently(mut run: impl FnMut() -> Output) -> Output {
+    eventually("an answer other than 503", || Some(run()).filter(|output| output.status.code() != Some(69)))
+}
+
 /// What it printed, which must be JSON, after an end with exit code 0.
 pub(crate) fn json(output: &Output) -> Value {
     assert!(output.status.success(), "{}{}", text(&output.stderr), text(&output.stdout));

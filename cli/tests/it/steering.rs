@@ -43,6 +43,7 @@ fn replayed(house: &House, event_id: &str) {
     });
     let listed = text(&house.run(&["replay", "list"]).stdout);
     assert!(listed.contains(replay_id) && listed.contains("done"), "{listed}");
+    // Steered while it runs: `every_operation_has_a_command_that_does_it`.
     for action in ["pause", "resume", "cancel"] {
         assert_eq!(house.run(&["replay", action, replay_id]).status.code(), Some(1), "it is over");
     }

@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use super::target_url;
 use crate::body::present;
 use crate::problem::Problem;
+use crate::saving::OPERATIONAL_ONLY;
 use crate::state::State;
 
 /// Settings of an endpoint: null stands for the default. A new one needs `name` and `url`; in a change, what is absent stays. Lists and
@@ -112,8 +113,7 @@ impl SettingsChange {
         replace(&mut settings.ordering, self.ordering.map(Option::unwrap_or_default));
         settings.check(state.attempt_timeout_max).map_err(refuse)?;
         if (settings.name == OPERATIONAL_NAME) != is_operational {
-            let detail = "The name operational is that of the endpoint at /v1/tenants/current/operational-endpoint, and of no other.";
-            return Err(Problem::bad_field("name", detail));
+            return Err(Problem::bad_field("name", OPERATIONAL_ONLY));
         }
         settings.custom_headers = if are_headers_kept {
             sealed_before

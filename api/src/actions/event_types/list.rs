@@ -46,6 +46,8 @@ pub(crate) struct EventTypeInList {
     has_schema: bool,
     /// Whether REST refuses payloads that do not fit the schema.
     enforced: bool,
+    /// Events of it are kept so many days; null = as long as the tenant's others.
+    retention_days: Option<i32>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -95,6 +97,7 @@ impl From<event_types::DescribedType> for EventTypeInList {
             description: found.description,
             has_schema: found.has_schema,
             enforced: found.enforced,
+            retention_days: found.retention_days,
             created_at: found.created_at,
             updated_at: found.updated_at,
         }

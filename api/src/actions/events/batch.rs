@@ -13,7 +13,7 @@ use body_text::{BatchRequest, ItemRequest};
 
 use super::draft::{Draft, body_sha256, event_type};
 use super::headers::is_idempotency_key;
-use super::publish::{allow, rate_headers};
+use super::publish::{allow, rate_headers, told};
 use crate::auth::Writer;
 use crate::body;
 use crate::frame::traceparent;
@@ -120,7 +120,8 @@ pub(crate) async fn publish(
         items.push(item);
     }
     let allowance = allow(&state, &owner, u32::try_from(count).unwrap_or(u32::MAX)).await?;
-    let stored = state.ingest.publish_together(items).await.map_err(refusal)?;
+    let stored = state.ingest.publish_together(items).await;
+    let stored = stored.map_err(|refused| told(refusal(refused), allowance))?;
     METRICS.published.increment(count as u64);
     let mut response = HttpResponse::Created();
     for header in allowance.map(rate_headers).into_iter().flatten() {

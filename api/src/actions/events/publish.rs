@@ -1,4 +1,4 @@
-use actix_web::http::header::LOCATION;
+use actix_web::http::header::{HeaderName, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde::Serialize;
 use trunkline_domain::payload;
@@ -69,27 +69,37 @@ pub(crate) async fn publish(
 ) -> Result<HttpResponse, Problem> {
     let started = std::time::Instant::now();
     let allowance = allow(&state, &owner, 1).await?;
+    let stored =
+        store(&state, &request, &owner, payload).await.map_err(|problem| told(problem, allowance))?;
+    METRICS.published.increment(1);
+    METRICS.publish_seconds.record(started.elapsed().as_secs_f64());
+    Ok(answer(stored, allowance))
+}
+
+async fn store(
+    state: &State,
+    request: &HttpRequest,
+    owner: &KeyOwner,
+    payload: web::Payload,
+) -> Result<Stored, Problem> {
     let key = idempotency_key(request.headers())?;
     let named_type = named_type(request.headers())?;
     let deliver_at = deliver_at(request.headers())?;
     let ordering_key = ordering_key(request.headers())?;
-    let body = body::read(&request, payload, state.payload_bytes_max).await?;
+    let body = body::read(request, payload, state.payload_bytes_max).await?;
     let facts = payload::inspect(&body.bytes).map_err(Problem::unusable_payload)?;
     let draft = Draft {
         is_judged: facts.not_judged.is_none(),
         event_type: event_type(named_type, facts)?,
         deliver_at,
         ordering_key,
-        traceparent: traceparent(&request),
+        traceparent: traceparent(request),
         payload: body.bytes.clone(),
     };
-    let event = draft.into_event(&state, &owner)?;
+    let event = draft.into_event(state, owner)?;
     state.schemas.check(&state.pool, &owner.tenant_id, event.event_type.as_ref(), &event.payload).await?;
     let key = key.map(|key| Idempotency { key, body_sha256: body_sha256(&event) });
-    let stored = state.ingest.publish(event, key, owner.has_payload_filters).await?;
-    METRICS.published.increment(1);
-    METRICS.publish_seconds.record(started.elapsed().as_secs_f64());
-    Ok(answer(stored, allowance))
+    Ok(state.ingest.publish(event, key, owner.has_payload_filters).await?)
 }
 
 /// Whether the tenant may publish that many events now.
@@ -106,10 +116,16 @@ pub(crate) async fn allow(
     }
     let allowance = state.rates.take(owner, events).await?;
     let Some(refused) = allowance.filter(|allowance| !allowance.is_granted) else { return Ok(allowance) };
-    let problem = Problem::rate_limited(refused.wait_seconds);
-    Err(rate_headers(refused).into_iter().fold(problem, |problem, (name, value)| {
-        problem.with(actix_web::http::header::HeaderName::from_static(name), value)
-    }))
+    Err(told(Problem::rate_limited(refused.wait_seconds), Some(refused)))
+}
+
+/// A refusal that tells the caller's rate, which it took from as well.
+pub(super) fn told(problem: Problem, allowance: Option<Allowance>) -> Problem {
+    allowance
+        .map(rate_headers)
+        .into_iter()
+        .flatten()
+        .fold(problem, |problem, (name, value)| problem.with(HeaderName::from_static(name), value))
 }
 
 fn answer(stored: Stored, allowance: Option<Allowance>) -> HttpResponse {

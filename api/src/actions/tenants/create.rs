@@ -18,10 +18,8 @@ use crate::audit::{Trail, What};
 use crate::auth::Operator;
 use crate::body::Json;
 use crate::problem::{Problem, ProblemBody};
+use crate::saving;
 use crate::state::State;
-
-/// Stands for one's own tenant in `/v1/tenants/current`.
-const CURRENT: &str = "current";
 
 /// A tenant to be created.
 #[derive(Deserialize, ToSchema)]
@@ -79,12 +77,7 @@ pub(crate) async fn create(
     let Json(wanted) = Json::<TenantRequest>::from_request(&request, &mut payload).await?;
     let tenant_id: TenantId =
         wanted.tenant_id.parse().map_err(|error| Problem::bad_field("tenant_id", &format!("{error}.")))?;
-    if tenant_id.as_str() == CURRENT {
-        return Err(Problem::bad_field(
-            "tenant_id",
-            "The tenant_id current stands for one's own tenant in paths; choose another.",
-        ));
-    }
+    saving::new_tenant(&tenant_id).map_err(|refused| Problem::bad_field("tenant_id", &refused))?;
     let url = target_url(&state, &wanted.target_url)?;
     let secret = match &wanted.webhook_secret {
         Some(text) => secret(text)?,

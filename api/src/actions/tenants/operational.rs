@@ -1,6 +1,5 @@
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpResponse, web};
-use chrono::Duration;
 use serde::Deserialize;
 use trunkline_domain::endpoint::OPERATIONAL_NAME;
 use trunkline_domain::{EndpointId, EndpointSettings};
@@ -19,13 +18,11 @@ use crate::audit::{Trail, What};
 use crate::auth::{Reader, Writer};
 use crate::body::Json;
 use crate::problem::{Problem, ProblemBody};
+use crate::saving::ROTATION_OVERLAP;
 use crate::state::State;
 
 /// Where it stands.
 const PATH: &str = "/v1/tenants/current/operational-endpoint";
-
-/// How long the old secret signs beside a new one.
-const ROTATION_OVERLAP: Duration = Duration::hours(24);
 
 /// Where Trunkline's own news go.
 #[derive(Deserialize, ToSchema)]

@@ -1,11 +1,8 @@
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::api_client::Client;
 use crate::output::{Output, shown, table};
-
-/// The largest page the api gives.
-const PAGE_MAX: usize = 100;
 
 #[derive(Debug, Args)]
 pub(super) struct Filter {
@@ -40,25 +37,8 @@ enum Status {
 }
 
 pub(super) fn run(client: &Client, filter: &Filter, limit: u32, output: Output) -> anyhow::Result<()> {
-    let wanted = limit as usize;
-    let base = filter.query();
-    let mut events: Vec<Value> = Vec::new();
-    let mut next_token = None;
-    // A page may be short, even empty, and not be the last: only a missing token says so.
-    loop {
-        let mut query = base.clone();
-        query.push(("limit", PAGE_MAX.min(wanted - events.len()).to_string()));
-        query.extend(next_token.take().map(|token| ("next_token", token)));
-        let mut page: Value = client.get("/v1/events", &query)?.json()?;
-        if let Value::Array(found) = page["events"].take() {
-            events.extend(found);
-        }
-        next_token = page["next_token"].as_str().map(str::to_owned);
-        if next_token.is_none() || events.len() >= wanted {
-            break;
-        }
-    }
-    output.result(&json!({"events": events, "has_more": next_token.is_some()}), || {
+    let (events, has_more) = client.list("/v1/events", &filter.query(), "events", limit as usize)?;
+    output.result(&json!({"events": events, "has_more": has_more}), || {
         let columns = ["event_id", "status", "attempts", "type", "created_at", "next_attempt_at"];
         let rows: Vec<[String; 6]> =
             events.iter().map(|event| columns.map(|name| shown(&event[name]))).collect();

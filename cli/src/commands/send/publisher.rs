@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use crate::api_client::{Client, Reply};
+use crate::api_client::{Client, Method, Reply};
 use crate::failure::Failure;
 
 /// How often a busy api is asked for one event: with its Retry-After of a second, that is how long an overload may last.
@@ -21,6 +21,8 @@ const BROKEN_WAIT: Duration = Duration::from_millis(500);
 pub(super) struct Publisher {
     pub(super) client: Client,
     pub(super) event_type: Option<String>,
+    pub(super) deliver_at: Option<String>,
+    pub(super) ordering_key: Option<String>,
 }
 
 /// An event that is committed.
@@ -30,22 +32,40 @@ pub(super) struct Accepted {
 }
 
 impl Publisher {
-    /// Publishes a payload as it is. Tries again while the api is too busy or does not answer; the key sees to it that
-    /// this makes one event.
+    /// Publishes a payload as it is.
     ///
     /// # Errors
-    /// What the api said, as a [`Failure`] where that has an exit code of its own.
+    /// Those of [`Self::post`].
     pub(super) fn publish(&self, payload: &[u8], idempotency_key: &str) -> anyhow::Result<Accepted> {
+        let named = [
+            ("idempotency-key", Some(idempotency_key)),
+            ("trunkline-event-type", self.event_type.as_deref()),
+            ("trunkline-deliver-at", self.deliver_at.as_deref()),
+            ("trunkline-ordering-key", self.ordering_key.as_deref()),
+        ];
+        let headers: Vec<(&str, &str)> =
+            named.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        // An empty body would be sent without a content type, and refused for that instead.
+        let payload = if payload.is_empty() { b"\n" } else { payload };
+        Accepted::of(&self.post("/v1/events", &headers, payload)?.json()?)
+    }
+
+    /// Posts what has keys of ours in it. Tries again while the api is too busy or does not answer; the keys see to it that
+    /// nothing is published twice.
+    ///
+    /// # Errors
+    /// [`Failure::Unavailable`] when it goes on not to answer, [`Failure::Usage`] when a header cannot be sent.
+    pub(super) fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> anyhow::Result<Reply> {
         let mut busy = 0;
         let mut broken = 0;
         loop {
-            match self.post(payload, idempotency_key) {
+            match self.client.call(Method::Post, path, headers, body) {
                 Ok(reply) => match wait_asked_for(&reply) {
                     Some(wait) if busy < BUSY_TRIES => {
                         busy += 1;
                         sleep(wait.min(WAIT_MAX));
                     }
-                    _ => return accepted(&reply),
+                    _ => return Ok(reply),
                 },
                 Err(error) if broken < BROKEN_TRIES && is_broken(&error) => {
                     broken += 1;
@@ -55,13 +75,15 @@ impl Publisher {
             }
         }
     }
+}
 
-    fn post(&self, payload: &[u8], idempotency_key: &str) -> anyhow::Result<Reply> {
-        let mut headers = vec![("idempotency-key", idempotency_key)];
-        headers.extend(self.event_type.as_deref().map(|name| ("trunkline-event-type", name)));
-        // An empty body would be sent without a content type, and refused for that instead.
-        let payload = if payload.is_empty() { b"\n" } else { payload };
-        self.client.post("/v1/events", &headers, payload)
+impl Accepted {
+    /// # Errors
+    /// The answer names no event.
+    pub(super) fn of(answer: &Value) -> anyhow::Result<Self> {
+        let text =
+            |name: &str| answer[name].as_str().map(str::to_owned).context("the api's answer names no event");
+        Ok(Self { event_id: text("event_id")?, status: text("status")? })
     }
 }
 
@@ -76,11 +98,4 @@ fn wait_asked_for(reply: &Reply) -> Option<Duration> {
 
 fn is_broken(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(Failure::Unavailable(_)))
-}
-
-fn accepted(reply: &Reply) -> anyhow::Result<Accepted> {
-    let answer: Value = reply.json()?;
-    let text =
-        |name: &str| answer[name].as_str().map(str::to_owned).context("the api's answer names no event");
-    Ok(Accepted { event_id: text("event_id")?, status: text("status")? })
 }

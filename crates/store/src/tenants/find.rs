@@ -49,6 +49,10 @@ pub struct Tenant {
     pub target_url: Option<String>,
     /// Its events are kept so many days; `None` = as the settings say.
     pub retention_days: Option<i32>,
+    /// Events a second it may publish; `None` = as the settings say, 0 = no limit.
+    pub rate_per_second: Option<u32>,
+    /// Events it may publish at once; `None` = as the settings say.
+    pub burst: Option<u32>,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it or its default endpoint was last changed.
@@ -62,6 +66,8 @@ struct Row {
     default_endpoint_id: Option<Uuid>,
     target_url: Option<String>,
     retention_days: Option<i32>,
+    rate_per_second: Option<i32>,
+    burst: Option<i32>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -77,6 +83,8 @@ impl TryFrom<Row> for Tenant {
             default_endpoint_id: found.default_endpoint_id.map(EndpointId::from),
             target_url: found.target_url,
             retention_days: found.retention_days,
+            rate_per_second: found.rate_per_second.map(row::unsigned),
+            burst: found.burst.map(row::unsigned),
             created_at: found.created_at,
             updated_at: found.updated_at,
         })
@@ -92,7 +100,8 @@ pub async fn find(connection: &mut Connection, tenant_id: &TenantId) -> Result<O
         Row,
         r#"
         SELECT t.tenant_id, t.lane, t.status::text AS "status!",
-               e.endpoint_id AS "default_endpoint_id?", e.url AS "target_url?", t.retention_days, t.created_at, t.updated_at
+               e.endpoint_id AS "default_endpoint_id?", e.url AS "target_url?", t.retention_days,
+               t.rate_per_second, t.burst, t.created_at, t.updated_at
         FROM trunkline.tenants AS t
         LEFT JOIN trunkline.endpoints AS e
           ON e.tenant_id = t.tenant_id AND e.name = $2 AND e.deleted_at IS NULL
@@ -120,7 +129,8 @@ pub async fn list(
         Row,
         r#"
         SELECT t.tenant_id, t.lane, t.status::text AS "status!",
-               e.endpoint_id AS "default_endpoint_id?", e.url AS "target_url?", t.retention_days, t.created_at, t.updated_at
+               e.endpoint_id AS "default_endpoint_id?", e.url AS "target_url?", t.retention_days,
+               t.rate_per_second, t.burst, t.created_at, t.updated_at
         FROM trunkline.tenants AS t
         LEFT JOIN trunkline.endpoints AS e
           ON e.tenant_id = t.tenant_id AND e.name = $3 AND e.deleted_at IS NULL

@@ -113,3 +113,44 @@ pub async fn set_retention(
     .await?;
     Ok(changed.rows_affected() > 0)
 }
+
+/// What a tenant may publish; of each, the outer `None` leaves it, the inner one stands for what the settings say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RateChange {
+    /// Events a second; 0 = no limit.
+    pub rate_per_second: Option<Option<u32>>,
+    /// Events at once, from 1.
+    pub burst: Option<Option<u32>>,
+}
+
+/// Lets a tenant publish so much from now on. Returns `false` if there is none, or it is deleted.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn set_rate(
+    connection: &mut Connection,
+    tenant_id: &TenantId,
+    change: RateChange,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let integer =
+        |number: Option<Option<u32>>| number.flatten().map(|it| i32::try_from(it).unwrap_or(i32::MAX));
+    let changed = sqlx::query!(
+        r#"
+        UPDATE trunkline.tenants
+        SET rate_per_second = CASE WHEN $2 THEN $3 ELSE rate_per_second END,
+            burst = CASE WHEN $4 THEN $5 ELSE burst END,
+            updated_at = $6
+        WHERE tenant_id = $1 AND status <> 'DELETED'
+        "#,
+        tenant_id.as_str(),
+        change.rate_per_second.is_some(),
+        integer(change.rate_per_second),
+        change.burst.is_some(),
+        integer(change.burst),
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(changed.rows_affected() > 0)
+}
