@@ -27,7 +27,7 @@ pub(crate) struct SessionKeeper {
 
 impl SessionKeeper {
     /// Works until the worker ends; without a session the worker polls, and says so once.
-    pub(crate) async fn run(self, shutdown: Shutdown) {
+    pub(crate) async fn run(&self, shutdown: Shutdown) {
         let mut told = false;
         loop {
             match Session::connect(&self.url, self.key).await {
