@@ -5,6 +5,7 @@
 //! Whoever waits is answered after the commit. Nothing is answered before it, and nothing waits longer than a second.
 
 mod bound;
+mod filtered;
 mod keyed;
 mod plain;
 mod together;
@@ -22,7 +23,7 @@ use crate::metrics::METRICS;
 use crate::problem::Problem;
 use crate::waker::Waker;
 use bound::QueueBound;
-use plain::Filters;
+use filtered::FairQueue;
 use together::Together;
 pub(crate) use together::{Item, ItemRefused};
 
@@ -100,7 +101,7 @@ struct Waiting<K> {
 pub(crate) struct Ingest {
     plain: Entrance<()>,
     /// Of tenants with payload filters.
-    filtered: Entrance<()>,
+    filtered: Arc<FairQueue>,
     keyed: Entrance<Idempotency>,
     bytes: Arc<Semaphore>,
     together: Together,
@@ -121,7 +122,7 @@ struct Exit<K> {
 /// Write what handlers put in, until every handler is gone.
 pub(crate) struct Flushers {
     plain: Exit<()>,
-    filtered: Exit<()>,
+    filtered: Arc<FairQueue>,
     keyed: Exit<Idempotency>,
     flusher: Flusher,
 }
@@ -136,11 +137,12 @@ pub(crate) struct Flusher {
 
 /// Makes the queues and what empties them.
 pub(crate) fn queue(flusher: Flusher) -> (Ingest, Flushers) {
-    let ((plain, plain_out), (filtered, filtered_out), (keyed, keyed_out)) =
-        (one_queue(), one_queue(), one_queue());
+    let ((plain, plain_out), (keyed, keyed_out)) = (one_queue(), one_queue());
+    let filtered = Arc::<FairQueue>::default();
     let bytes = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
-    let ingest = Ingest { plain, filtered, keyed, bytes, together: Together::new(flusher.clone()) };
-    (ingest, Flushers { plain: plain_out, filtered: filtered_out, keyed: keyed_out, flusher })
+    let ingest =
+        Ingest { plain, filtered: filtered.clone(), keyed, bytes, together: Together::new(flusher.clone()) };
+    (ingest, Flushers { plain: plain_out, filtered, keyed: keyed_out, flusher })
 }
 
 fn one_queue<K>() -> (Entrance<K>, Exit<K>) {
@@ -150,23 +152,25 @@ fn one_queue<K>() -> (Entrance<K>, Exit<K>) {
 }
 
 impl Ingest {
-    /// Queues an event and waits until it is committed. `has_filters`: an endpoint of its tenant has a payload filter.
+    /// Queues an event and waits until it is committed. `filter_weight` is that of its tenant's payload filters, if it has any.
     ///
     /// A caller that stops waiting may find its event stored or not: what is being written is, what still waits is not.
     pub(crate) async fn publish(
         &self,
         event: NewEvent<Bytes>,
         key: Option<Idempotency>,
-        has_filters: bool,
+        filter_weight: Option<u64>,
     ) -> Result<Stored, NotStored> {
-        if event.ordering_key.is_some() || (key.is_some() && has_filters) {
-            let stored = self.publish_together(vec![Item { event, key }]).await;
+        if event.ordering_key.is_some() || (key.is_some() && filter_weight.is_some()) {
+            let stored = self.publish_together(vec![Item { event, key }], filter_weight).await;
             return stored.map_err(|refused| refused.reason)?.pop().ok_or(NotStored::Refused);
         }
         let _bytes = self.bytes_for(event.payload.len())?;
         let (answer, answered) = oneshot::channel();
         match key {
-            None if has_filters => self.filtered.put(Waiting { event, key: (), answer, _bytes })?,
+            None if filter_weight.is_some() => {
+                self.filtered.put(Waiting { event, key: (), answer, _bytes }, filter_weight);
+            }
             None => self.plain.put(Waiting { event, key: (), answer, _bytes })?,
             Some(key) => self.keyed.put(Waiting { event, key, answer, _bytes })?,
         }
@@ -177,10 +181,14 @@ impl Ingest {
     }
 
     /// Stores events in one transaction, all or nothing, and waits until it is committed.
-    pub(crate) async fn publish_together(&self, items: Vec<Item>) -> Result<Vec<Stored>, ItemRefused> {
+    pub(crate) async fn publish_together(
+        &self,
+        items: Vec<Item>,
+        filter_weight: Option<u64>,
+    ) -> Result<Vec<Stored>, ItemRefused> {
         let bytes = items.iter().map(|item| item.event.payload.len()).sum();
         let _bytes = self.bytes_for(bytes).map_err(ItemRefused::all)?;
-        self.together.publish(items).await
+        self.together.publish(items, filter_weight).await
     }
 
     /// A share of [`QUEUE_BYTES_MAX`].
@@ -207,11 +215,12 @@ impl Flushers {
     /// Works until the queues are closed and empty.
     pub(crate) async fn run(self) {
         let Self { plain, filtered, keyed, flusher } = self;
-        tokio::join!(
-            plain::run(plain, flusher.clone(), Filters::None),
-            plain::run(filtered, flusher.clone(), Filters::Some),
-            keyed::run(keyed, flusher),
-        );
+        let plain = async {
+            plain::run(plain, flusher.clone(), &filtered).await;
+            // Handlers are gone, and nothing goes over any more.
+            filtered.close();
+        };
+        tokio::join!(plain, filtered::run(&filtered, flusher.clone()), keyed::run(keyed, flusher.clone()),);
     }
 }
 

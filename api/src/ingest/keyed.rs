@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::time::Instant;
 use trunkline_domain::{EventId, EventStatus, NewEvent};
-use trunkline_store::events::{self, Routing};
+use trunkline_store::events::{self, Filters, Routing};
 use trunkline_store::idempotency::{self, KeyClaim};
 use trunkline_store::pool::within;
 use trunkline_store::{PgConnection, StoreError};
@@ -88,13 +88,13 @@ pub(super) fn answer(holder: &Holder, key: &Idempotency) -> Result<Stored, NotSt
 /// that somebody else holds keeps nobody else waiting.
 async fn holders(flusher: &Flusher, bound: &QueueBound, firsts: &[Keyed]) -> Vec<Result<Holder, NotStored>> {
     let (is_alone, began) = (firsts.len() == 1, Instant::now());
-    match within(STATEMENT_PATIENCE, write(flusher, firsts, !is_alone)).await {
+    match within(STATEMENT_PATIENCE, write(flusher, firsts, !is_alone, Filters::Apart)).await {
         Ok(holders) => {
             // One that waited for a key in other hands would tell nothing of the database.
             bound.note(firsts.len(), began.elapsed());
             holders
         }
-        Err(error) if is_alone || matches!(error, StoreError::Unavailable(_)) => {
+        Err(error) if is_final(&error, is_alone) => {
             vec![Err(reason(&error)); firsts.len()]
         }
         Err(_) => {
@@ -104,8 +104,18 @@ async fn holders(flusher: &Flusher, bound: &QueueBound, firsts: &[Keyed]) -> Vec
     }
 }
 
+/// Whether asking for each key by itself would change nothing.
+fn is_final(error: &StoreError, is_alone: bool) -> bool {
+    match error {
+        StoreError::Unavailable(_) => true,
+        StoreError::JudgedApart(_) => false,
+        _ => is_alone,
+    }
+}
+
 async fn write_alone(flusher: &Flusher, one: &Keyed) -> Result<Holder, NotStored> {
-    let written = within(STATEMENT_PATIENCE, write(flusher, std::slice::from_ref(one), false)).await;
+    let one = std::slice::from_ref(one);
+    let written = within(STATEMENT_PATIENCE, write(flusher, one, false, Filters::Judged)).await;
     written.map_or_else(|error| Err(reason(&error)), |mut one| one.remove(0))
 }
 
@@ -122,6 +132,7 @@ async fn write(
     flusher: &Flusher,
     firsts: &[Keyed],
     is_hasty: bool,
+    filters: Filters,
 ) -> Result<Vec<Result<Holder, NotStored>>, StoreError> {
     let now = flusher.clock.now();
     let claims: Vec<KeyClaim> = firsts.iter().map(|one| claim_of(&one.event, &one.key)).collect();
@@ -133,8 +144,11 @@ async fn write(
     let won: HashSet<EventId> = won.into_iter().collect();
     let is_new = |one: &&Keyed| won.contains(&one.event.event_id);
     let new: Vec<_> = firsts.iter().filter(is_new).map(|one| one.event.clone()).collect();
-    let routing =
-        if new.is_empty() { Routing::default() } else { events::publish(&mut transaction, &new).await? };
+    let routing = if new.is_empty() {
+        Routing::default()
+    } else {
+        events::publish(&mut transaction, &new, filters).await?
+    };
     let mut holders = Vec::with_capacity(firsts.len());
     for one in firsts {
         let event_id = one.event.event_id;

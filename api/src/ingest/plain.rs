@@ -1,29 +1,17 @@
 //! Events without a key.
 
-use std::time::Duration;
-
 use tokio::time::{Instant, timeout_at};
 use trunkline_store::StoreError;
-use trunkline_store::events::{self, Routing};
-use trunkline_store::pool::{limit_statements, within};
+use trunkline_store::events::{self, Filters, Routing};
+use trunkline_store::pool::within;
 
 use crate::metrics::METRICS;
 
+use super::filtered::FairQueue;
 use super::{BATCH_ENOUGH, BATCH_MAX, Exit, Flusher, GAP, NotStored, STATEMENT_PATIENCE, Stored, Waiting};
 
-/// How long a statement may take that evaluates payload filters: what a filter costs is up to its author.
-const FILTER_LIMIT: Duration = Duration::from_millis(250);
-
-/// Whether endpoints that the events may go to have payload filters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Filters {
-    None,
-    Some,
-}
-
-/// Works until the queue is closed and empty.
-pub(super) async fn run(Exit { mut queue, bound }: Exit<()>, flusher: Flusher, filters: Filters) {
-    let series = if filters == Filters::None { &METRICS.plain } else { &METRICS.filtered };
+/// Works until the queue is closed and empty. Events of a tenant that has payload filters since a moment go over to `filtered`.
+pub(super) async fn run(Exit { mut queue, bound }: Exit<()>, flusher: Flusher, filtered: &FairQueue) {
     let (mut last, mut next) = (0, Instant::now());
     loop {
         let mut batch = Vec::with_capacity(BATCH_MAX);
@@ -38,23 +26,24 @@ pub(super) async fn run(Exit { mut queue, bound }: Exit<()>, flusher: Flusher, f
         (last, next) = (batch.len(), began + GAP);
         batch.retain(|waiting| !waiting.is_abandoned());
         let written = batch.len();
-        flush(&flusher, filters, batch).await;
+        for waiting in flush(&flusher, Filters::Apart, batch).await {
+            filtered.put(waiting, None);
+        }
         if written > 0 {
             bound.note(written, began.elapsed());
-            series.note(written, began.elapsed(), queue.len());
+            METRICS.plain.note(written, began.elapsed(), queue.len());
         }
     }
 }
 
 /// One statement; if the database refuses it for what is in it, each half by itself, so that one poisoned event does not
-/// fail its neighbours.
-async fn flush(flusher: &Flusher, filters: Filters, batch: Vec<Waiting<()>>) {
-    let mut parts = vec![batch];
+/// fail its neighbours. Returns the events that are to be judged by filters, if they were not to be among these.
+pub(super) async fn flush(flusher: &Flusher, filters: Filters, batch: Vec<Waiting<()>>) -> Vec<Waiting<()>> {
+    let (mut parts, mut apart) = (vec![batch], Vec::new());
     while let Some(mut part) = parts.pop() {
         if part.is_empty() {
             continue;
         }
-        let is_filters_fault = |error: &StoreError| filters == Filters::Some && error.is_too_slow();
         match write(flusher, filters, &part).await {
             Ok(routing) => {
                 flusher.waker.wake_for(routing.endpoints);
@@ -64,12 +53,12 @@ async fn flush(flusher: &Flusher, filters: Filters, batch: Vec<Waiting<()>>) {
                     waiting.tell(Ok(Stored { event_id, is_routed, is_replayed: false }));
                 }
             }
-            // A filter took too long over this payload: it cannot judge it, and what it cannot judge does not match.
-            Err(error) if is_filters_fault(&error) && part.len() == 1 && part[0].event.is_judged => {
-                part[0].event.is_judged = false;
-                parts.push(part);
+            Err(StoreError::JudgedApart(tenant_id)) if part.iter().any(|one| is_of(one, &tenant_id)) => {
+                let (theirs, others) = part.into_iter().partition(|one| is_of(one, &tenant_id));
+                apart.extend::<Vec<_>>(theirs);
+                parts.push(others);
             }
-            Err(error) if (error.retry_after().is_none() || is_filters_fault(&error)) && part.len() > 1 => {
+            Err(error) if error.retry_after().is_none() && part.len() > 1 => {
                 let right = part.split_off(part.len() / 2);
                 parts.extend([part, right]);
             }
@@ -81,20 +70,18 @@ async fn flush(flusher: &Flusher, filters: Filters, batch: Vec<Waiting<()>>) {
             }
         }
     }
+    apart
+}
+
+fn is_of(waiting: &Waiting<()>, tenant_id: &str) -> bool {
+    waiting.event.tenant_id.as_str() == tenant_id
 }
 
 async fn write(flusher: &Flusher, filters: Filters, part: &[Waiting<()>]) -> Result<Routing, StoreError> {
     let events: Vec<_> = part.iter().map(|waiting| waiting.event.clone()).collect();
     let published = async {
         let mut connection = flusher.pool.acquire().await?;
-        if filters == Filters::None {
-            return events::publish(&mut connection, &events).await;
-        }
-        let mut transaction = trunkline_store::begin(&mut connection).await?;
-        limit_statements(&mut transaction, FILTER_LIMIT).await?;
-        let routing = events::publish(&mut transaction, &events).await?;
-        transaction.commit().await?;
-        Ok(routing)
+        events::publish(&mut connection, &events, filters).await
     };
     within(STATEMENT_PATIENCE, published).await
 }
