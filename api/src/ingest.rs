@@ -5,6 +5,7 @@
 //! Whoever waits is answered after the commit. Nothing is answered before it, and nothing waits longer than a second.
 
 mod bound;
+mod filtered;
 mod keyed;
 mod plain;
 mod together;
@@ -23,7 +24,7 @@ use crate::metrics::METRICS;
 use crate::problem::Problem;
 use crate::waker::Waker;
 use bound::QueueBound;
-use plain::Filters;
+use filtered::FairQueue;
 use together::Together;
 pub(crate) use together::{Item, ItemRefused};
 
@@ -46,10 +47,10 @@ const GAP: Duration = Duration::from_millis(3);
 /// How long a flusher waits for a transaction before it gives it up for lost; the server's own limit of a statement is 1 s.
 const STATEMENT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Connections that the flushers need: two each for events without a key, those for keys that are asked for one by one and those for
-/// keys in other hands, and those of batches.
+/// Connections that the flushers need: two for events without a key, one for those that filters judge, those for keys that are asked for
+/// one by one and those for keys in other hands, and those of batches.
 pub(crate) const CONNECTIONS: u32 =
-    2 * plain::FLUSHERS + (keyed::ONE_BY_ONE_MAX + keyed::PATIENT_MAX + together::TURNS) as u32;
+    plain::FLUSHERS + 1 + (keyed::ONE_BY_ONE_MAX + keyed::PATIENT_MAX + together::TURNS) as u32;
 
 /// How long a publisher waits for its answer in all: a little longer than one statement may take, so that its own end,
 /// which tells more, comes first.
@@ -106,7 +107,7 @@ struct Waiting<K> {
 pub(crate) struct Ingest {
     plain: Entrance<()>,
     /// Of tenants with payload filters.
-    filtered: Entrance<()>,
+    filtered: Arc<FairQueue>,
     keyed: Entrance<Idempotency>,
     bytes: Arc<Semaphore>,
     together: Together,
@@ -127,7 +128,7 @@ struct Exit<K> {
 /// Write what handlers put in, until every handler is gone.
 pub(crate) struct Flushers {
     plain: Exit<()>,
-    filtered: Exit<()>,
+    filtered: Arc<FairQueue>,
     keyed: Exit<Idempotency>,
     flusher: Flusher,
 }
@@ -142,11 +143,12 @@ pub(crate) struct Flusher {
 
 /// Makes the queues and what empties them.
 pub(crate) fn queue(flusher: Flusher) -> (Ingest, Flushers) {
-    let ((plain, plain_out), (filtered, filtered_out), (keyed, keyed_out)) =
-        (one_queue(), one_queue(), one_queue());
+    let ((plain, plain_out), (keyed, keyed_out)) = (one_queue(), one_queue());
+    let filtered = Arc::<FairQueue>::default();
     let bytes = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
-    let ingest = Ingest { plain, filtered, keyed, bytes, together: Together::new(flusher.clone()) };
-    (ingest, Flushers { plain: plain_out, filtered: filtered_out, keyed: keyed_out, flusher })
+    let ingest =
+        Ingest { plain, filtered: filtered.clone(), keyed, bytes, together: Together::new(flusher.clone()) };
+    (ingest, Flushers { plain: plain_out, filtered, keyed: keyed_out, flusher })
 }
 
 fn one_queue<K>() -> (Entrance<K>, Exit<K>) {
@@ -156,24 +158,26 @@ fn one_queue<K>() -> (Entrance<K>, Exit<K>) {
 }
 
 impl Ingest {
-    /// Queues an event and waits until it is committed. `has_filters`: an endpoint of its tenant has a payload filter.
+    /// Queues an event and waits until it is committed. `filter_weight` is that of its tenant's payload filters, if it has any.
     ///
     /// A caller that stops waiting may find its event stored or not: what is being written is, what still waits is not.
     pub(crate) async fn publish(
         &self,
         event: NewEvent<Bytes>,
         key: Option<Idempotency>,
-        has_filters: bool,
+        filter_weight: Option<u64>,
     ) -> Result<Stored, NotStored> {
-        if event.ordering_key.is_some() || (key.is_some() && has_filters) {
-            let stored = self.publish_together(vec![Item { event, key }]).await;
+        if event.ordering_key.is_some() || (key.is_some() && filter_weight.is_some()) {
+            let stored = self.publish_together(vec![Item { event, key }], filter_weight).await;
             return stored.map_err(|refused| refused.reason)?.pop().ok_or(NotStored::Refused);
         }
         let _bytes = self.bytes_for(event.payload.len())?;
         let (answer, answered) = oneshot::channel();
         let since = Instant::now();
         match key {
-            None if has_filters => self.filtered.put(Waiting { event, key: (), since, answer, _bytes })?,
+            None if filter_weight.is_some() => {
+                self.filtered.put(Waiting { event, key: (), since, answer, _bytes }, filter_weight);
+            }
             None => self.plain.put(Waiting { event, key: (), since, answer, _bytes })?,
             Some(key) => self.keyed.put(Waiting { event, key, since, answer, _bytes })?,
         }
@@ -184,10 +188,14 @@ impl Ingest {
     }
 
     /// Stores events in one transaction, all or nothing, and waits until it is committed.
-    pub(crate) async fn publish_together(&self, items: Vec<Item>) -> Result<Vec<Stored>, ItemRefused> {
+    pub(crate) async fn publish_together(
+        &self,
+        items: Vec<Item>,
+        filter_weight: Option<u64>,
+    ) -> Result<Vec<Stored>, ItemRefused> {
         let bytes = items.iter().map(|item| item.event.payload.len()).sum();
         let _bytes = self.bytes_for(bytes).map_err(ItemRefused::all)?;
-        self.together.publish(items).await
+        self.together.publish(items, filter_weight).await
     }
 
     /// A share of [`QUEUE_BYTES_MAX`].
@@ -214,11 +222,12 @@ impl Flushers {
     /// Works until the queues are closed and empty.
     pub(crate) async fn run(self) {
         let Self { plain, filtered, keyed, flusher } = self;
-        tokio::join!(
-            plain::run(plain, flusher.clone(), Filters::None),
-            plain::run(filtered, flusher.clone(), Filters::Some),
-            keyed::run(keyed, flusher),
-        );
+        let plain = async {
+            plain::run(plain, flusher.clone(), &filtered).await;
+            // Handlers are gone, and nothing goes over any more.
+            filtered.close();
+        };
+        tokio::join!(plain, filtered::run(&filtered, flusher.clone()), keyed::run(keyed, flusher.clone()),);
     }
 }
 

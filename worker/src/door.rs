@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -21,6 +23,7 @@ use crate::engine::{Engine, Parts};
 use crate::keeper::{Identity, Keeper, lane_lease};
 use crate::lanes::Lanes;
 use crate::operational::Crier;
+use crate::parts::keep_running;
 use crate::recorder::{Recorder, Stuck};
 use crate::replays::Replayer;
 use crate::retention::Retention;
@@ -223,15 +226,21 @@ impl Door {
             clock.set(now, round_trip);
         }));
         let engine_is_done = CancellationToken::new();
-        let session = tokio::spawn(session.run(shutdown.clone()));
-        let keeper = tokio::spawn(keeper.run(shutdown.clone(), engine_is_done.clone()));
-        let upkeep = tokio::spawn(upkeep.run(shutdown.clone()));
-        let sampler = tokio::spawn(sampler.run(shutdown.clone()));
+        // Each future holds its own handle, since a part may begin again.
+        let stop = || shutdown.clone();
+        let (stop_session, stop_keeper, stop_upkeep) = (stop(), stop(), stop());
+        let (stop_sampler, stop_replayer, stop_retention) = (stop(), stop(), stop());
+        let is_done = engine_is_done.clone();
+        let session = keep("session", session, move |part| part.run(stop_session.clone()).boxed());
+        let keeper =
+            keep("lanes", keeper, move |part| part.run(stop_keeper.clone(), is_done.clone()).boxed());
+        let upkeep = keep("upkeep", upkeep, move |part| part.run(stop_upkeep.clone()).boxed());
+        let sampler = keep("sampler", sampler, move |part| part.run(stop_sampler.clone()).boxed());
         let pools = tokio::spawn(metrics::follow_pools("worker", pools));
-        let replayer = tokio::spawn(replayer.run(shutdown.clone()));
-        let retention = tokio::spawn(retention.run(shutdown.clone()));
-        let crier = tokio::spawn(crier.run());
-        let recorder = tokio::spawn(recorder.run(ended));
+        let replayer = keep("replays", replayer, move |part| part.run(stop_replayer.clone()).boxed());
+        let retention = keep("retention", retention, move |part| part.run(stop_retention.clone()).boxed());
+        let crier = keep("operational events", crier, |part| part.run().boxed());
+        let recorder = keep("recorder", (recorder, ended), |(part, ended)| part.run(ended).boxed());
         tracing::info!("worker started");
         // Dropping the engine drops the last sender, which ends the recorder once it has written everything.
         engine.run(shutdown).await;
@@ -251,6 +260,14 @@ impl Door {
         pool.close().await;
         tracing::info!("worker stopped");
     }
+}
+
+fn keep<P: Send + 'static>(
+    name: &'static str,
+    part: P,
+    run: impl for<'a> Fn(&'a mut P) -> BoxFuture<'a, ()> + Send + 'static,
+) -> JoinHandle<()> {
+    tokio::spawn(keep_running(name, part, run))
 }
 
 async fn join(task: JoinHandle<()>) {

@@ -85,7 +85,7 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// Keeps lanes until the engine is done: from the request to stop on, only to give them up as their attempts end.
-    pub(crate) async fn run(self, shutdown: Shutdown, engine_is_done: CancellationToken) {
+    pub(crate) async fn run(&self, shutdown: Shutdown, engine_is_done: CancellationToken) {
         let mut told = false;
         loop {
             let is_stopping = shutdown.is_requested();

@@ -10,6 +10,7 @@ mod keeper;
 mod lanes;
 mod metrics;
 mod operational;
+mod parts;
 mod recorder;
 mod replays;
 mod retention;

@@ -128,7 +128,7 @@ impl Metrics {
             breakers_closed: turns("closed"),
             panics: counter(
                 "trunkline_worker_panics_total",
-                "Attempts whose code panicked; their deliveries are tried again",
+                "Attempts and parts of the worker whose code panicked; they are tried again",
                 &[],
             ),
             replayed: counter(

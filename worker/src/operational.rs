@@ -100,7 +100,7 @@ impl Crier {
     }
 
     /// Tells until every herald is gone, and then what is left.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(&mut self) {
         loop {
             let next_at = self.gathered.values().map(|one| one.next_at).min();
             let due = async {

@@ -64,7 +64,7 @@ impl Stuck {
 }
 
 impl Recorder {
-    pub(crate) async fn run(self, mut ended: mpsc::Receiver<Ended>) {
+    pub(crate) async fn run(&self, ended: &mut mpsc::Receiver<Ended>) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         let mut consequences = Consequences::new(self.pool.clone(), self.clock.clone(), self.herald.clone());
         let mut next = Instant::now();

@@ -27,7 +27,7 @@ pub(crate) struct Replayer {
 
 impl Replayer {
     /// Makes steps until a stop is requested.
-    pub(crate) async fn run(self, shutdown: Shutdown) {
+    pub(crate) async fn run(&self, shutdown: Shutdown) {
         let mut is_away = false;
         while !shutdown.is_requested() {
             // A step that a stop cuts short is rolled back, and made by somebody else.

@@ -72,10 +72,10 @@ pub async fn end_history(settings: &Settings) -> Result<(), RetentionError> {
     if !Turn::is_ours(&pool).await? {
         return Err(RetentionError::NotOwner);
     }
-    let (herald, crier) = Crier::new(pool, clock.clone());
+    let (herald, mut crier) = Crier::new(pool, clock.clone());
     let mut retention = Retention::new(settings, url, clock, herald);
     // Tells until the herald is dropped with the rest.
-    let crier = tokio::spawn(crier.run());
+    let crier = tokio::spawn(async move { crier.run().await });
     let done = retention.round().await;
     drop(retention);
     let _told = crier.await;
@@ -123,7 +123,7 @@ impl Retention {
     }
 
     /// Works until a stop is requested, which interrupts it: each step can be taken again.
-    pub(crate) async fn run(mut self, shutdown: Shutdown) {
+    pub(crate) async fn run(&mut self, shutdown: Shutdown) {
         while !shutdown.is_requested() {
             tokio::select! {
                 () = shutdown.requested() => {}

@@ -40,7 +40,7 @@ impl Sampler {
     }
 
     /// Looks until a stop is requested.
-    pub(crate) async fn run(self, shutdown: Shutdown) {
+    pub(crate) async fn run(&self, shutdown: Shutdown) {
         while !shutdown.is_requested() {
             let looked = tokio::select! {
                 () = shutdown.requested() => return,

@@ -29,7 +29,7 @@ pub(crate) struct SessionKeeper {
 
 impl SessionKeeper {
     /// Works until the worker ends; without a session the worker polls, and says so once.
-    pub(crate) async fn run(self, shutdown: Shutdown) {
+    pub(crate) async fn run(&self, shutdown: Shutdown) {
         let Some(url) = &self.url else {
             tracing::warn!(
                 "no session with the database: polling; set database.session_url to the database itself, past the pooler"

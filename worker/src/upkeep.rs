@@ -64,7 +64,7 @@ impl Upkeep {
     }
 
     /// Keeps things up until a stop is requested.
-    pub(crate) async fn run(self, shutdown: Shutdown) {
+    pub(crate) async fn run(&self, shutdown: Shutdown) {
         while !shutdown.is_requested() {
             let mut wait = ROUND;
             if let Err(error) = self.round().await {

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use trunkline_domain::{EventId, EventStatus, NewEvent};
-use trunkline_store::events::{self, Routing};
+use trunkline_store::events::{self, Filters, Routing};
 use trunkline_store::idempotency::{self, KeyClaim};
 use trunkline_store::pool::within;
 use trunkline_store::{Connection, StoreError};
@@ -125,7 +125,7 @@ async fn flush(flusher: &Flusher, bound: &QueueBound, batch: Vec<Keyed>, patient
     let folded = fold(batch);
     let firsts: Vec<&Keyed> = folded.iter().map(|asked| &asked.first).collect();
     let began = Instant::now();
-    match within(STATEMENT_PATIENCE, write(flusher, &firsts, None)).await {
+    match within(STATEMENT_PATIENCE, write(flusher, &firsts, None, Filters::Apart)).await {
         Ok(holders) => {
             // One that waited for a key in other hands would tell nothing of the database.
             bound.note(folded.len(), began.elapsed());
@@ -158,7 +158,7 @@ pub(super) fn answer(holder: &Holder, key: &Idempotency) -> Result<Stored, NotSt
 }
 
 async fn write_alone(flusher: &Flusher, one: &Keyed, until: Option<Instant>) -> Result<Holder, NotStored> {
-    let written = within(STATEMENT_PATIENCE, write(flusher, &[one], until)).await;
+    let written = within(STATEMENT_PATIENCE, write(flusher, &[one], until, Filters::Judged)).await;
     written.map_or_else(|error| Err(reason(&error)), |mut one| one.remove(0))
 }
 
@@ -176,6 +176,7 @@ async fn write(
     flusher: &Flusher,
     firsts: &[&Keyed],
     until: Option<Instant>,
+    filters: Filters,
 ) -> Result<Vec<Result<Holder, NotStored>>, StoreError> {
     let now = flusher.clock.now();
     let claims: Vec<KeyClaim> = firsts.iter().map(|one| claim_of(&one.event, &one.key)).collect();
@@ -188,8 +189,11 @@ async fn write(
     let won: HashSet<EventId> = won.into_iter().collect();
     let is_new = |one: &&&Keyed| won.contains(&one.event.event_id);
     let new: Vec<_> = firsts.iter().filter(is_new).map(|one| one.event.clone()).collect();
-    let routing =
-        if new.is_empty() { Routing::default() } else { events::publish(&mut transaction, &new).await? };
+    let routing = if new.is_empty() {
+        Routing::default()
+    } else {
+        events::publish(&mut transaction, &new, filters).await?
+    };
     let mut holders = Vec::with_capacity(firsts.len());
     for one in firsts {
         let event_id = one.event.event_id;

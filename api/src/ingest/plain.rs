@@ -1,41 +1,30 @@
 //! Events without a key.
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
 use tokio::sync::{Mutex, MutexGuard, mpsc};
 use tokio::time::{Instant, timeout_at};
 use trunkline_store::StoreError;
-use trunkline_store::events::{self, Routing};
-use trunkline_store::pool::{limit_statements, within};
+use trunkline_store::events::{self, Filters, Routing};
+use trunkline_store::pool::within;
 
 use crate::metrics::METRICS;
 
 use super::bound::QueueBound;
+use super::filtered::FairQueue;
 use super::{BATCH_ENOUGH, BATCH_MAX, Exit, Flusher, GAP, NotStored, STATEMENT_PATIENCE, Stored, Waiting};
-
-/// How long a statement may take that evaluates payload filters: what a filter costs is up to its author.
-const FILTER_LIMIT: Duration = Duration::from_millis(250);
-
-/// Whether endpoints that the events may go to have payload filters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Filters {
-    None,
-    Some,
-}
 
 /// Two flushers that take turns with a queue: while one waits for the disk, the next batch is written already. Two that wrote at the
 /// same time would share the same events, and a statement costs the server as much as ten of them.
 pub(super) const FLUSHERS: u32 = 2;
 
-/// Works until the queue is closed and empty.
-pub(super) async fn run(Exit { queue, bound }: Exit<()>, flusher: Flusher, filters: Filters) {
+/// Works until the queue is closed and empty. Events of a tenant that has payload filters since a moment go over to `filtered`.
+pub(super) async fn run(Exit { queue, bound }: Exit<()>, flusher: Flusher, filtered: &FairQueue) {
     let turn = Mutex::new(Turn { queue, last: 0, next: Instant::now() });
-    join_all((0..FLUSHERS).map(|_| work(&turn, &bound, &flusher, filters))).await;
+    join_all((0..FLUSHERS).map(|_| work(&turn, &bound, &flusher, filtered))).await;
 }
 
 /// What the flusher has whose turn it is: the next batch, and what the last one tells about it.
-struct Turn {
+pub(super) struct Turn {
     queue: mpsc::Receiver<Waiting<()>>,
     /// Events in the last batch.
     last: usize,
@@ -61,30 +50,35 @@ impl Turn {
     }
 }
 
-async fn work(turn: &Mutex<Turn>, bound: &QueueBound, flusher: &Flusher, filters: Filters) {
-    let series = if filters == Filters::None { &METRICS.plain } else { &METRICS.filtered };
+async fn work(turn: &Mutex<Turn>, bound: &QueueBound, flusher: &Flusher, filtered: &FairQueue) {
     loop {
         let mut turn = turn.lock().await;
         let Some(batch) = turn.gather().await else { return };
         let (began, count, waiting) = (Instant::now(), batch.len(), turn.queue.len());
-        flush(flusher, filters, batch, turn).await;
+        for waiting in flush(flusher, Filters::Apart, batch, Some(turn)).await {
+            filtered.put(waiting, None);
+        }
         if count > 0 {
             bound.note(count, began.elapsed());
-            series.note(count, began.elapsed(), waiting);
+            METRICS.plain.note(count, began.elapsed(), waiting);
         }
     }
 }
 
 /// One statement; if the database refuses it for what is in it, each half by itself, so that one poisoned event does not
-/// fail its neighbours. The turn ends when the first statement is through; whoever waits is answered after its commit.
-async fn flush(flusher: &Flusher, filters: Filters, batch: Vec<Waiting<()>>, turn: MutexGuard<'_, Turn>) {
-    let mut turn = Some(turn);
-    let mut parts = vec![batch];
+/// fail its neighbours. Whose turn it is ends it when the first statement is through; whoever waits is answered after its commit.
+/// Returns the events that are to be judged by filters, if they were not to be among these.
+pub(super) async fn flush(
+    flusher: &Flusher,
+    filters: Filters,
+    batch: Vec<Waiting<()>>,
+    mut turn: Option<MutexGuard<'_, Turn>>,
+) -> Vec<Waiting<()>> {
+    let (mut parts, mut apart) = (vec![batch], Vec::new());
     while let Some(mut part) = parts.pop() {
         if part.is_empty() {
             continue;
         }
-        let is_filters_fault = |error: &StoreError| filters == Filters::Some && error.is_too_slow();
         match write(flusher, filters, &part, &mut turn).await {
             Ok(routing) => {
                 flusher.waker.wake_for(routing.endpoints);
@@ -94,12 +88,12 @@ async fn flush(flusher: &Flusher, filters: Filters, batch: Vec<Waiting<()>>, tur
                     waiting.tell(Ok(Stored { event_id, is_routed, is_replayed: false }));
                 }
             }
-            // A filter took too long over this payload: it cannot judge it, and what it cannot judge does not match.
-            Err(error) if is_filters_fault(&error) && part.len() == 1 && part[0].event.is_judged => {
-                part[0].event.is_judged = false;
-                parts.push(part);
+            Err(StoreError::JudgedApart(tenant_id)) if part.iter().any(|one| is_of(one, &tenant_id)) => {
+                let (theirs, others) = part.into_iter().partition(|one| is_of(one, &tenant_id));
+                apart.extend::<Vec<_>>(theirs);
+                parts.push(others);
             }
-            Err(error) if (error.retry_after().is_none() || is_filters_fault(&error)) && part.len() > 1 => {
+            Err(error) if error.retry_after().is_none() && part.len() > 1 => {
                 let right = part.split_off(part.len() / 2);
                 parts.extend([part, right]);
             }
@@ -111,6 +105,11 @@ async fn flush(flusher: &Flusher, filters: Filters, batch: Vec<Waiting<()>>, tur
             }
         }
     }
+    apart
+}
+
+fn is_of(waiting: &Waiting<()>, tenant_id: &str) -> bool {
+    waiting.event.tenant_id.as_str() == tenant_id
 }
 
 async fn write(
@@ -123,10 +122,7 @@ async fn write(
     let published = async {
         let mut connection = flusher.pool.acquire().await?;
         let mut transaction = trunkline_store::begin(&mut connection).await?;
-        if filters == Filters::Some {
-            limit_statements(&mut transaction, FILTER_LIMIT).await?;
-        }
-        let routing = events::publish(&mut transaction, &events).await?;
+        let routing = events::publish(&mut transaction, &events, filters).await?;
         // What is left is waiting for the disk.
         *turn = None;
         transaction.commit().await?;

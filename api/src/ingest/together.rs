@@ -4,25 +4,34 @@
 //! other in one direction only.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use tokio::sync::Semaphore;
-use trunkline_domain::{EventId, NewEvent};
+use moka::sync::Cache;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use trunkline_domain::{EventId, NewEvent, TenantId, payload};
 use trunkline_store::events::ordering::{self, KeyName};
-use trunkline_store::events::{self, Routing};
+use trunkline_store::events::{self, Filters, Routing};
 use trunkline_store::pool::within;
 use trunkline_store::wake::Hint;
 use trunkline_store::{Connection, StoreError, idempotency};
 
 use crate::metrics::METRICS;
 
+use super::filtered::STATEMENT_STEPS;
 use super::keyed::{self, REMEMBERED};
 use super::{Flusher, Idempotency, NotStored, PATIENCE, STATEMENT_PATIENCE, Stored};
 
 /// Transactions under way at one time.
 pub(super) const TURNS: usize = 4;
+
+/// Transactions of one tenant with payload filters under way at one time, since its filters may make them long.
+const FILTERED_TURNS: usize = 2;
+
+/// Tenants with payload filters whose turns are remembered.
+const FILTERED_TENANTS_MAX: u64 = 10_000;
 
 /// How long a transaction waits for a key that somebody else holds: the statement's own limit is a second.
 const WAIT: Duration = Duration::from_millis(900);
@@ -54,28 +63,33 @@ impl ItemRefused {
 pub(super) struct Together {
     flusher: Flusher,
     turns: Semaphore,
+    /// Of each tenant with payload filters: it takes no more of the places in line for `turns`.
+    filtered: Cache<TenantId, Arc<Semaphore>>,
 }
 
 impl Together {
     pub(super) fn new(flusher: Flusher) -> Self {
-        Self { flusher, turns: Semaphore::new(TURNS) }
+        Self { flusher, turns: Semaphore::new(TURNS), filtered: Cache::new(FILTERED_TENANTS_MAX) }
     }
 
     /// One transaction; answers in the order of `items`.
-    pub(super) async fn publish(&self, mut items: Vec<Item>) -> Result<Vec<Stored>, ItemRefused> {
-        let turn = tokio::time::timeout(PATIENCE, self.turns.acquire()).await;
+    pub(super) async fn publish(
+        &self,
+        mut items: Vec<Item>,
+        filter_weight: Option<u64>,
+    ) -> Result<Vec<Stored>, ItemRefused> {
+        let turn = tokio::time::timeout(PATIENCE, self.turn(&items, filter_weight)).await;
         let Ok(Ok(_turn)) = turn else { return Err(ItemRefused::all(NotStored::Overloaded)) };
+        let mut filters = if filter_weight.is_some() { Filters::Judged } else { Filters::Apart };
         let (began, count) = (Instant::now(), items.len());
         loop {
-            match within(STATEMENT_PATIENCE, self.write(&mut items)).await {
+            match within(STATEMENT_PATIENCE, self.write(&mut items, filters, filter_weight)).await {
                 Ok(stored) => {
                     METRICS.together.note(count, began.elapsed(), 0);
                     return stored;
                 }
-                // A filter took too long over this payload: it cannot judge it, and what it cannot judge does not match.
-                Err(error) if error.is_too_slow() && items.len() == 1 && items[0].event.is_judged => {
-                    items[0].event.is_judged = false;
-                }
+                // The tenant has a filter since a moment.
+                Err(StoreError::JudgedApart(_)) if filters == Filters::Apart => filters = Filters::Judged,
                 Err(error) => {
                     tracing::warn!(%error, count = items.len(), "events could not be stored together; their publisher was told");
                     return Err(ItemRefused::all(keyed::reason(&error)));
@@ -84,7 +98,29 @@ impl Together {
         }
     }
 
-    async fn write(&self, items: &mut [Item]) -> Result<Result<Vec<Stored>, ItemRefused>, StoreError> {
+    /// Waits for a turn; one with payload filters for its tenant's own before.
+    async fn turn(
+        &self,
+        items: &[Item],
+        filter_weight: Option<u64>,
+    ) -> Result<(SemaphorePermit<'_>, Option<OwnedSemaphorePermit>), AcquireError> {
+        let own = match items.first().filter(|_| filter_weight.is_some()) {
+            Some(item) => {
+                let turns = || Arc::new(Semaphore::new(FILTERED_TURNS));
+                let turns = self.filtered.get_with_by_ref(&item.event.tenant_id, turns);
+                Some(turns.acquire_owned().await?)
+            }
+            None => None,
+        };
+        Ok((self.turns.acquire().await?, own))
+    }
+
+    async fn write(
+        &self,
+        items: &mut [Item],
+        filters: Filters,
+        filter_weight: Option<u64>,
+    ) -> Result<Result<Vec<Stored>, ItemRefused>, StoreError> {
         let now = self.flusher.clock.now();
         let mut connection = self.flusher.pool.acquire().await?;
         let mut transaction = trunkline_store::begin(&mut connection).await?;
@@ -100,7 +136,7 @@ impl Together {
         };
         let is_new = |index: &usize| firsts[*index] == *index && !held.contains_key(index);
         let new: Vec<_> = (0..items.len()).filter(is_new).map(|index| items[index].event.clone()).collect();
-        let routing = publish(&mut transaction, &new).await?;
+        let routing = publish(&mut transaction, &new, filters, filter_weight).await?;
         transaction.commit().await?;
         self.flusher.waker.wake_for(routing.endpoints);
         let stored = |index: usize| {
@@ -188,12 +224,35 @@ async fn claim(
     Ok(Ok(held))
 }
 
+/// How many of these events one statement takes: as many as it can judge in time, and at least one.
+fn statement_length(events: &[NewEvent<Bytes>], filters: Filters, filter_weight: Option<u64>) -> usize {
+    if filters == Filters::Apart {
+        return events.len().min(STATEMENT_MAX);
+    }
+    let mut left = STATEMENT_STEPS;
+    let fits = events.iter().take(STATEMENT_MAX).take_while(|event| {
+        let steps = filter_weight.map_or(payload::STEPS_MAX, |weight| payload::steps(&event.payload, weight));
+        let fits = steps <= left;
+        left = left.saturating_sub(steps);
+        fits
+    });
+    fits.count()
+}
+
 /// Some statements, and those that must wait for their turn are held back.
-async fn publish(connection: &mut Connection, new: &[NewEvent<Bytes>]) -> Result<Routing, StoreError> {
+async fn publish(
+    connection: &mut Connection,
+    new: &[NewEvent<Bytes>],
+    filters: Filters,
+    filter_weight: Option<u64>,
+) -> Result<Routing, StoreError> {
     let mut routing = Routing::default();
     let mut endpoints: HashSet<Hint> = HashSet::new();
-    for part in new.chunks(STATEMENT_MAX) {
-        let part = events::publish(connection, part).await?;
+    let mut rest = new;
+    while !rest.is_empty() {
+        let (part, later) = rest.split_at(statement_length(rest, filters, filter_weight));
+        rest = later;
+        let part = events::publish(connection, part, filters).await?;
         routing.unrouted.extend(part.unrouted);
         endpoints.extend(part.endpoints);
     }

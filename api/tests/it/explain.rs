@@ -125,6 +125,21 @@ async fn a_payload_that_filters_cannot_judge_does_not_match_and_says_why() {
 }
 
 #[tokio::test]
+async fn news_of_expired_deliveries_is_explained_as_news() {
+    let house = House::new().await;
+    endpoint(&house, "operations", "operational = true").await;
+    let id = house.publish(r#"{"type":"delivery.expired"}"#).await;
+    // As the worker writes news: one delivery, to the operational endpoint.
+    house
+        .database
+        .execute("UPDATE trunkline.deliveries SET endpoint_id = (SELECT endpoint_id FROM trunkline.endpoints WHERE operational)")
+        .await;
+    let explained = explain(&house, &id).await;
+    assert_eq!(of(&explained, "operations")["reason"], "matches");
+    assert_eq!(of(&explained, "default")["reason"], "operational_event");
+}
+
+#[tokio::test]
 async fn trying_out_takes_what_publishing_takes_and_stores_nothing() {
     let house = House::new().await;
     endpoint(&house, "typed", "event_types = '{order.*}'").await;

@@ -25,6 +25,7 @@ fn operators_work_straight_on_the_database() {
         "way round it",
         "partitions",
         "queue",
+        "payload filters",
         "sealed",
         "dead rows",
         "history",

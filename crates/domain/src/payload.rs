@@ -19,6 +19,18 @@ pub const JUDGED_BYTES_MAX: usize = 64 * 1024;
 /// The largest exponent of a number, without its sign, in a payload that payload filters judge.
 pub const EXPONENT_MAX: u32 = 1_000;
 
+/// The most steps that the payload filters asked for one event may take together; past it they match nothing. PostgreSQL's
+/// `trunkline.judge` has the same number: a tenth of a second at worst.
+pub const STEPS_MAX: u64 = 500_000;
+
+/// The most steps that judging a payload may take where all filters of its tenant weigh this much, as `trunkline.judge` counts them:
+/// each is taken once for each item, and a payload has no more items in a row than commas and levels. Those whose type does not
+/// match are not asked, so that even where all together would be too many, some may be judged.
+pub fn steps(payload: &[u8], filter_weight: u64) -> u64 {
+    let commas = payload.iter().filter(|byte| **byte == b',').count();
+    filter_weight.saturating_mul((commas + payload.len() / 64 + DEPTH_MAX) as u64).min(STEPS_MAX)
+}
+
 /// What the scan learned about an accepted payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PayloadFacts {

@@ -46,9 +46,9 @@ pub struct KeyOwner {
     pub rate_per_second: Option<u32>,
     /// Events it may publish at once, where it has a limit of its own.
     pub burst: Option<u32>,
-    /// Whether an endpoint of the tenant has a payload filter: its events are written apart from those of others, since what a
-    /// filter costs is up to its author.
-    pub has_payload_filters: bool,
+    /// Steps that all its payload filters take for each item of a payload; `None` = it has none. Events of tenants with filters are
+    /// written apart, since what a filter costs is up to its author.
+    pub filter_weight: Option<u64>,
 }
 
 /// A key as its owner sees it in a list.
@@ -160,10 +160,11 @@ pub async fn find_owner(
     let found = sqlx::query!(
         r#"
         SELECT k.key_id, k.tenant_id, k.scopes, k.expires_at, t.lane, t.status::text AS "status!", t.rate_per_second, t.burst,
-               EXISTS (
-                   SELECT FROM trunkline.endpoints AS e
+               (
+                   SELECT sum(coalesce(e.filter_weight, 0))
+                   FROM trunkline.endpoints AS e
                    WHERE e.tenant_id = k.tenant_id AND e.payload_filter IS NOT NULL AND e.deleted_at IS NULL
-               ) AS "has_payload_filters!"
+               ) AS filter_weight
         FROM trunkline.api_keys AS k
         JOIN trunkline.tenants AS t USING (tenant_id)
         WHERE k.key_sha256 = $1
@@ -187,7 +188,7 @@ pub async fn find_owner(
         expires_at: found.expires_at,
         rate_per_second: found.rate_per_second.map(row::unsigned),
         burst: found.burst.map(row::unsigned),
-        has_payload_filters: found.has_payload_filters,
+        filter_weight: found.filter_weight.map(|weight| weight.try_into().unwrap_or_default()),
     }))
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sqlx::postgres::PgDatabaseError;
+
 /// Why a statement did not do what it was asked. No variant carries a value of the statement.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -18,6 +20,9 @@ pub enum StoreError {
     /// Another transaction held a row for longer than `lock_timeout`, or in a circle.
     #[error("another transaction holds a row that is needed: {0}")]
     Locked(#[source] sqlx::Error),
+    /// A tenant has payload filters that a statement was to be without.
+    #[error("events of tenant {0} are to be judged by payload filters")]
+    JudgedApart(String),
     /// A row breaks the domain's rules: somebody wrote to the table by hand.
     #[error("{table}.{column} of {key} holds a value that Trunkline does not know; correct it")]
     BadRow {
@@ -38,7 +43,7 @@ impl StoreError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unavailable(_) | Self::Locked(_) => Some(Duration::from_secs(1)),
-            Self::Pooler(_) | Self::BadRow { .. } | Self::Refused(_) => None,
+            Self::Pooler(_) | Self::JudgedApart(_) | Self::BadRow { .. } | Self::Refused(_) => None,
         }
     }
 
@@ -61,6 +66,11 @@ impl From<sqlx::Error> for StoreError {
                 Self::Unavailable(error)
             }
             E::Database(database) => match database.code().as_deref() {
+                Some(JUDGED_APART) => {
+                    let detail =
+                        database.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::detail);
+                    Self::JudgedApart(detail.unwrap_or_default().to_owned())
+                }
                 _ if is_of_pooler(database.as_ref()) => Self::Pooler(database.message().to_owned()),
                 Some(code) if is_locked(code) => Self::Locked(error),
                 Some(code) if is_unavailable(code) => Self::Unavailable(error),
@@ -70,6 +80,9 @@ impl From<sqlx::Error> for StoreError {
         }
     }
 }
+
+/// Ours: `trunkline.judge_apart`.
+const JUDGED_APART: &str = "TL001";
 
 /// query_canceled (PostgreSQL, appendix A): past `statement_timeout`.
 const TOO_SLOW: &str = "57014";

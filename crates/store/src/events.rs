@@ -12,7 +12,7 @@ mod summarise;
 pub use candidates::{IdRange, with_any_status, with_status_failed, with_status_pending};
 pub use find::{DeliveryDetail, EventDetail, find, shown_status, status};
 pub use payloads::payloads;
-pub use publish::{Routing, publish};
+pub use publish::{Filters, Routing, publish};
 pub use publish_operational::{OperationalEvent, publish_operational};
 pub use publish_to::publish_to;
 pub use summarise::{EventFilter, EventSummary, summarise};

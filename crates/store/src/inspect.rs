@@ -53,6 +53,22 @@ pub async fn server_settings(connection: &mut Connection) -> Result<ServerSettin
     .await?)
 }
 
+/// Endpoints that get nothing because their payload filter could take too long: it was saved when more was accepted.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn refused_filters(connection: &mut Connection) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"
+        SELECT count(*) AS "count!"
+        FROM trunkline.endpoints
+        WHERE payload_filter IS NOT NULL AND filter_weight IS NULL AND deleted_at IS NULL
+        "#
+    )
+    .fetch_one(connection)
+    .await?)
+}
+
 /// Looks at the queue: a bounded count and the oldest entry.
 ///
 /// # Errors

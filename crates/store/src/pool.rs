@@ -175,18 +175,6 @@ pub async fn within<T>(
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// Lets the transaction's statements take this long instead of what the connection's purpose says.
-///
-/// # Errors
-/// When the database is not available.
-pub async fn limit_statements(connection: &mut Connection, limit: Duration) -> Result<(), StoreError> {
-    let limit = format!("{}ms", limit.as_millis());
-    sqlx::query_scalar!("SELECT set_config('statement_timeout', $1, true)", limit)
-        .fetch_one(connection)
-        .await?;
-    Ok(())
-}
-
 /// Prepares a pool whose connections act as the login of the address. Nothing is connected until the first use, so that a door can
 /// start before its database.
 ///

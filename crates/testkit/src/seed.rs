@@ -155,7 +155,7 @@ pub async fn publish(database: &TestDatabase, tenant: &SeededTenant, payload: &s
         payload_sha256: [0; 32],
     };
     let event_id = event.event_id;
-    let routing = events::publish(&mut connection, &[event]).await.unwrap();
+    let routing = events::publish(&mut connection, &[event], events::Filters::Judged).await.unwrap();
     wake::notify(&mut connection, &Wake::of(routing.endpoints)).await.unwrap();
     event_id
 }

@@ -319,3 +319,64 @@ async fn a_replay_makes_nothing_for_an_endpoint_that_was_deleted_meanwhile() {
     worker.stop().await;
     assert_eq!(house.database.text("SELECT count(*) FROM trunkline.deliveries").await, "2");
 }
+
+#[tokio::test]
+async fn filters_that_are_dear_make_steps_short_and_never_stop_a_replay() {
+    let house = House::new().await;
+    house.database.execute("UPDATE trunkline.endpoints SET event_types = '{nothing}'").await;
+    // About 8,000 items and 60 steps for each: as many as an event may take.
+    let payload = format!("{{\"a\":[{}0]}}", "1,".repeat(8_000));
+    for _ in 0..12 {
+        house.publish(&payload).await;
+    }
+    let filter = format!("exists($.a ? (@ == 0{}))", " || @ == 7".repeat(11));
+    house
+        .database
+        .execute(&format!("UPDATE trunkline.endpoints SET event_types = NULL, payload_filter = '{filter}'"))
+        .await;
+    let weight = house.database.text("SELECT filter_weight FROM trunkline.endpoints").await.parse().unwrap();
+    let steps = trunkline_domain::payload::steps(payload.as_bytes(), weight);
+    assert!(steps > 400_000, "{weight}: {steps}");
+    let unrouted = ReplaySpec { status: Some(EventStatus::Unrouted), ..spec(&house).await };
+    let first = EventId::first_at(unrouted.after).as_uuid();
+    let plan = replays::plan(&mut *house.database.borrow().await, &unrouted, first).await.unwrap();
+    assert_eq!((plan.events.len(), plan.is_last), (5, false), "{steps}");
+    let worker = house.worker().await;
+    let replay = until_done(&house, start(&house, &unrouted, 100).await).await;
+    assert_eq!((replay.seen, replay.replayed), (12, 12));
+    // A filter of an earlier release, whose cost has no bound, is asked of nothing.
+    house
+        .database
+        .execute("UPDATE trunkline.endpoints SET payload_filter = 'exists($.a ? (@ == $.a))'; UPDATE trunkline.events SET routed = false")
+        .await;
+    let replay = until_done(&house, start(&house, &unrouted, 100).await).await;
+    assert_eq!((replay.seen, replay.replayed), (12, 0));
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_replay_that_makes_its_worker_panic_stops_no_other() {
+    let house = House::new().await;
+    let events = delivered(&house, 2).await;
+    let poison = format!(
+        "UPDATE trunkline.events SET deliver_at = '-infinity' WHERE event_id = '{}'",
+        events[0].as_uuid()
+    );
+    house.database.execute(&poison).await;
+    let all = spec(&house).await;
+    let poisoned = start(&house, &all, 100).await;
+    let worker = house.worker().await;
+    // It was tried, panicked, and was put off.
+    eventually("the poisoned replay was put off", async || {
+        let sql = "SELECT step_at > created_at + interval '1 second' FROM trunkline.replays";
+        (house.database.text(sql).await == "t").then_some(())
+    })
+    .await;
+    // Of the time since, in which nothing happened.
+    let good = ReplaySpec { after: all.before, ..spec(&house).await };
+    until_done(&house, start(&house, &good, 100).await).await;
+    assert_eq!(find(&house, poisoned).await.state, ReplayState::Running);
+    house.database.execute("UPDATE trunkline.events SET deliver_at = NULL").await;
+    assert_eq!(until_done(&house, poisoned).await.replayed, 2);
+    worker.stop().await;
+}

@@ -44,7 +44,7 @@ pub(crate) struct BatchItem {
     /// What happened; else the payload's member `type`, else `event`.
     #[schema(example = "order.created")]
     r#type: Option<String>,
-    /// Any JSON object of at most 256 KiB and 64 levels, kept byte for byte.
+    /// Any JSON object of at most 256 KiB (unless the operator set it otherwise) and 64 levels, kept byte for byte.
     #[schema(value_type = Object, example = json!({"order": 42}))]
     payload: serde_json::Value,
     /// As the header Idempotency-Key.
@@ -120,7 +120,7 @@ pub(crate) async fn publish(
         items.push(item);
     }
     let allowance = allow(&state, &owner, u32::try_from(count).unwrap_or(u32::MAX)).await?;
-    let stored = state.ingest.publish_together(items).await;
+    let stored = state.ingest.publish_together(items, owner.filter_weight).await;
     let stored = stored.map_err(|refused| told(refusal(refused), allowance))?;
     METRICS.published.increment(count as u64);
     let mut response = HttpResponse::Created();

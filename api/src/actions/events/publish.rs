@@ -44,7 +44,7 @@ pub(crate) struct Published {
         ("Trunkline-Ordering-Key" = Option<String>, Header, description = "1-256 visible ASCII characters: endpoints that deliver in order attempt it after earlier events with this key"),
         ("traceparent" = Option<String>, Header, description = "W3C trace context, sent on with every attempt"),
     ),
-    request_body(content = serde_json::Value, description = "Any JSON object of at most 256 KiB and 64 levels", example = json!({"type": "order.created", "order": 42})),
+    request_body(content = serde_json::Value, description = "Any JSON object of at most 256 KiB (unless the operator set it otherwise) and 64 levels", example = json!({"type": "order.created", "order": 42})),
     responses(
         (status = 201, description = "Stored.", body = Published, headers(
             ("Location" = String, description = "The event"),
@@ -54,7 +54,7 @@ pub(crate) struct Published {
         (status = 401, description = "No valid key.", body = ProblemBody),
         (status = 403, description = "The key lacks the scope write, or the tenant is suspended.", body = ProblemBody),
         (status = 409, description = "A request with the same Idempotency-Key is still running.", body = ProblemBody),
-        (status = 413, description = "Larger than 256 KiB.", body = ProblemBody),
+        (status = 413, description = "Larger than 256 KiB, or what the operator set instead.", body = ProblemBody),
         (status = 415, description = "Not application/json, or encoded.", body = ProblemBody),
         (status = 422, description = "Not a JSON object by our rules, not as its type's enforced schema asks, or an Idempotency-Key with another body.", body = ProblemBody),
         (status = 429, description = "Above the tenant's rate; see Retry-After.", body = ProblemBody),
@@ -99,7 +99,7 @@ async fn store(
     let event = draft.into_event(state, owner)?;
     state.schemas.check(&state.pool, &owner.tenant_id, event.event_type.as_ref(), &event.payload).await?;
     let key = key.map(|key| Idempotency { key, body_sha256: body_sha256(&event) });
-    Ok(state.ingest.publish(event, key, owner.has_payload_filters).await?)
+    Ok(state.ingest.publish(event, key, owner.filter_weight).await?)
 }
 
 /// Whether the tenant may publish that many events now.

@@ -6,8 +6,8 @@ use trunkline_store::endpoints::{Considered, FilterVerdict};
 use utoipa::ToSchema;
 
 /// What the worker tells tenants of, and only their operational endpoint gets.
-const OPERATIONAL_TYPES: [&str; 4] =
-    ["endpoint.disabled", "endpoint.failing", "endpoint.recovered", "delivery.exhausted"];
+const OPERATIONAL_TYPES: [&str; 5] =
+    ["endpoint.disabled", "endpoint.failing", "endpoint.recovered", "delivery.exhausted", "delivery.expired"];
 
 /// How one endpoint stands to an event.
 #[derive(Serialize, ToSchema)]
@@ -19,8 +19,8 @@ pub(crate) struct EndpointVerdict {
     /// Whether the event goes to it, by what it is set to today.
     pub(crate) matches: bool,
     /// matches, operational_endpoint, operational_event, endpoint_deleted, endpoint_disabled, created_later, event_type,
-    /// payload_filter, payload_filter_no_boolean, payload_too_large, payload_holds_nul, payload_exponent_too_large,
-    /// payload_erased
+    /// payload_filter, payload_filter_no_boolean, payload_filter_refused, payload_filters_too_costly, payload_too_large,
+    /// payload_holds_nul, payload_exponent_too_large, payload_erased
     #[schema(value_type = String)]
     reason: Reason,
     /// The reason in a sentence.
@@ -72,6 +72,8 @@ pub(crate) enum Reason {
     EventType,
     PayloadFilter,
     PayloadFilterNoBoolean,
+    PayloadFilterRefused,
+    PayloadFiltersTooCostly,
     PayloadTooLarge,
     PayloadHoldsNul,
     PayloadExponentTooLarge,
@@ -134,6 +136,8 @@ fn reason(endpoint: &Considered, case: &Case<'_>, is_operational_event: bool) ->
             NotJudged::HugeExponent => Reason::PayloadExponentTooLarge,
         },
         (FilterVerdict::NoBoolean, _) => Reason::PayloadFilterNoBoolean,
+        (FilterVerdict::Refused, _) => Reason::PayloadFilterRefused,
+        (FilterVerdict::TooManySteps, _) => Reason::PayloadFiltersTooCostly,
         (FilterVerdict::Fails | FilterVerdict::NotAsked, _) => Reason::PayloadFilter,
     }
 }
@@ -167,6 +171,12 @@ fn detail(reason: Reason, endpoint: &Considered, is_published: bool) -> String {
         Reason::PayloadFilterNoBoolean => {
             "Its payload filter finds no boolean in this payload, which does not match then.".to_owned()
         }
+        Reason::PayloadFilterRefused => {
+            "Its payload filter was saved when more was accepted, and could take too long; it matches nothing. Saving it again says \
+             what to write instead."
+                .to_owned()
+        }
+        Reason::PayloadFiltersTooCostly => unjudged("with so many items in the payload, all filters together would take too many steps"),
         Reason::PayloadTooLarge => unjudged(&NotJudged::TooLarge.to_string()),
         Reason::PayloadHoldsNul => unjudged(&NotJudged::NulCharacter.to_string()),
         Reason::PayloadExponentTooLarge => unjudged(&NotJudged::HugeExponent.to_string()),

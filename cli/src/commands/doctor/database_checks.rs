@@ -60,6 +60,7 @@ async fn look(
         checks.push(days_ahead(partitions::days_ahead(connection).await?));
         let now = time::now(connection).await?;
         checks.push(queue(&inspect::queue(connection, now).await?, now));
+        checks.push(refused_filters(inspect::refused_filters(connection).await?));
         checks.extend(sealing_checks::all(connection, settings).await?);
         checks.extend(vacuum_checks::all(settings, connection).await?);
         checks.push(held(restore::held_endpoints(connection).await?));
@@ -203,6 +204,20 @@ fn queue(queue: &Queue, now: DateTime<Utc>) -> Check {
         "queue",
         format!("{at_least}{} due, the oldest for {age} s", queue.due),
         "is a worker running? Deliveries of suspended tenants and disabled endpoints wait too",
+    )
+}
+
+fn refused_filters(endpoints: i64) -> Check {
+    Check::when(
+        endpoints == 0,
+        Verdict::Warn,
+        "payload filters",
+        match endpoints {
+            0 => "each can be judged in time".to_owned(),
+            count => format!("{count} endpoints get nothing: their filter could take too long"),
+        },
+        "SELECT tenant_id, name, trunkline.weigh_filter(payload_filter) FROM trunkline.endpoints WHERE payload_filter IS NOT NULL \
+         AND filter_weight IS NULL says why; their tenants write them anew",
     )
 }
 

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{EXPONENT_MAX, JUDGED_BYTES_MAX, NotJudged, inspect};
+use super::{EXPONENT_MAX, JUDGED_BYTES_MAX, NotJudged, STEPS_MAX, inspect, steps};
 
 fn not_judged(payload: &str) -> Option<NotJudged> {
     inspect(payload.as_bytes()).unwrap_or_else(|error| panic!("{error}: {payload}")).not_judged
@@ -38,6 +38,15 @@ fn what_the_cast_refuses_or_blows_up_is_named() {
     for (payload, expected) in table {
         assert_eq!(not_judged(payload), expected, "{}", &payload[..payload.len().min(80)]);
     }
+}
+
+#[test]
+fn steps_grow_with_filters_and_items_up_to_the_most_that_are_taken() {
+    assert_eq!([steps(b"{}", 0), steps(b"{}", 1), steps(br#"{"a":[1,2,3]}"#, 10)], [0, 64, 660]);
+    let ones = format!("[{}1]", "1,".repeat(30_000));
+    assert_eq!(steps(ones.as_bytes(), 2), 2 * (30_000 + 60_003 / 64 + 64));
+    assert_eq!(steps(ones.as_bytes(), 17), STEPS_MAX);
+    assert_eq!(steps(b"{}", u64::MAX), STEPS_MAX);
 }
 
 proptest! {

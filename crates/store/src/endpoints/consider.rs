@@ -66,6 +66,10 @@ pub enum FilterVerdict {
     Fails,
     /// The path found no boolean in this payload, which does not match.
     NoBoolean,
+    /// It could take too long, and is asked of no payload: it was saved under looser rules.
+    Refused,
+    /// All filters that would be asked take too many steps over this payload.
+    TooManySteps,
 }
 
 /// A delivery, in short.
@@ -85,7 +89,7 @@ pub struct ConsideredDelivery {
 /// it. The rule for types and payloads is that of publishing.
 ///
 /// # Errors
-/// When the database is not available, or the filters take longer than its time limit.
+/// When the database is not available.
 pub async fn consider(
     connection: &mut Connection,
     question: Question<'_>,
@@ -101,14 +105,14 @@ pub async fn consider(
                CASE
                    WHEN e.payload_filter IS NULL THEN 'none'
                    WHEN $5::bytea IS NULL THEN 'not asked'
-                   WHEN trunkline.payload_matches($5, e.payload_filter) THEN 'passes'
-                   WHEN trunkline.payload_verdict($5, e.payload_filter) IS NULL THEN 'no boolean'
-                   ELSE 'fails'
+                   ELSE coalesce(j.verdict, 'not asked')
                END AS "filter!",
                d.status::text AS "status?", d.attempts AS "attempts?", d.due_at AS "due_at?", d.held AS "held?"
         FROM trunkline.endpoints AS e
         LEFT JOIN trunkline.deliveries AS d
           ON d.lane = $1 AND d.tenant_id = $2 AND d.event_id = $3 AND d.endpoint_id = e.endpoint_id
+        -- Those that take the event otherwise are judged, as when it is published.
+        LEFT JOIN trunkline.judge($2, $4, $5) AS j ON j.endpoint_id = e.endpoint_id AND $5 IS NOT NULL
         WHERE e.tenant_id = $2 AND (e.deleted_at IS NULL OR d.status IS NOT NULL)
         ORDER BY e.created_at, e.endpoint_id
         LIMIT $6
@@ -158,6 +162,8 @@ impl FilterVerdict {
             "not asked" => Self::NotAsked,
             "passes" => Self::Passes,
             "no boolean" => Self::NoBoolean,
+            "refused" => Self::Refused,
+            "too many steps" => Self::TooManySteps,
             _ => Self::Fails,
         }
     }

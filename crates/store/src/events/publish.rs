@@ -8,6 +8,15 @@ use uuid::Uuid;
 use crate::wake::Hint;
 use crate::{Connection, StoreError, row};
 
+/// What becomes of events for which endpoints have payload filters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filters {
+    /// They are judged.
+    Judged,
+    /// There should be none: the statement fails with [`StoreError::JudgedApart`], since judging takes its time.
+    Apart,
+}
+
 /// Where published events go.
 #[derive(Debug, Default)]
 pub struct Routing {
@@ -21,8 +30,13 @@ pub struct Routing {
 /// The caller answers its publishers after the commit. Where events have ordering keys, [`super::ordering`] goes around it.
 ///
 /// # Errors
-/// When the database is not available. An id that exists already is refused by the primary key.
-pub async fn publish(connection: &mut Connection, events: &[NewEvent<Bytes>]) -> Result<Routing, StoreError> {
+/// When the database is not available, or a tenant has a payload filter and `filters` are [`Filters::Apart`]. An id that exists
+/// already is refused by the primary key.
+pub async fn publish(
+    connection: &mut Connection,
+    events: &[NewEvent<Bytes>],
+    filters: Filters,
+) -> Result<Routing, StoreError> {
     let lanes: Vec<i16> = events.iter().map(|event| event.lane.number()).collect();
     let tenants: Vec<&str> = events.iter().map(|event| event.tenant_id.as_str()).collect();
     let ids: Vec<Uuid> = events.iter().map(|event| event.event_id.as_uuid()).collect();
@@ -58,7 +72,13 @@ pub async fn publish(connection: &mut Connection, events: &[NewEvent<Bytes>]) ->
                     WHERE i.type = wanted OR (right(wanted, 2) = '.*' AND starts_with(i.type, left(wanted, -1)))
                 )
             )
-            AND (e.payload_filter IS NULL OR (i.is_judged AND trunkline.payload_matches(i.payload, e.payload_filter)))
+            AND (e.payload_filter IS NULL OR (NOT $12 AND trunkline.judge_apart(i.tenant_id)))
+            UNION ALL
+            SELECT i.lane, i.tenant_id, i.event_id, i.created_at, greatest(i.deliver_at, i.created_at),
+                   CASE WHEN j.ordered THEN i.ordering_key END, j.endpoint_id
+            FROM incoming AS i
+            CROSS JOIN LATERAL trunkline.judge(i.tenant_id, i.type, i.payload) AS j
+            WHERE $12 AND i.is_judged AND j.verdict = 'passes'
         ), fanned_out AS (
             INSERT INTO trunkline.deliveries
                 (lane, tenant_id, event_id, endpoint_id, status, due_at, created_at, ordering_key)
@@ -94,6 +114,7 @@ pub async fn publish(connection: &mut Connection, events: &[NewEvent<Bytes>]) ->
         &deliver_at as _,
         &ordering_keys as _,
         &judged,
+        filters == Filters::Judged,
     )
     .fetch_all(connection)
     .await?;

@@ -17,6 +17,9 @@ const EVENTS_MAX: usize = 500;
 /// Payloads read at one time, where filters are to judge them: 64 KiB each at most.
 const PAYLOADS_MAX: usize = 50;
 
+/// Steps of payload filters in one plan, about half a second at worst. A plan that reaches it ends there, and the next goes on.
+const STEPS_MAX: u64 = 5 * payload::STEPS_MAX;
+
 /// The next events of a replay.
 #[derive(Debug)]
 pub struct Plan {
@@ -46,8 +49,8 @@ pub struct PlannedEvent {
 /// # Errors
 /// When the database is not available.
 pub async fn plan(connection: &mut Connection, spec: &ReplaySpec, from: Uuid) -> Result<Plan, StoreError> {
-    let found = events(connection, spec, from).await?;
-    let is_last = found.len() < EVENTS_MAX;
+    let mut found = events(connection, spec, from).await?;
+    let mut is_last = found.len() < EVENTS_MAX;
     let wants = |wanted: bool, event: &Found| event.passes && event.routed == wanted;
     let routed: Vec<Uuid> = match spec.status {
         Some(EventStatus::Unrouted) => Vec::new(),
@@ -58,6 +61,7 @@ pub async fn plan(connection: &mut Connection, spec: &ReplaySpec, from: Uuid) ->
         spec.endpoint_id.is_none() && matches!(spec.status, None | Some(EventStatus::Unrouted));
     let unrouted: Vec<&Found> = found.iter().filter(|event| takes_unrouted && wants(false, event)).collect();
     let mut targets: HashMap<Uuid, Vec<EndpointId>> = HashMap::new();
+    let mut stopped_before = None;
     match spec.to_endpoint_id {
         Some(to) => {
             let had: HashSet<Uuid> =
@@ -67,11 +71,17 @@ pub async fn plan(connection: &mut Connection, spec: &ReplaySpec, from: Uuid) ->
         }
         None => {
             let mut pairs = finished(connection, spec, &routed).await?;
-            pairs.extend(matching(connection, spec, &unrouted).await?);
+            let matching = matching(connection, spec, &unrouted).await?;
+            pairs.extend(matching.pairs);
+            stopped_before = matching.stopped_before;
             for (event, endpoint) in pairs {
                 targets.entry(event).or_default().push(EndpointId::from(endpoint));
             }
         }
+    }
+    if let Some(next) = stopped_before {
+        found.retain(|event| event.event_id < next);
+        is_last = false;
     }
     let events = found.into_iter().map(|event| PlannedEvent {
         event_id: EventId::from(event.event_id),
@@ -177,45 +187,70 @@ async fn finished(
     Ok(rows.into_iter().map(|found| (found.event_id, found.endpoint_id)).collect())
 }
 
+/// Which endpoints match which events.
+#[derive(Default)]
+struct Matching {
+    pairs: Vec<(Uuid, Uuid)>,
+    /// This event and those behind it were not judged: there was enough to do.
+    stopped_before: Option<Uuid>,
+}
+
 /// The endpoints that match these events now, by the rule of publishing.
 async fn matching(
     connection: &mut Connection,
     spec: &ReplaySpec,
     events: &[&Found],
-) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
+) -> Result<Matching, StoreError> {
+    let mut matching = Matching::default();
     if events.is_empty() {
-        return Ok(Vec::new());
+        return Ok(matching);
     }
-    let filters = has_filters(connection, spec).await?;
-    let mut pairs = Vec::new();
+    let weight = filter_weight(connection, spec).await?;
+    let mut steps = 0;
     for some in events.chunks(PAYLOADS_MAX) {
         let ids: Vec<Uuid> = some.iter().map(|event| event.event_id).collect();
-        let judged = if filters { judged(connection, spec, &ids).await? } else { HashSet::new() };
-        pairs.extend(match_some(connection, spec, some, &ids, &judged).await?);
+        let judged = match weight {
+            Some(weight) => judged(connection, spec, &ids, weight).await?,
+            None => HashMap::new(),
+        };
+        // One event takes less than that, so that each plan moves on.
+        let fits = ids.iter().take_while(|id| {
+            steps += judged.get(*id).copied().unwrap_or(0);
+            steps <= STEPS_MAX
+        });
+        let fitting = fits.count();
+        let (now, later) = some.split_at(fitting);
+        matching.pairs.extend(match_some(connection, spec, now, &ids[..fitting], &judged).await?);
+        if let Some(next) = later.first() {
+            matching.stopped_before = Some(next.event_id);
+            break;
+        }
     }
-    Ok(pairs)
+    Ok(matching)
 }
 
-async fn has_filters(connection: &mut Connection, spec: &ReplaySpec) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar!(
+/// Steps that the tenant's payload filters take for each item of a payload; `None` = it has none.
+async fn filter_weight(connection: &mut Connection, spec: &ReplaySpec) -> Result<Option<u64>, StoreError> {
+    let weight = sqlx::query_scalar!(
         r#"
-        SELECT EXISTS (
-            SELECT FROM trunkline.endpoints
-            WHERE tenant_id = $1 AND enabled AND deleted_at IS NULL AND payload_filter IS NOT NULL
-        ) AS "any!"
+        SELECT sum(coalesce(filter_weight, 0))
+        FROM trunkline.endpoints
+        WHERE tenant_id = $1 AND enabled AND deleted_at IS NULL AND payload_filter IS NOT NULL
         "#,
         spec.tenant_id.as_str(),
     )
     .fetch_one(connection)
-    .await?)
+    .await?;
+    Ok(weight.map(|weight| weight.try_into().unwrap_or_default()))
 }
 
-/// Which of these events have a payload that filters may judge.
+/// Which of these events have a payload that filters may judge, and the steps that it takes.
 async fn judged(
     connection: &mut Connection,
     spec: &ReplaySpec,
     events: &[Uuid],
-) -> Result<HashSet<Uuid>, StoreError> {
+    weight: u64,
+) -> Result<HashMap<Uuid, u64>, StoreError> {
     let rows = sqlx::query!(
         r#"
         SELECT p.event_id, p.payload AS "payload!"
@@ -234,7 +269,8 @@ async fn judged(
     .fetch_all(connection)
     .await?;
     let is_judged = |payload: &[u8]| payload::inspect(payload).is_ok_and(|facts| facts.not_judged.is_none());
-    Ok(rows.into_iter().filter(|one| is_judged(&one.payload)).map(|one| one.event_id).collect())
+    let rows = rows.into_iter().filter(|one| is_judged(&one.payload));
+    Ok(rows.map(|one| (one.event_id, payload::steps(&one.payload, weight))).collect())
 }
 
 async fn match_some(
@@ -242,13 +278,13 @@ async fn match_some(
     spec: &ReplaySpec,
     events: &[&Found],
     ids: &[Uuid],
-    judged: &HashSet<Uuid>,
+    judged: &HashMap<Uuid, u64>,
 ) -> Result<Vec<(Uuid, Uuid)>, StoreError> {
     let types: Vec<Option<&str>> = events.iter().map(|event| event.event_type.as_deref()).collect();
-    let judged: Vec<bool> = ids.iter().map(|id| judged.contains(id)).collect();
+    let judged: Vec<bool> = ids.iter().map(|id| judged.contains_key(id)).collect();
     let rows = sqlx::query!(
         r#"
-        SELECT k.event_id AS "event_id!", e.endpoint_id
+        SELECT k.event_id AS "event_id!", e.endpoint_id AS "endpoint_id!"
         FROM unnest($3::uuid[], $4::text[], $5::boolean[]) AS k (event_id, type, judged)
         JOIN trunkline.endpoints AS e
           ON e.tenant_id = $2 AND e.enabled AND e.deleted_at IS NULL AND NOT e.operational
@@ -256,15 +292,18 @@ async fn match_some(
                   SELECT FROM unnest(e.event_types) AS wanted
                   WHERE k.type = wanted OR (right(wanted, 2) = '.*' AND starts_with(k.type, left(wanted, -1)))
               ))
-          AND CASE
-                  WHEN e.payload_filter IS NULL THEN true
-                  WHEN NOT k.judged THEN false
-                  ELSE trunkline.payload_matches((
-                      SELECT payload
-                      FROM trunkline.payloads
-                      WHERE lane = $1 AND tenant_id = $2 AND event_id = k.event_id
-                  ), e.payload_filter)
-              END
+          AND e.payload_filter IS NULL
+        UNION ALL
+        SELECT k.event_id, j.endpoint_id
+        FROM unnest($3::uuid[], $4::text[], $5::boolean[]) AS k (event_id, type, judged)
+        JOIN LATERAL (
+            SELECT payload
+            FROM trunkline.payloads
+            WHERE lane = $1 AND tenant_id = $2 AND event_id = k.event_id
+            LIMIT 1
+        ) AS p ON k.judged
+        CROSS JOIN LATERAL trunkline.judge($2, k.type, p.payload) AS j
+        WHERE j.verdict = 'passes'
         "#,
         spec.lane.number(),
         spec.tenant_id.as_str(),

@@ -1,4 +1,7 @@
+use std::panic::{AssertUnwindSafe, resume_unwind};
+
 use chrono::{DateTime, Duration, Utc};
+use futures_util::FutureExt as _;
 use trunkline_domain::{EventId, ReplayId, TenantId};
 use uuid::Uuid;
 
@@ -56,15 +59,17 @@ pub async fn step(connection: &mut Connection, now: DateTime<Utc>) -> Result<Opt
     let Some(replay) = take(&mut transaction, now).await? else {
         return Ok(None);
     };
-    match make(&mut transaction, &replay, now).await {
-        Ok(stepped) => {
+    let made = AssertUnwindSafe(make(&mut transaction, &replay, now)).catch_unwind().await;
+    match made {
+        Ok(Ok(stepped)) => {
             transaction.commit().await?;
             Ok(Some(stepped))
         }
-        Err(error) => {
+        failed => {
             transaction.rollback().await?;
+            // Also where it panicked: else this replay would be the next again, before all others.
             put_off(connection, replay.replay_id, now + PUT_OFF).await?;
-            Err(error)
+            failed.unwrap_or_else(|panic| resume_unwind(panic)).map(Some)
         }
     }
 }

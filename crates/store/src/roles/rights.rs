@@ -31,7 +31,7 @@ pub const RIGHTS: &[(Role, &str, &str)] = &[
     (Role::Api, "audit", "INSERT"),
 
     (Role::Ingest, "trunkline", "USAGE"),
-    (Role::Ingest, "endpoints", "SELECT (tenant_id, endpoint_id, enabled, operational, deleted_at, event_types, payload_filter, ordered, ordering_blocks)"),
+    (Role::Ingest, "endpoints", "SELECT (tenant_id, endpoint_id, enabled, operational, deleted_at, event_types, payload_filter, filter_weight, ordered, ordering_blocks)"),
     (Role::Ingest, "events", "SELECT (lane, tenant_id, event_id); INSERT"),
     (Role::Ingest, "payloads", "INSERT"),
     (Role::Ingest, "deliveries", "SELECT (lane, tenant_id, event_id, endpoint_id, status, due_at, finished_at, ordering_key); INSERT; UPDATE (held, due_at)"),

@@ -88,7 +88,7 @@ async fn statements_have_role_and_settings_whoever_had_the_connection_before() {
             assert_eq!(session(&mut connection).await, ((*role).to_owned(), (*limit).to_owned(), 42));
             let mut transaction = connection.begin().await?;
             assert_eq!(session(&mut transaction).await, ((*role).to_owned(), (*limit).to_owned(), 42));
-            pool::limit_statements(&mut transaction, std::time::Duration::from_secs(7)).await.unwrap();
+            sqlx::query("SET LOCAL statement_timeout = '7s'").execute(&mut *transaction).await?;
             assert_eq!(session(&mut transaction).await.1, "7s");
             transaction.commit().await?;
         }

@@ -20,7 +20,7 @@ pub(super) const ALL: [Mutant; 5] = [
         edits: &[("        match write(flusher, filters, &part).await {", "        let (later, events) = (flusher.clone(), part.iter().map(|one| one.event.clone()).collect::<Vec<_>>());
         tokio::spawn(async move {
             if let Ok(mut connection) = later.pool.acquire().await {
-                let _ = events::publish(&mut connection, &events).await;
+                let _ = events::publish(&mut connection, &events, filters).await;
             }
         });
         match if true { Ok(Default::default()) } else { write(flusher, filters, &part).await } {")],
