@@ -19,7 +19,7 @@ pub struct DatabaseSettings {
     /// Where PostgreSQL (or a pooler before it) is; required by every program that stores something.
     pub url: Option<SecretString>,
     /// A direct connection for session locks, notifications and migrations, where `url` is a transaction pooler.
-    /// `None`: `url` is used for them.
+    /// `None`: `url` is used for them, unless it is one.
     pub session_url: Option<SecretString>,
     /// What answers at `url`.
     pub pooler: Pooler,
@@ -49,12 +49,13 @@ impl DatabaseSettings {
 
     pub(super) fn read(reader: &mut Reader) -> Self {
         let default = Self::default();
+        let url = reader.postgres_url("database.url");
         let session_url = reader.postgres_url("database.session_url");
         // Who names a direct connection besides says that the other is none.
         let pooler = if session_url.is_some() { Pooler::Transaction } else { default.pooler };
         let poolers = [("none", Pooler::None), ("transaction", Pooler::Transaction)];
         Self {
-            url: reader.postgres_url("database.url"),
+            url,
             session_url,
             pooler: reader.choice("database.pooler", pooler, &poolers),
             max_connections: reader.number(
