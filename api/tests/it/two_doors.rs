@@ -290,32 +290,6 @@ async fn a_filter_counts_from_the_first_event_after_it_was_saved() {
     }
 }
 
-/// A session's own limit would end a filter too, but only when whoever waits behind it has been told 503.
-#[tokio::test]
-async fn only_statements_that_evaluate_filters_have_the_short_time_limit() {
-    let house = furnished().await;
-    let (_, other) = house.tenant("globex").await;
-    house
-        .database
-        .execute(
-            "CREATE TABLE public.limits (tenant_id text, statement_limit text);
-             CREATE FUNCTION public.note_limit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
-             BEGIN
-                 INSERT INTO public.limits VALUES (new.tenant_id, current_setting('statement_timeout'));
-                 RETURN NULL;
-             END $$;
-             CREATE TRIGGER note_limit AFTER INSERT ON trunkline.events FOR EACH ROW EXECUTE FUNCTION public.note_limit()",
-        )
-        .await;
-    house.publish("{}").await;
-    trunkline_testkit::eventually("the api takes an event of the other", async || {
-        (other.post("/v1/events", "{}").await.status == 201).then_some(())
-    })
-    .await;
-    let limits = "SELECT string_agg(DISTINCT tenant_id || ' ' || statement_limit, ', ') FROM public.limits";
-    assert_eq!(house.database.text(limits).await, "acme 250ms, globex 1s");
-}
-
 #[tokio::test]
 async fn sql_publishes_with_the_callers_transaction() {
     let house = House::new().await;

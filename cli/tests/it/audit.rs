@@ -13,14 +13,14 @@ const NEW: &str = "new:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 const OTHERS: &[(&str, &str)] = &[
     ("api worker receiver dev", "run doors"),
     (
-        "send events event-type stats dead-letters replay endpoints call listen",
+        "send events erasure event-type stats dead-letters replay endpoints operational-endpoint api-keys own-tenant call listen",
         "go through the api, which writes its own rows",
     ),
     ("audit top doctor probe completions help", "only look"),
 ];
 
 /// The same, by two words.
-const LOOKING: [&str; 4] = ["tenant list", "key list", "secrets status", "restore show"];
+const LOOKING: [&str; 5] = ["tenant list", "tenant show", "key list", "secrets status", "restore show"];
 
 /// Each command that changes something, with more words; `{key}` is the key made before. Then its row: action, tenant, target.
 const CHANGES: &[(&str, &str, &str)] = &[
@@ -28,7 +28,7 @@ const CHANGES: &[(&str, &str, &str)] = &[
     ("tenant create", "acme --target-url https://example.com/hooks", "tenant.create acme"),
     ("tenant suspend", "acme", "tenant.suspend acme"),
     ("tenant resume", "acme", "tenant.resume acme"),
-    ("tenant retain", "acme --days 7", "tenant.change acme"),
+    ("tenant update", "acme --retention-days 7", "tenant.change acme"),
     ("endpoint add", "acme second https://example.com/second", "endpoint.create acme {endpoint}"),
     ("key create", "acme --name reports", "api_key.create acme {key}"),
     ("key revoke", "acme {key}", "api_key.revoke acme {key}"),
