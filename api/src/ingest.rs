@@ -47,10 +47,9 @@ const GAP: Duration = Duration::from_millis(3);
 /// How long a flusher waits for a transaction before it gives it up for lost; the server's own limit of a statement is 1 s.
 const STATEMENT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Connections that the flushers need: two for events without a key, one for those that filters judge, those for keys that are asked for
+/// Connections that the flushers need: one for events without a key, one for those that filters judge, those for keys that are asked for
 /// one by one and those for keys in other hands, and those of batches.
-pub(crate) const CONNECTIONS: u32 =
-    plain::FLUSHERS + 1 + (keyed::ONE_BY_ONE_MAX + keyed::PATIENT_MAX + together::TURNS) as u32;
+pub(crate) const CONNECTIONS: u32 = 2 + (keyed::ONE_BY_ONE_MAX + keyed::PATIENT_MAX + together::TURNS) as u32;
 
 /// How long a publisher waits for its answer in all: a little longer than one statement may take, so that its own end,
 /// which tells more, comes first.

@@ -147,7 +147,7 @@ impl State {
 pub(super) async fn run(queue: &FairQueue, flusher: Flusher) {
     while let Some(batch) = queue.take().await {
         let (began, written) = (Instant::now(), batch.len());
-        plain::flush(&flusher, Filters::Judged, batch, None).await;
+        plain::flush(&flusher, Filters::Judged, batch).await;
         if written > 0 {
             METRICS.filtered.note(written, began.elapsed(), queue.length());
         }
