@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use rustls::RootCertStore;
 use tokio::time::{Instant, timeout_at};
 use trunkline_boot::Settings;
+use trunkline_boot::settings::KeptHeaders;
 use trunkline_domain::AttemptOutcome;
 use trunkline_egress::{Lookup, system_lookup};
 use trunkline_store::deliveries::Claimed;
@@ -36,6 +37,7 @@ const EXCERPT_BYTES_MAX: usize = 4 * 1024;
 pub(crate) struct Sender {
     connector: Arc<Connector>,
     idle: Arc<IdleConnections>,
+    keep_headers: KeptHeaders,
 }
 
 /// The head of an answer and the beginning of its body.
@@ -43,7 +45,7 @@ pub(super) struct Received {
     pub(super) status: u16,
     pub(super) retry_after: Option<String>,
     pub(super) excerpt: Vec<u8>,
-    /// Those of a failure, as they are stored.
+    /// Those that are kept, as they are stored.
     pub(super) headers: Option<Vec<u8>>,
 }
 
@@ -71,7 +73,7 @@ impl Sender {
     fn with(settings: &Settings, roots: RootCertStore, lookup: Lookup) -> Result<Self, SenderError> {
         let connector = Connector::new(settings, roots, lookup)?;
         let idle = IdleConnections::new(settings.worker.concurrency);
-        Ok(Self { connector: Arc::new(connector), idle })
+        Ok(Self { connector: Arc::new(connector), idle, keep_headers: settings.delivery.keep_headers })
     }
 
     /// Sends a delivery and reads the answer, all within the endpoint's time-out.
@@ -101,7 +103,8 @@ impl Sender {
         let status = head.status.as_u16();
         let retry_after = head.headers.get(RETRY_AFTER);
         let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let headers = (!head.status.is_success()).then(|| response_headers::to_lines(&head.headers));
+        let is_kept = self.keep_headers == KeptHeaders::All || !head.status.is_success();
+        let headers = is_kept.then(|| response_headers::to_lines(&head.headers));
         let mut excerpt = Vec::new();
         let ended = timeout_at(deadline.at, read_excerpt(&mut connection, body, &mut excerpt)).await;
         // A head that says no says all that matters, whatever becomes of its body; one that says yes may have been the

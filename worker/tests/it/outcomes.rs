@@ -1,6 +1,7 @@
 //! What answers mean, as contract and endpoint rows show it.
 
 use crate::house::{House, millis};
+use trunkline_boot::settings::KeptHeaders;
 use trunkline_testkit::{Answer, eventually};
 
 #[tokio::test]
@@ -34,6 +35,19 @@ async fn an_attempt_keeps_the_headers_of_a_failure_with_cookies_masked_and_none_
     assert!(failure.lines().any(|line| line == "x-limit: 12"), "{failure}");
     assert!(failure.lines().any(|line| line == "set-cookie: ***"), "{failure}");
     assert_eq!(success, "none");
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn an_attempt_keeps_the_headers_of_a_success_too_where_that_is_set() {
+    let house = House::with(|settings| settings.delivery.keep_headers = KeptHeaders::All).await;
+    house.sink.script([Answer::Full(200, vec![("x-request-id", "r-7".to_owned())], String::new())]);
+    let worker = house.worker().await;
+    let event_id = house.publish("{}").await;
+    house.until(event_id, "DELIVERED").await;
+    let kept = "SELECT convert_from(response_headers, 'UTF8') FROM trunkline.attempts";
+    let kept = house.database.text(kept).await;
+    assert!(kept.lines().any(|line| line == "x-request-id: r-7"), "{kept}");
     worker.stop().await;
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct Attempt {
     error: Option<String>,
     /// The beginning of the answer's body, at most 4 KiB; what is not UTF-8 is replaced. It is the endpoint's text.
     response_excerpt: Option<String>,
-    /// The headers of an answer that is a failure, the first 4 KiB; cookies are masked. Null = a success, or no answer.
+    /// The answer's headers, the first 4 KiB; cookies are masked. Null = no answer, or a success where only those of failures are kept.
     response_headers: Option<Vec<Header>>,
     /// What was called.
     url: Option<String>,

@@ -30,6 +30,7 @@ pub const KEYS: &[&str] = &[
     "delivery.retry_jitter",
     "delivery.timeout",
     "delivery.connect_timeout",
+    "delivery.keep_headers",
     "worker.concurrency",
     "worker.endpoint_concurrency",
     "worker.lease",

@@ -20,8 +20,8 @@ pub use keys::KEYS;
 pub use secret_keys::SecretsKey;
 pub use sections::{
     AdminSettings, ApiSettings, ClientSettings, DatabaseSettings, DeliverySettings, EgressProxy,
-    EgressSettings, IngestSettings, LogFormat, LogSettings, OperatorSettings, PartitionSettings, Pooler,
-    ReceiverControl, ReceiverSettings, RetentionSettings, SecretsSettings, Signup, TelemetrySettings,
+    EgressSettings, IngestSettings, KeptHeaders, LogFormat, LogSettings, OperatorSettings, PartitionSettings,
+    Pooler, ReceiverControl, ReceiverSettings, RetentionSettings, SecretsSettings, Signup, TelemetrySettings,
     WorkerSettings,
 };
 

@@ -222,6 +222,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("TRUNKLINE__DELIVERY__TIMEOUT", "15", "a duration from 100ms to 5m"),
     ("TRUNKLINE__DELIVERY__TIMEOUT", "21s", "accepts 20s or less: worker.drain (22s) must exceed it by 2s"),
     ("TRUNKLINE__DELIVERY__CONNECT_TIMEOUT", "0s", "a duration from 10ms to 1m"),
+    ("TRUNKLINE__DELIVERY__KEEP_HEADERS", "c4n4ry", "one of: failures, all"),
     ("TRUNKLINE__WORKER__CONCURRENCY", "0", "from 1 to 10000"),
     ("TRUNKLINE__WORKER__CONCURRENCY", "-1", "from 1 to 10000"),
     ("TRUNKLINE__WORKER__ENDPOINT_CONCURRENCY", "c4n4ry", "from 1 to 1000"),

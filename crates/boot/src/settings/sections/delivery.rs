@@ -3,6 +3,15 @@ use super::{days, hours, milliseconds, minutes, seconds};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+/// Of which answers the headers are kept with the attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeptHeaders {
+    /// Of those that say no: history stays small, and what went well needs no explanation.
+    Failures,
+    /// Of all, such as for a request id that the endpoint's own log knows.
+    All,
+}
+
 /// `delivery.*`
 #[derive(Debug, Clone)]
 pub struct DeliverySettings {
@@ -14,6 +23,8 @@ pub struct DeliverySettings {
     pub timeout: Duration,
     /// The part of `timeout` that connecting may take.
     pub connect_timeout: Duration,
+    /// Of which answers the headers are kept.
+    pub keep_headers: KeptHeaders,
 }
 
 impl Default for DeliverySettings {
@@ -33,6 +44,7 @@ impl Default for DeliverySettings {
             retry_jitter: 0.2,
             timeout: seconds(15),
             connect_timeout: seconds(5),
+            keep_headers: KeptHeaders::Failures,
         }
     }
 }
@@ -57,6 +69,11 @@ impl DeliverySettings {
                 "delivery.connect_timeout",
                 default.connect_timeout,
                 milliseconds(10)..=minutes(1),
+            ),
+            keep_headers: reader.choice(
+                "delivery.keep_headers",
+                default.keep_headers,
+                &[("failures", KeptHeaders::Failures), ("all", KeptHeaders::All)],
             ),
         }
     }

@@ -13,7 +13,7 @@ mod worker;
 
 pub use clients::ClientSettings;
 pub use database::{DatabaseSettings, PartitionSettings, Pooler, RetentionSettings};
-pub use delivery::DeliverySettings;
+pub use delivery::{DeliverySettings, KeptHeaders};
 pub use doors::{AdminSettings, ApiSettings, ReceiverControl, ReceiverSettings};
 pub use egress::{EgressProxy, EgressSettings};
 pub use ingest::IngestSettings;
