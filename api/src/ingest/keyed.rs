@@ -26,10 +26,10 @@ use super::{BATCH_MAX, Exit, Flusher, Idempotency, NotStored, STATEMENT_PATIENCE
 pub(super) const REMEMBERED: Duration = Duration::hours(24);
 
 /// Keys asked for one by one at a time, after somebody else held one of a batch.
-pub(super) const ONE_BY_ONE_MAX: usize = 4;
+pub(super) const ONE_BY_ONE_MAX: usize = 2;
 
 /// Keys in other hands that are waited for at one time.
-pub(super) const PATIENT_MAX: usize = 4;
+pub(super) const PATIENT_MAX: usize = 2;
 
 /// How long such a key is waited for, from when it was asked for: its publisher must still hear of it within a second or so.
 const WAIT: std::time::Duration = std::time::Duration::from_millis(700);

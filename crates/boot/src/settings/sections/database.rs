@@ -23,7 +23,7 @@ pub struct DatabaseSettings {
     pub session_url: Option<SecretString>,
     /// What answers at `url`.
     pub pooler: Pooler,
-    /// Connections of one process, 2-1,000. An api opens half as many more for searches and seven for what is published, a
+    /// Connections of one process, 2-1,000. An api opens half as many more for searches and twelve for what is published, a
     /// worker one more, for its session, and for a moment each minute two, to see to the end of history.
     pub max_connections: u32,
 }
