@@ -2,6 +2,7 @@
 
 use std::str::FromStr as _;
 
+use futures_util::FutureExt as _;
 use futures_util::future::try_join_all;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _};
@@ -212,13 +213,9 @@ async fn a_beginning_that_fails_or_is_given_up_spoils_no_connection() {
         let pool = pool::open(address, Purpose::Request, 1).unwrap();
         let mut connection = pool.acquire().await.unwrap();
         note(&mut connection, "before").await.unwrap();
-        {
-            let beginning = std::pin::pin!(connection.begin());
-            assert!(
-                futures_util::FutureExt::now_or_never(beginning).is_none(),
-                "the answer was there at once"
-            );
-        }
+        // Given up before its answer came, which once in a while is there at once.
+        let is_given_up = (0..100).any(|_| connection.begin().now_or_never().is_none());
+        assert!(is_given_up, "the answer was there at once, a hundred times");
         drop(connection);
         note(&mut pool.acquire().await.unwrap(), "after").await.unwrap();
         assert_eq!(scene.notes().await, "after before");
