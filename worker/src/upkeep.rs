@@ -87,7 +87,9 @@ impl Upkeep {
         }
         self.release_stranded(&mut connection).await?;
         for _ in 0..SWEEPS_MAX {
-            if deliveries::cancel_of_deleted(&mut connection, self.clock.now(), CANCELLED_MAX).await? == 0 {
+            if deliveries::cancel_of_deleted(&mut connection, None, self.clock.now(), CANCELLED_MAX).await?
+                == 0
+            {
                 deliveries::clear_deleted(&mut connection, self.clock.now() - DELETED_LATELY).await?;
                 break;
             }

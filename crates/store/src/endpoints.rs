@@ -17,7 +17,7 @@ mod switch;
 pub use breaker::{Breaker, BreakerTurn, note_breakers};
 pub use consider::{Considered, ConsideredDelivery, FilterVerdict, Question, consider, takes_events};
 pub use create::{Added, ENDPOINTS_MAX, NewEndpoint, add, create};
-pub use delete::{cancel_open, delete};
+pub use delete::delete;
 pub use filter::check_filter;
 pub use find::{EndpointDetail, find, find_operational, list};
 pub use health::{DisabledFailing, Health, disable_failing, disable_gone, note_health, pause};

@@ -5,7 +5,7 @@ use serde::Serialize;
 use trunkline_domain::EndpointId;
 use trunkline_store::api_keys::KeyOwner;
 use trunkline_store::audit::Action;
-use trunkline_store::{StoreError, endpoints};
+use trunkline_store::{StoreError, deliveries, endpoints};
 use utoipa::ToSchema;
 
 use super::id;
@@ -22,6 +22,9 @@ pub(crate) struct DeletedEndpoint {
     /// Deliveries cancelled so far. None is attempted any more; of more than some ten thousand, workers cancel the rest.
     pub(crate) cancelled: u64,
 }
+
+/// Deliveries that one statement cancels: locks are held until it is done.
+const CANCELLED_MAX: i64 = 1_000;
 
 /// How long a deletion goes on cancelling before it leaves the rest to the workers.
 const CANCELLING: Duration = Duration::from_secs(2);
@@ -81,8 +84,7 @@ pub(crate) async fn cancel_open(state: &State, owner: &KeyOwner, endpoint_id: En
 async fn cancel_some(state: &State, owner: &KeyOwner, endpoint_id: EndpointId) -> Result<u64, StoreError> {
     let mut connection = state.search_for_tenant(&owner.tenant_id).await?;
     let now = state.clock.now();
-    let count =
-        endpoints::cancel_open(&mut connection, owner.lane, &owner.tenant_id, endpoint_id, now).await?;
+    let count = deliveries::cancel_of_deleted(&mut connection, Some(endpoint_id), now, CANCELLED_MAX).await?;
     connection.commit().await?;
     Ok(count)
 }

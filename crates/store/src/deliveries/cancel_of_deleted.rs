@@ -1,14 +1,17 @@
 use chrono::{DateTime, Utc};
+use trunkline_domain::EndpointId;
 
 use crate::{Connection, StoreError};
 
-/// Cancels open deliveries to deleted endpoints, at most `limit` of them, and returns how many: what a deletion left, and what came
-/// after it. Whoever published or retried while it ran may have committed later, and nobody else would ever look at that.
+/// Cancels open deliveries to deleted endpoints, or only to that one, at most `limit` of them, and returns how many: what a deletion left, and what came
+/// after it. Whoever published or retried while it ran may have committed later, and nobody else would ever look at that. What somebody
+/// has locked is passed over. Nobody waits behind these by an ordering key: whoever does is of the same endpoint.
 ///
 /// # Errors
 /// When the database is not available.
 pub async fn cancel_of_deleted(
     connection: &mut Connection,
+    endpoint_id: Option<EndpointId>,
     now: DateTime<Utc>,
     limit: i64,
 ) -> Result<u64, StoreError> {
@@ -35,7 +38,7 @@ pub async fn cancel_of_deleted(
                     LIMIT $2
                 )
             ) AS d
-            WHERE e.deleted_at IS NOT NULL AND NOT e.cleared
+            WHERE e.deleted_at IS NOT NULL AND NOT e.cleared AND ($3::uuid IS NULL OR e.endpoint_id = $3)
             LIMIT $2
         ), open AS (
             SELECT d.lane, d.tenant_id, d.event_id, d.endpoint_id, d.attempts, d.lease, d.leased_until
@@ -62,6 +65,7 @@ pub async fn cancel_of_deleted(
         "#,
         now,
         limit,
+        endpoint_id.map(EndpointId::as_uuid),
     )
     .fetch_one(connection)
     .await?;
