@@ -67,11 +67,11 @@ pub(crate) async fn make(
     let verdict = classify(answer, now);
     let hint = match verdict.consequence {
         Consequence::Pause(wait) => {
-            callable.pause(now + wait);
+            callable.pause(now + wait, now);
             Some(wait)
         }
         Consequence::Disable => {
-            callable.close();
+            callable.close(now);
             None
         }
         Consequence::None => None,

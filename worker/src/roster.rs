@@ -14,7 +14,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use trunkline_domain::EndpointId;
+use trunkline_domain::{EndpointId, LaneSet};
 use trunkline_store::deliveries::{Claimed, DeliveryKey, Lease};
 
 pub(crate) use callable::{Callable, CallableFactory};
@@ -40,6 +40,17 @@ pub(crate) enum Fared {
     Unknown,
 }
 
+/// An attempt that ended, as far as the roster is concerned.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ending {
+    pub(crate) endpoint_id: EndpointId,
+    pub(crate) fared: Fared,
+    pub(crate) started_at: DateTime<Utc>,
+    /// When its delivery is attempted again, if it is.
+    pub(crate) retry_at: Option<DateTime<Utc>>,
+    pub(crate) payload_bytes: usize,
+}
+
 /// What an attempt did to its endpoint's breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BreakerNews {
@@ -61,12 +72,14 @@ pub(crate) type GivenBack = (DeliveryKey, Lease);
 /// All endpoints with work, or that had some lately.
 pub(crate) struct Roster {
     limits: Limits,
+    /// Lanes whose endpoints are called.
+    serving: LaneSet,
     entries: HashMap<EndpointId, Entry>,
     held: Held,
     turns: Turns,
     /// Endpoints where something may be started since the last time.
     startable: Vec<EndpointId>,
-    /// Endpoints that had a turn while their class, or the worker's memory, was full.
+    /// Endpoints that had a turn while what their class or their tenant may fill was full.
     crowded: Vec<EndpointId>,
     /// At most one for each endpoint.
     timers: BTreeSet<(DateTime<Utc>, EndpointId)>,
@@ -79,6 +92,7 @@ impl Roster {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
+            serving: LaneSet::NONE,
             entries: HashMap::new(),
             held: Held::default(),
             turns: Turns::default(),
@@ -154,11 +168,11 @@ impl Roster {
             for one in &taken {
                 entry.note_due(one.claimed.due_at);
                 entry.due_from = entry.due_from.min(one.claimed.due_at);
+                entry.held_bytes = entry.held_bytes.saturating_sub(one.claimed.payload_bytes());
             }
             taken
         });
         for one in taken.into_iter().flatten() {
-            self.held.forget_bytes(one.claimed.payload_bytes());
             self.given_back.push((one.claimed.key, one.claimed.lease));
         }
         self.queue(id, now);
@@ -169,7 +183,7 @@ impl Roster {
         let entry = self.entries.get_mut(&id)?;
         let before = held::Part::of(entry);
         let result = change(entry);
-        self.held.change(before, held::Part::of(entry));
+        self.held.change(&entry.tenant_id, before, held::Part::of(entry));
         Some(result)
     }
 }

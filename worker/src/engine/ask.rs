@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use trunkline_domain::{EventId, LaneSet};
+use trunkline_domain::EventId;
 use trunkline_store::StoreError;
 use trunkline_store::deliveries::{Places, Wanted};
 
@@ -84,18 +84,18 @@ impl Engine {
             self.asks.look = Some(tokio::spawn(self.desk.clone().look(serving, places, from)));
         }
         if self.asks.claim.is_none() && now >= self.asks.claim_at {
-            self.claim(serving);
+            self.claim();
         }
     }
 
-    pub(super) fn claim(&mut self, serving: LaneSet) {
+    pub(super) fn claim(&mut self) {
         if self.stuck.is_stuck() {
             return;
         }
         // Whatever is claimed must find room with the recorder when it has ended.
         let spare = self.recorder.capacity().saturating_sub(self.roster.outstanding());
         let now = self.clock.now();
-        let wanted = self.roster.plan(serving, spare, now);
+        let wanted = self.roster.plan(spare, now);
         if wanted.is_empty() {
             return;
         }

@@ -11,7 +11,7 @@ use super::ask::BUSY_FROM;
 use super::{Engine, Numbered};
 use crate::desk::{ClaimAnswer, LoadAnswer, LookAnswer};
 use crate::metrics::METRICS;
-use crate::roster::{BreakerNews, Fared};
+use crate::roster::{BreakerNews, Ending, Fared};
 
 /// After an answer that the database did not give.
 const AFTER_FAILURE: Duration = Duration::from_millis(250);
@@ -20,12 +20,16 @@ const AFTER_FAILURE: Duration = Duration::from_millis(250);
 /// cleared away, the next comes later.
 const LOOK_SHARE: u32 = 20;
 
+/// But not later than so: what only a look finds, such as a retry that another worker wrote down, waits no longer.
+const LOOK_WAIT_MAX: Duration = Duration::from_secs(2);
+
 impl Engine {
     /// Takes in the ends of attempts and passes them on to be recorded.
     pub(super) fn hear_ends(&mut self, batch: &mut Vec<Numbered>) {
         let now = self.clock.now();
         let any = !batch.is_empty();
         for (number, mut ended) in batch.drain(..) {
+            let payload_bytes = self.under_way.remove(&number).map_or(0, |one| one.payload_bytes);
             let fared = match ended.attempt.outcome {
                 AttemptOutcome::Succeeded => Fared::Well,
                 outcome if outcome.is_fault_of_endpoint() => Fared::Badly,
@@ -35,9 +39,9 @@ impl Engine {
                 NextStep::RetryAt(at) => Some(at),
                 NextStep::Delivered | NextStep::GiveUp => None,
             };
-            let endpoint_id = ended.attempt.key.endpoint_id;
-            let payload_bytes = self.under_way.remove(&number).map_or(0, |one| one.payload_bytes);
-            ended.breaker = self.roster.note_ended(endpoint_id, fared, retry_at, payload_bytes, now);
+            let (endpoint_id, started_at) = (ended.attempt.key.endpoint_id, ended.attempt.started_at);
+            let ending = Ending { endpoint_id, fared, started_at, retry_at, payload_bytes };
+            ended.breaker = self.roster.note_ended(ending, now);
             match ended.breaker {
                 Some(BreakerNews::OpenUntil(_)) => METRICS.breakers_opened.increment(1),
                 Some(BreakerNews::Closed) => METRICS.breakers_closed.increment(1),
@@ -85,8 +89,9 @@ impl Engine {
                 self.is_away = false;
                 let now = self.clock.now();
                 let poll = if look.places.is_empty() { self.times.poll_idle } else { self.times.poll_busy };
-                let wait = if std::mem::take(&mut self.asks.look_again) { Duration::ZERO } else { poll };
-                self.asks.look_at = Instant::now() + wait.max(look.took * LOOK_SHARE);
+                let rest = poll.max((look.took * LOOK_SHARE).min(LOOK_WAIT_MAX));
+                let wait = if std::mem::take(&mut self.asks.look_again) { Duration::ZERO } else { rest };
+                self.asks.look_at = Instant::now() + wait;
                 self.asks.places = look.places;
                 self.asks.oldest_open = look.oldest_open;
                 look.active.into_iter().for_each(|active| self.roster.note_active(active, now));

@@ -15,6 +15,7 @@ use trunkline_signing::Secret;
 use trunkline_store::endpoints::{Endpoint, SealedSecret};
 use trunkline_vault::{Sealed, Vault};
 
+use super::entry::BELIEVED_FOR;
 use crate::attempt::{Target, TargetRefused};
 
 /// Everything an attempt needs to know of its endpoint.
@@ -38,6 +39,8 @@ pub(crate) struct Callable {
     is_failing: AtomicBool,
     /// Microseconds since 1970; raised at once by an answer that asks for quiet, before the table knows.
     paused_until: AtomicI64,
+    /// When an answer last paused or closed it, in microseconds since 1970.
+    told_at: AtomicI64,
 }
 
 impl Callable {
@@ -47,8 +50,9 @@ impl Callable {
     }
 
     /// It said that it is gone: nothing more is sent, before the table knows.
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&self, now: DateTime<Utc>) {
         self.is_open.store(false, Ordering::Relaxed);
+        self.told_at.fetch_max(now.timestamp_micros(), Ordering::Relaxed);
     }
 
     /// Until when it wants to be left alone, if it does.
@@ -57,12 +61,21 @@ impl Callable {
         until.filter(|until| *until > now)
     }
 
-    pub(crate) fn pause(&self, until: DateTime<Utc>) {
+    pub(crate) fn pause(&self, until: DateTime<Utc>, now: DateTime<Utc>) {
         self.paused_until.fetch_max(until.timestamp_micros(), Ordering::Relaxed);
+        self.told_at.fetch_max(now.timestamp_micros(), Ordering::Relaxed);
     }
 
-    pub(crate) fn is_failing(&self) -> bool {
-        self.is_failing.load(Ordering::Relaxed)
+    /// Goes on with what answers said of the endpoint so lately that the row this was loaded from may not know it yet.
+    pub(super) fn remember(&self, earlier: &Self, now: DateTime<Utc>) {
+        let told_at = earlier.told_at.load(Ordering::Relaxed);
+        let is_late = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|age| age >= BELIEVED_FOR);
+        if DateTime::from_timestamp_micros(told_at).is_none_or(is_late) {
+            return;
+        }
+        self.told_at.store(told_at, Ordering::Relaxed);
+        self.paused_until.fetch_max(earlier.paused_until.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.is_open.fetch_and(earlier.is_open(), Ordering::Relaxed);
     }
 
     /// Notes how an attempt ended, and tells whether that is news.
@@ -119,6 +132,7 @@ impl CallableFactory {
             breaker_open_until: endpoint.breaker_open_until,
             is_failing: AtomicBool::new(endpoint.is_failing),
             paused_until: AtomicI64::new(paused_until.map_or(0, |until| until.timestamp_micros())),
+            told_at: AtomicI64::new(0),
         }
     }
 

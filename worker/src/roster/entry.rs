@@ -63,6 +63,8 @@ pub(super) struct Entry {
     pub(super) pace: Option<Pace>,
     /// The size of its payloads, by the largest of the last claim.
     pub(super) payload_bytes: usize,
+    /// Payload bytes on the shelf and under way.
+    pub(super) held_bytes: usize,
     pub(super) is_queued: bool,
     /// When its timer rings.
     pub(super) timer_at: Option<DateTime<Utc>>,
@@ -86,18 +88,29 @@ impl Entry {
             in_flight: 0,
             asked: 0,
             ended_lately: 0,
-            standing: Standing::new(false),
+            standing: Standing::unknown(),
             pace: None,
             payload_bytes: PAYLOAD_BYTES_UNKNOWN,
+            held_bytes: 0,
             is_queued: false,
             timer_at: None,
             used_at: Instant::now(),
         }
     }
 
+    /// Whether it is the endpoint that somebody names so.
+    pub(super) fn is_of(&self, lane: Lane, tenant_id: &TenantId) -> bool {
+        self.lane == lane && self.tenant_id == *tenant_id
+    }
+
     /// Deliveries that take up room in this worker: under way, claimed, or being claimed.
     pub(super) fn outstanding(&self) -> usize {
         self.in_flight + self.shelf.len() + self.asked
+    }
+
+    /// Their payloads, as far as they are known.
+    pub(super) fn outstanding_bytes(&self) -> usize {
+        self.held_bytes + self.asked * self.payload_bytes
     }
 
     pub(super) fn is_in_use(&self) -> bool {

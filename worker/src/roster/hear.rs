@@ -12,7 +12,7 @@ use trunkline_store::wake::Hint;
 use super::entry::{Entry, Shelved};
 use super::pace::Pace;
 use super::standing::Standing;
-use super::{BreakerNews, Callable, Fared, Roster};
+use super::{BreakerNews, Callable, Ending, Fared, Roster};
 
 /// How far a claim looks back before what the last one found: publishers commit in another order than ids are made in.
 /// What commits later still is found by the next look.
@@ -29,7 +29,12 @@ impl Roster {
     /// A notification says that something is due.
     pub(crate) fn note_hint(&mut self, hint: Hint, now: DateTime<Utc>) {
         let id = hint.endpoint_id;
-        let entry = self.entries.entry(id).or_insert_with(|| Entry::new(hint.lane, hint.tenant_id));
+        let Hint { lane, tenant_id, .. } = hint;
+        let entry = self.entries.entry(id).or_insert_with(|| Entry::new(lane, tenant_id.clone()));
+        if !entry.is_of(lane, &tenant_id) {
+            // Anyone with a login may notify; a look tells the truth.
+            return;
+        }
         entry.note_due(now);
         entry.is_hinted = true;
         entry.hint_tries = HINT_TRIES;
@@ -39,8 +44,15 @@ impl Roster {
 
     /// A look found open work. It may be under way already; then a claim comes back empty, and that is all.
     pub(crate) fn note_active(&mut self, active: ActiveEndpoint, now: DateTime<Utc>) {
-        let id = active.endpoint_id;
-        let entry = self.entries.entry(id).or_insert_with(|| Entry::new(active.lane, active.tenant_id));
+        let ActiveEndpoint { endpoint_id: id, lane, .. } = active;
+        if !self.serving.contains(lane) {
+            return;
+        }
+        let is_wrong = |entry: &Entry| !entry.is_of(lane, &active.tenant_id) && entry.outstanding() == 0;
+        if self.entries.get(&id).is_some_and(is_wrong) {
+            self.entries.remove(&id);
+        }
+        let entry = self.entries.entry(id).or_insert_with(|| Entry::new(lane, active.tenant_id));
         entry.note_due(active.first_due_at);
         entry.due_from = entry.due_from.min(active.first_due_at);
         entry.expedited_from = active.expedited_from;
@@ -60,11 +72,14 @@ impl Roster {
         for (_, id) in asked {
             let callable = loaded.remove(id).map(Arc::new);
             self.edit(*id, |entry| {
-                let is_first = entry.callable.is_none();
-                if let (true, Some(callable)) = (is_first, &callable) {
-                    let open_for = callable.breaker_open_until.map(|until| until - now);
-                    let open_for = open_for.and_then(|wait| wait.to_std().ok());
-                    entry.standing = Standing::loaded(callable.is_failing(), open_for, Instant::now());
+                match (&entry.callable, &callable) {
+                    (None, Some(callable)) => {
+                        let open_for = callable.breaker_open_until.map(|until| until - now);
+                        let open_for = open_for.map(|wait| wait.to_std().unwrap_or_default());
+                        entry.standing = Standing::loaded(open_for, Instant::now());
+                    }
+                    (Some(earlier), Some(callable)) => callable.remember(earlier, now),
+                    (_, None) => {}
                 }
                 let rate = callable.as_ref().and_then(|callable| callable.rate_per_second);
                 if entry.pace.as_ref().map(Pace::per_second) != rate {
@@ -78,16 +93,20 @@ impl Roster {
         }
     }
 
-    /// Lanes came here: what was believed of their endpoints may be wrong.
+    /// Lanes came here: what was believed of their endpoints may be wrong. How they fare is in their rows, where the last owner
+    /// left it.
     pub(crate) fn note_gained(&mut self, lanes: LaneSet) {
         for entry in self.entries.values_mut().filter(|entry| lanes.contains(entry.lane)) {
             entry.due_from = DateTime::UNIX_EPOCH;
+            entry.callable = None;
             entry.pace = entry.pace.take().map(|pace| Pace::new(pace.per_second(), Instant::now()));
         }
     }
 
-    /// Only these lanes are served: what was claimed of others and not started is given back.
+    /// Only these lanes are served: what was claimed of others and not started is given back, and their endpoints are forgotten
+    /// when their last attempts have ended.
     pub(crate) fn keep_only(&mut self, serving: LaneSet, now: DateTime<Utc>) {
+        self.serving = serving;
         let elsewhere: Vec<_> = self
             .entries
             .iter()
@@ -97,6 +116,7 @@ impl Roster {
         for id in elsewhere {
             self.give_back(id, now, |_| true);
         }
+        self.entries.retain(|_, entry| serving.contains(entry.lane) || entry.outstanding() > 0);
     }
 
     /// What a claim brought: `claimed` of what was `wanted`.
@@ -108,7 +128,6 @@ impl Roster {
         now: DateTime<Utc>,
     ) {
         claimed.sort_by_key(|one| (one.due_at, one.key.event_id));
-        self.held.hold_bytes(claimed.iter().map(Claimed::payload_bytes).sum());
         let mut found: HashMap<EndpointId, Vec<Claimed>> = HashMap::new();
         for one in claimed {
             found.entry(one.key.endpoint_id).or_default().push(one);
@@ -132,19 +151,13 @@ impl Roster {
         }
     }
 
-    /// An attempt ended; if its delivery is attempted again, at `retry_at`. Tells whether the endpoint's breaker opened or
-    /// closed by it.
-    pub(crate) fn note_ended(
-        &mut self,
-        id: EndpointId,
-        fared: Fared,
-        retry_at: Option<DateTime<Utc>>,
-        payload_bytes: usize,
-        now: DateTime<Utc>,
-    ) -> Option<BreakerNews> {
+    /// An attempt ended. Tells whether the endpoint's breaker opened or closed by it.
+    pub(crate) fn note_ended(&mut self, ending: Ending, now: DateTime<Utc>) -> Option<BreakerNews> {
+        let Ending { endpoint_id: id, fared, started_at, retry_at, payload_bytes } = ending;
         let default_cap = self.limits.endpoint_concurrency;
         let breaker = self.edit(id, |entry| {
             entry.in_flight = entry.in_flight.saturating_sub(1);
+            entry.held_bytes = entry.held_bytes.saturating_sub(payload_bytes);
             entry.ended_lately += 1;
             entry.used_at = Instant::now();
             if let Some(at) = retry_at {
@@ -153,7 +166,10 @@ impl Roster {
             let at = Instant::now();
             match fared {
                 Fared::Well => {
-                    entry.standing.note_success(entry.cap(default_cap), at).then_some(BreakerNews::Closed)
+                    let took = (now - started_at).to_std().unwrap_or_default();
+                    let began = at.checked_sub(took).unwrap_or(at);
+                    let closes = entry.standing.note_success(entry.cap(default_cap), began, at);
+                    closes.then_some(BreakerNews::Closed)
                 }
                 Fared::Badly if entry.standing.note_failure(at) => {
                     entry.standing.open_for(at).map(|wait| BreakerNews::OpenUntil(now + wait))
@@ -161,7 +177,10 @@ impl Roster {
                 Fared::Badly | Fared::Unknown => None,
             }
         });
-        self.held.forget_bytes(payload_bytes);
+        let is_elsewhere = |entry: &Entry| !self.serving.contains(entry.lane) && entry.outstanding() == 0;
+        if self.entries.get(&id).is_some_and(is_elsewhere) {
+            self.entries.remove(&id);
+        }
         self.startable.push(id);
         self.queue(id, now);
         breaker.flatten()
@@ -185,6 +204,7 @@ impl Entry {
         now: DateTime<Utc>,
     ) {
         let deliveries_max = wanted.deliveries_max as usize;
+        self.held_bytes += found.iter().map(Claimed::payload_bytes).sum::<usize>();
         self.asked = self.asked.saturating_sub(deliveries_max);
         let is_all = found.len() < deliveries_max;
         if wanted.only_expedited {

@@ -1,6 +1,9 @@
-//! Sums over all endpoints, kept up to date with every change, so that a plan need not add up thousands of entries.
+//! Sums over all endpoints, kept up to date with every change, so that a plan need not add up thousands of entries; and how
+//! much of a worker any class of endpoints, and any tenant, may fill.
 
-use trunkline_domain::{Lane, LaneSet};
+use std::collections::HashMap;
+
+use trunkline_domain::{Lane, LaneSet, TenantId};
 
 use super::entry::Entry;
 use super::standing::Class;
@@ -9,67 +12,175 @@ use super::standing::Class;
 /// its payloads are larger than those before.
 const BYTES_MAX: usize = 32 * 1024 * 1024;
 
+/// A tenant may hold so many times what is free. One alone fills two thirds of a worker, two of them two fifths each: however
+/// many of its endpoints hang, whoever comes next finds room, and gets it at once. (The rule that switches share their buffers by:
+/// Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches", 1998.)
+const TENANT_TIMES: usize = 2;
+
+/// What takes up room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Load {
+    deliveries: usize,
+    bytes: usize,
+}
+
+impl Load {
+    fn plus(self, other: Self) -> Self {
+        Self { deliveries: self.deliveries + other.deliveries, bytes: self.bytes + other.bytes }
+    }
+
+    fn minus(self, other: Self) -> Self {
+        Self {
+            deliveries: self.deliveries.saturating_sub(other.deliveries),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+
+    fn fits(self, most: Self) -> bool {
+        self.deliveries <= most.deliveries && self.bytes <= most.bytes
+    }
+}
+
 /// What one endpoint adds.
 #[derive(Clone, Copy)]
 pub(super) struct Part {
     lane: Lane,
     class: Class,
-    outstanding: usize,
+    load: Load,
 }
 
 impl Part {
     pub(super) fn of(entry: &Entry) -> Self {
-        Self { lane: entry.lane, class: entry.standing.class(), outstanding: entry.outstanding() }
+        let load = Load { deliveries: entry.outstanding(), bytes: entry.outstanding_bytes() };
+        Self { lane: entry.lane, class: entry.standing.class(), load }
     }
 }
 
 pub(super) struct Held {
-    classes: [usize; Class::ALL.len()],
+    all: Load,
+    classes: [Load; Class::ALL.len()],
+    /// Of those that hold anything.
+    tenants: HashMap<TenantId, Load>,
     lanes: [usize; trunkline_domain::lane::LANES.unsigned_abs() as usize],
-    bytes: usize,
 }
 
 impl Default for Held {
     fn default() -> Self {
-        Self { classes: [0; 3], lanes: [0; 64], bytes: 0 }
+        Self { all: Load::default(), classes: Default::default(), tenants: HashMap::new(), lanes: [0; 64] }
     }
 }
 
 impl Held {
-    pub(super) fn change(&mut self, before: Part, after: Part) {
-        self.classes[before.class as usize] -= before.outstanding;
-        self.classes[after.class as usize] += after.outstanding;
+    /// An endpoint of this tenant added the one and adds the other now.
+    pub(super) fn change(&mut self, tenant_id: &TenantId, before: Part, after: Part) {
+        self.all = self.all.plus(after.load).minus(before.load);
+        let class = &mut self.classes[before.class as usize];
+        *class = class.minus(before.load);
+        let class = &mut self.classes[after.class as usize];
+        *class = class.plus(after.load);
         let lane = usize::from(after.lane.number().unsigned_abs());
-        self.lanes[lane] = self.lanes[lane] + after.outstanding - before.outstanding;
-    }
-
-    /// Payloads that were claimed.
-    pub(super) fn hold_bytes(&mut self, bytes: usize) {
-        self.bytes += bytes;
-    }
-
-    /// The payload of an attempt that ended, or of a delivery that was given back.
-    pub(super) fn forget_bytes(&mut self, bytes: usize) {
-        self.bytes = self.bytes.saturating_sub(bytes);
+        self.lanes[lane] = self.lanes[lane] + after.load.deliveries - before.load.deliveries;
+        if before.load == after.load {
+            return;
+        }
+        if let Some(held) = self.tenants.get_mut(tenant_id) {
+            *held = held.plus(after.load).minus(before.load);
+            if *held == Load::default() {
+                self.tenants.remove(tenant_id);
+            }
+        } else {
+            self.tenants.insert(tenant_id.clone(), after.load);
+        }
     }
 
     pub(super) fn total(&self) -> usize {
-        self.classes.iter().sum()
+        self.all.deliveries
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    pub(super) fn is_full(&self, class: Class, concurrency: usize) -> bool {
-        self.classes[class as usize] >= class.share_of(concurrency)
-    }
-
-    pub(super) fn is_heavy(bytes: usize) -> bool {
-        bytes > BYTES_MAX
+    /// Whether one more delivery of that endpoint fits: into the worker, and into what its class and its tenant may fill.
+    pub(super) fn has_room(&self, entry: &Entry, concurrency: usize) -> bool {
+        let one = Load { deliveries: 1, bytes: entry.payload_bytes };
+        let whole = Load { deliveries: concurrency, bytes: BYTES_MAX };
+        let class = entry.standing.class();
+        let of_class = Load { deliveries: class.share_of(concurrency), bytes: class.share_of(BYTES_MAX) };
+        let free = whole.minus(self.all);
+        let of_tenant = Load { deliveries: free.deliveries * TENANT_TIMES, bytes: free.bytes * TENANT_TIMES };
+        let tenant = self.tenants.get(&entry.tenant_id).copied().unwrap_or_default();
+        one.plus(self.all).fits(whole)
+            && one.plus(self.classes[class as usize]).fits(of_class)
+            && one.plus(tenant).fits(of_tenant)
     }
 
     pub(super) fn lanes(&self) -> LaneSet {
         Lane::all().zip(self.lanes).filter(|(_, held)| *held > 0).map(|(lane, _)| lane).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIB: usize = 1024;
+
+    fn entry(tenant: &str, payload_bytes: usize) -> Entry {
+        let mut entry = Entry::new(Lane::new(0).unwrap(), tenant.parse().unwrap());
+        entry.payload_bytes = payload_bytes;
+        // Of the class that may fill a whole worker.
+        entry.standing.note_success(1, std::time::Instant::now(), std::time::Instant::now());
+        entry
+    }
+
+    /// How many deliveries each of these tenants gets of a worker, in turns, until none gets any more.
+    fn fill(held: &mut Held, tenants: &[&str], payload_bytes: usize, concurrency: usize) -> Vec<usize> {
+        let mut entries: Vec<Entry> = tenants.iter().map(|tenant| entry(tenant, payload_bytes)).collect();
+        loop {
+            let mut any = false;
+            for entry in &mut entries {
+                if held.has_room(entry, concurrency) {
+                    let before = Part::of(entry);
+                    entry.asked += 1;
+                    held.change(&entry.tenant_id, before, Part::of(entry));
+                    any = true;
+                }
+            }
+            if !any {
+                return entries.iter().map(|entry| entry.asked).collect();
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_fills_a_worker_leaves_room_for_whoever_comes_next() {
+        let mut held = Held::default();
+        assert_eq!(fill(&mut held, &["whale"], KIB, 512), [342]);
+        assert_eq!(fill(&mut held, &["small"], KIB, 512), [114]);
+        assert_eq!(fill(&mut held, &["smaller"], KIB, 512), [38]);
+        assert_eq!(fill(&mut Held::default(), &["one", "two"], KIB, 512), [205, 205]);
+    }
+
+    #[test]
+    fn large_payloads_of_one_tenant_leave_room_for_those_of_others() {
+        let mut held = Held::default();
+        assert_eq!(fill(&mut held, &["heavy"], 256 * KIB, 512), [86]);
+        assert_eq!(fill(&mut held, &["light"], KIB, 512), [284]);
+    }
+
+    #[test]
+    fn the_smallest_workers_serve_everyone() {
+        for (concurrency, most) in [(1, 1), (2, 2), (3, 2), (4, 3), (8, 6)] {
+            assert_eq!(fill(&mut Held::default(), &["alone"], KIB, concurrency), [most], "of {concurrency}");
+        }
+    }
+
+    #[test]
+    fn sums_are_zero_when_nothing_is_held() {
+        let (mut held, mut entry) = (Held::default(), entry("acme", KIB));
+        let before = Part::of(&entry);
+        (entry.asked, entry.held_bytes) = (3, 5 * KIB);
+        let after = Part::of(&entry);
+        held.change(&entry.tenant_id, before, after);
+        assert_eq!((held.total(), held.tenants.len()), (3, 1));
+        held.change(&entry.tenant_id, after, before);
+        assert_eq!((held.all, held.tenants.len(), held.lanes()), (Load::default(), 0, LaneSet::NONE));
     }
 }

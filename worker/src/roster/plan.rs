@@ -7,7 +7,6 @@ use trunkline_domain::{EndpointId, LaneSet, TenantId};
 use trunkline_store::deliveries::Wanted;
 
 use super::entry::{Entry, Gate, Shelved};
-use super::held::Held;
 use super::{GivenBack, Limits, Roster, Start};
 
 /// Endpoints in use are loaded again when what is known of them is so old.
@@ -26,22 +25,19 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
 const LEASE_MARGIN: Duration = Duration::from_secs(1);
 
 impl Roster {
-    /// What to claim now: at most `spare` deliveries, of endpoints in these lanes, each tenant in its turn.
-    pub(crate) fn plan(&mut self, serving: LaneSet, spare: usize, now: DateTime<Utc>) -> Vec<Wanted> {
+    /// What to claim now: at most `spare` deliveries, of endpoints in the lanes served, each tenant in its turn.
+    pub(crate) fn plan(&mut self, spare: usize, now: DateTime<Utc>) -> Vec<Wanted> {
         let mut budget = self.limits.concurrency.saturating_sub(self.held.total()).min(spare);
-        let mut bytes = self.held.bytes();
         let mut dealt: Vec<EndpointId> = Vec::new();
         while budget > 0 {
             let Some(id) = self.turns.next() else { break };
             let Some(entry) = self.entries.get_mut(&id) else { continue };
             entry.is_queued = false;
             let may_ask = matches!(entry.gate(now), Gate::Open | Gate::OnlyExpedited);
-            if !serving.contains(entry.lane) || !may_ask || entry.is_refusing(self.limits, now) {
+            if !self.serving.contains(entry.lane) || !may_ask || entry.is_refusing(self.limits, now) {
                 continue;
             }
-            bytes += entry.payload_bytes;
-            let class = entry.standing.class();
-            if self.held.is_full(class, self.limits.concurrency) || Held::is_heavy(bytes) {
+            if !self.held.has_room(entry, self.limits.concurrency) {
                 self.crowded.push(id);
                 continue;
             }

@@ -59,23 +59,26 @@ pub(super) struct Standing {
     class: Class,
     /// Attempts at one time, while fewer than the endpoint's cap: doubled by each success.
     window: Option<usize>,
+    /// When the breaker last opened here.
+    opened_at: Option<Instant>,
     open_until: Option<Instant>,
     tally: Tally,
 }
 
 impl Standing {
-    /// Of an endpoint whose last known attempt failed, or did not. One that failed is probed first, so that a restart does
-    /// not forget an open breaker.
-    pub(super) fn new(is_failing: bool) -> Self {
-        let (class, window) = if is_failing { (Class::Failing, Some(1)) } else { (Class::Unknown, None) };
-        Self { class, window, open_until: None, tally: Tally::default() }
+    /// Of an endpoint that nobody knows yet.
+    pub(super) fn unknown() -> Self {
+        let (opened_at, open_until, tally) = (None, None, Tally::default());
+        Self { class: Class::Unknown, window: None, opened_at, open_until, tally }
     }
 
-    /// Of an endpoint that is loaded for the first time: a breaker that somebody opened stays open for as long as was written
-    /// down, which is never longer than it would here.
-    pub(super) fn loaded(is_failing: bool, open_for: Option<Duration>, now: Instant) -> Self {
-        let open_until = open_for.map(|wait| now + wait.min(OPEN_FOR));
-        Self { open_until, ..Self::new(is_failing || open_until.is_some()) }
+    /// Of an endpoint that is loaded for the first time. A breaker that somebody opened stays open for as long as was written
+    /// down, which is never longer than it would here, and what was open and not closed (zero) is probed: neither a restart nor
+    /// a new owner forgets a breaker, and neither makes one of a single failure.
+    pub(super) fn loaded(open_for: Option<Duration>, now: Instant) -> Self {
+        let Some(wait) = open_for else { return Self::unknown() };
+        let open_until = Some(now + wait.min(OPEN_FOR));
+        Self { class: Class::Failing, window: Some(1), open_until, ..Self::unknown() }
     }
 
     pub(super) fn class(&self) -> Class {
@@ -101,9 +104,14 @@ impl Standing {
         }
     }
 
-    /// Tells whether that closed the breaker.
-    pub(super) fn note_success(&mut self, cap: usize, now: Instant) -> bool {
+    /// Tells whether that closed the breaker. An attempt that began before it opened tells nothing of how the endpoint fares
+    /// since: only a probe, or a retry by hand, closes it.
+    pub(super) fn note_success(&mut self, cap: usize, began: Instant, now: Instant) -> bool {
         let closes = self.class == Class::Failing;
+        if closes && self.opened_at.is_some_and(|opened_at| began <= opened_at) {
+            self.tally.count(false, now);
+            return false;
+        }
         if closes {
             self.tally = Tally::default();
             self.open_until = None;
@@ -126,7 +134,7 @@ impl Standing {
         // Those that were under way when it opened do not keep it open for longer.
         let opens = self.open_for(now).is_none();
         if opens {
-            self.open_until = Some(now + OPEN_FOR);
+            (self.opened_at, self.open_until) = (Some(now), Some(now + OPEN_FOR));
         }
         opens
     }
@@ -167,7 +175,7 @@ mod tests {
     use super::*;
 
     fn failed(times: u32, now: Instant) -> Standing {
-        let mut standing = Standing::new(false);
+        let mut standing = Standing::unknown();
         for _ in 0..times {
             standing.note_failure(now);
         }
@@ -177,25 +185,42 @@ mod tests {
     #[test]
     fn what_opened_and_closed_it_is_told_once() {
         let now = Instant::now();
-        let mut standing = Standing::new(false);
+        let mut standing = Standing::unknown();
         let told: Vec<bool> = (0..12).map(|_| standing.note_failure(now)).collect();
         assert_eq!(told.iter().filter(|told| **told).count(), 1);
         assert!(told[9], "the tenth failure opens it");
-        assert!(standing.note_success(32, now));
-        assert!(!standing.note_success(32, now));
+        let probed = now + OPEN_FOR;
+        assert!(standing.note_success(32, probed, probed));
+        assert!(!standing.note_success(32, probed, probed));
+    }
+
+    #[test]
+    fn what_began_before_a_breaker_opened_does_not_close_it() {
+        let began = Instant::now();
+        let opened = began + Duration::from_secs(1);
+        let mut standing = failed(10, opened);
+        let later = opened + Duration::from_secs(1);
+        assert!(!standing.note_success(32, began, later));
+        assert_eq!((standing.breaker(later), standing.window(32)), (BreakerState::Open, 1));
+        // Retried by hand meanwhile, and it works again.
+        assert!(standing.note_success(32, later, later));
+        assert_eq!(standing.breaker(later), BreakerState::Closed);
     }
 
     #[test]
     fn what_is_loaded_open_stays_open_then_is_probed() {
         let now = Instant::now();
-        let standing = Standing::loaded(true, Some(Duration::from_secs(7)), now);
+        let standing = Standing::loaded(Some(Duration::from_secs(7)), now);
         assert_eq!((standing.class(), standing.window(32)), (Class::Failing, 1));
         assert_eq!(standing.open_for(now), Some(Duration::from_secs(7)));
         assert_eq!(standing.open_for(now + Duration::from_secs(7)), None);
         // A clock gone wrong cannot close an endpoint off.
-        let far = Standing::loaded(false, Some(Duration::from_secs(86_400)), now);
+        let far = Standing::loaded(Some(Duration::from_secs(86_400)), now);
         assert_eq!((far.class(), far.open_for(now)), (Class::Failing, Some(OPEN_FOR)));
-        assert_eq!(Standing::loaded(false, None, now).class(), Class::Unknown);
+        // What was open and never closed is probed; what only failed last is not taken for broken.
+        let ended = Standing::loaded(Some(Duration::ZERO), now);
+        assert_eq!((ended.breaker(now), ended.window(32)), (BreakerState::HalfOpen, 1));
+        assert_eq!(Standing::loaded(None, now).class(), Class::Unknown);
     }
 
     #[test]
@@ -207,10 +232,10 @@ mod tests {
         assert_eq!(standing.open_for(now), Some(OPEN_FOR));
 
         for (failures, opens) in [(6, false), (7, true)] {
-            let mut standing = Standing::new(false);
+            let mut standing = Standing::unknown();
             for number in 0..10 {
                 let _ = if number < 10 - failures {
-                    standing.note_success(32, now)
+                    standing.note_success(32, now, now)
                 } else {
                     standing.note_failure(now)
                 };
@@ -243,10 +268,10 @@ mod tests {
     #[test]
     fn an_endpoint_that_comes_back_is_given_more_step_by_step() {
         let now = Instant::now();
-        let mut standing = Standing::new(true);
+        let mut standing = Standing::loaded(Some(Duration::ZERO), now);
         let mut windows = vec![standing.window(20)];
         while standing.class() != Class::Proven {
-            standing.note_success(20, now);
+            standing.note_success(20, now, now);
             windows.push(standing.window(20));
         }
         assert_eq!(windows, [1, 2, 4, 8, 16, 20]);
