@@ -105,6 +105,7 @@ impl Ceiling {
             ordering_key: None,
             event_type: Some("ceiling.measured".parse()?),
             traceparent: None,
+            lost_again: false,
             payload: Some(payload(payload_bytes)),
         };
         let callable = Arc::new(CallableFactory::new(&settings, vault).make(endpoint));

@@ -6,13 +6,15 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use trunkline_boot::Clock;
 use trunkline_domain::{EndpointId, EventId, LaneSet, TenantId};
-use trunkline_store::deliveries::{self, ActiveEndpoint, ClaimTerms, Claimed, Lease, Places, Wanted};
+use trunkline_store::deliveries::{
+    self, ActiveEndpoint, ClaimTerms, Claimed, GivenBack, Lease, Places, Wanted,
+};
 use trunkline_store::events::IdRange;
 use trunkline_store::pool::within;
 use trunkline_store::{Pool, StoreError, endpoints};
 
 use crate::metrics::METRICS;
-use crate::roster::{Callable, CallableFactory, GivenBack};
+use crate::roster::{Callable, CallableFactory};
 
 /// How many endpoints one look takes in. With more, looks take turns.
 const LOOK_MAX: usize = 1_000;

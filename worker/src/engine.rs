@@ -17,13 +17,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use trunkline_boot::{Clock, Settings, Shutdown};
 use trunkline_domain::LaneSet;
+use trunkline_store::deliveries::GivenBack;
 
 use crate::attempt::{self, Ended, Sender};
 use crate::desk::Desk;
 use crate::lanes::Lanes;
 use crate::metrics::METRICS;
 use crate::recorder::Stuck;
-use crate::roster::{CallableFactory, GivenBack, Limits, Roster, Start};
+use crate::roster::{CallableFactory, Limits, Roster, Start};
 use crate::wake::Mailbox;
 use ask::{Asks, answered};
 
@@ -173,7 +174,7 @@ impl Engine {
         let waited = (clock.now() - claimed.due_at).to_std().unwrap_or_default();
         METRICS.wait_seconds.record(waited.as_secs_f64());
         let span = attempt::span_of(&mut claimed, waited);
-        let claim = (claimed.key.clone(), claimed.lease);
+        let claim = GivenBack { key: claimed.key.clone(), lease: claimed.lease, retry_at: None };
         self.under_way.insert(number, UnderWay { claim, payload_bytes: claimed.payload_bytes() });
         self.attempts.spawn(async move {
             let attempt = attempt::make(&claimed, &callable, &sender, &clock, leased_until);

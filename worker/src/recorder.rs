@@ -2,25 +2,26 @@
 //! next.
 
 mod consequences;
+mod later;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use trunkline_boot::Clock;
-use trunkline_store::deliveries::{self, EndedAttempt, NextStep};
+use trunkline_store::deliveries::{self, EndedAttempt, NextStep, Recorded};
+use trunkline_store::events::ordering::Line;
 use trunkline_store::pool::within;
-use trunkline_store::wake::{self, Wake};
-use trunkline_store::{Pool, StoreError};
+use trunkline_store::wake::{self, Hint, Wake};
+use trunkline_store::{Connection, Pool, StoreError};
 
 use crate::attempt::Ended;
 use crate::metrics::METRICS;
 use crate::operational::Herald;
 use consequences::Consequences;
+use later::Later;
 
 /// The most outcomes in one statement: beyond this a larger one is no cheaper per row.
 const BATCH_MAX: usize = 500;
@@ -29,7 +30,7 @@ const BATCH_MAX: usize = 500;
 /// little. Nobody waits for an outcome to be written; a quiet worker writes at once.
 const GAP: Duration = Duration::from_millis(16);
 
-/// Between two tries while the database is away.
+/// Between two tries while the database is away, or somebody holds what is needed.
 const RETRY_WAIT: Duration = Duration::from_millis(200);
 
 /// How long a statement is waited for; the server's own limit is 10 s.
@@ -67,10 +68,17 @@ impl Recorder {
     pub(crate) async fn run(&self, ended: &mut mpsc::Receiver<Ended>) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         let mut consequences = Consequences::new(self.pool.clone(), self.clock.clone(), self.herald.clone());
+        let mut later = Later::default();
         let mut next = Instant::now();
-        // Outcomes of rows that somebody else has locked: tried one at a time, beside the others.
-        let (mut locked, turn) = (JoinSet::new(), Arc::new(Semaphore::new(1)));
-        while ended.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        loop {
+            tokio::select! {
+                received = ended.recv_many(&mut batch, BATCH_MAX) => {
+                    if received == 0 {
+                        break;
+                    }
+                }
+                () = tokio::time::sleep_until(later.at), if !later.is_empty() => {}
+            }
             tokio::time::sleep_until(next).await;
             next = Instant::now() + GAP;
             while batch.len() < BATCH_MAX
@@ -80,23 +88,28 @@ impl Recorder {
             }
             count(&batch);
             let began = Instant::now();
-            for one in self.write(&batch).await {
-                locked.spawn(self.clone().write_locked(one, turn.clone()));
-            }
+            let mut written = self.write(std::mem::take(&mut batch), &mut later).await;
             METRICS.record_seconds.record(began.elapsed().as_secs_f64());
-            consequences.apply(&batch).await;
-            batch.clear();
-            while locked.try_join_next().is_some() {}
+            if later.is_due() {
+                written.extend(self.write_later(&mut later).await);
+            }
+            consequences.apply(&written).await;
         }
-        consequences.finish().await;
         // A stop does not wait for strangers: what they hold comes back when its lease ends.
-        let _ = tokio::time::timeout(LOCKED_PATIENCE, locked.join_all()).await;
+        let last = async {
+            while !later.is_empty() {
+                tokio::time::sleep_until(later.at).await;
+                consequences.apply(&self.write_later(&mut later).await).await;
+            }
+        };
+        let _ = tokio::time::timeout(LOCKED_PATIENCE, last).await;
+        consequences.finish().await;
     }
 
     /// Writes a batch, however long the database is away, except for outcomes whose lease is over: by then the delivery
-    /// belongs to somebody else. Returns those whose rows are locked.
-    async fn write(&self, batch: &[Ended]) -> Vec<Pending> {
-        let mut open: Vec<Pending> = batch.iter().map(Pending::of).collect();
+    /// belongs to somebody else. Returns those that were written.
+    async fn write(&self, mut open: Vec<Ended>, later: &mut Later) -> Vec<Ended> {
+        let mut written = Vec::with_capacity(open.len());
         let mut told = false;
         loop {
             let now = self.clock.now();
@@ -106,91 +119,134 @@ impl Recorder {
             if open.is_empty() {
                 // Nothing is left by which to see when the database is back; the next outcomes will tell.
                 self.stuck.set(false);
-                return Vec::new();
+                return written;
             }
-            match self.write_or_halve(&open).await {
-                Ok(locked) => {
-                    self.stuck.set(false);
-                    return locked;
+            let mut fates = vec![Fate::Open; open.len()];
+            let result = self.write_or_halve(&open, &mut fates, later).await;
+            let mut left = Vec::new();
+            for (one, fate) in open.into_iter().zip(fates) {
+                match fate {
+                    Fate::Written => written.push(one),
+                    Fate::Locked => later.take(one),
+                    Fate::Open => left.push(one),
+                    Fate::Lost => METRICS.leases_lost.increment(1),
                 }
-                Err(error) => {
-                    self.stuck.set(true);
-                    if !std::mem::replace(&mut told, true) {
-                        tracing::warn!(%error, count = open.len(), "outcomes cannot be written; trying until their leases end");
-                    }
-                    tokio::time::sleep(RETRY_WAIT).await;
+            }
+            open = left;
+            if let Err(error) = result {
+                self.stuck.set(true);
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%error, count = open.len(), "outcomes cannot be written; trying until their leases end");
                 }
+                tokio::time::sleep(RETRY_WAIT).await;
             }
         }
     }
 
-    /// One statement; if the database refuses it for what is in it, or somebody holds one of its rows, each half by itself,
-    /// so that one outcome does not keep its neighbours from being written. Returns those whose rows are locked. An error
-    /// means that the database is away, and all can be tried again.
-    async fn write_or_halve(&self, all: &[Pending]) -> Result<Vec<Pending>, StoreError> {
-        let mut locked = Vec::new();
-        let mut parts = vec![all];
+    /// One statement; if the database refuses it for what is in it, each half by itself, so that one outcome does not keep its
+    /// neighbours from being written. Rows that somebody holds are passed over. An error means that the database is away, and
+    /// what is open still can be tried again.
+    async fn write_or_halve(
+        &self,
+        all: &[Ended],
+        fates: &mut [Fate],
+        later: &mut Later,
+    ) -> Result<(), StoreError> {
+        // While something is held, more of it may be: its lock is not waited out once for each batch.
+        let mut passes_over = !later.outcomes.is_empty();
+        let mut parts = vec![0..all.len()];
         while let Some(part) = parts.pop() {
-            let attempts: Vec<EndedAttempt> = part.iter().map(|one| one.attempt.clone()).collect();
-            let recorded = async {
-                let mut connection = self.pool.acquire().await?;
-                let now = self.clock.now();
-                let (recorded, released) =
-                    deliveries::record_in_order(&mut connection, &attempts, &self.worker_name, now).await?;
-                if !released.is_empty() {
-                    // The delivery before is done; losing this costs a poll.
-                    let _ = wake::notify(&mut connection, &Wake::of(released)).await;
+            let attempts: Vec<&EndedAttempt> = all[part.clone()].iter().map(|one| &one.attempt).collect();
+            match within(PATIENCE, self.record(&attempts, passes_over)).await {
+                Ok(recorded) => {
+                    let fates = &mut fates[part];
+                    fates.fill(Fate::Lost);
+                    recorded.written.iter().for_each(|index| fates[*index] = Fate::Written);
+                    recorded.locked.iter().for_each(|index| fates[*index] = Fate::Locked);
+                    later.lines.extend(recorded.unreleased);
+                    let is_dead = |index: &&usize| attempts[**index].next == NextStep::GiveUp;
+                    METRICS.dead_letters.increment(recorded.written.iter().filter(is_dead).count() as u64);
                 }
-                Ok(recorded)
-            };
-            match within(PATIENCE, recorded).await {
-                Ok(recorded) => self.note(&attempts, recorded),
-                Err(StoreError::Unavailable(error)) => return Err(StoreError::Unavailable(error)),
-                Err(StoreError::Locked(_)) if part.len() == 1 => locked.extend_from_slice(part),
+                Err(StoreError::Locked(_)) if !passes_over => {
+                    passes_over = true;
+                    parts.push(part);
+                }
+                Err(StoreError::Locked(_)) if part.len() == 1 => fates[part.start] = Fate::Locked,
+                Err(error @ StoreError::Unavailable(_)) if part.len() == 1 || !error.is_too_slow() => {
+                    return Err(error);
+                }
                 Err(error) if part.len() == 1 => {
-                    let event_id = part[0].attempt.key.event_id;
+                    fates[part.start] = Fate::Lost;
+                    let event_id = attempts[0].key.event_id;
                     tracing::error!(%error, event.id = %event_id, "an outcome was refused; the delivery comes back when its lease ends");
                 }
                 Err(_) => {
-                    let (left, right) = part.split_at(part.len() / 2);
-                    parts.extend([left, right]);
+                    let middle = part.start + part.len() / 2;
+                    parts.extend([part.start..middle, middle..part.end]);
                 }
             }
         }
-        Ok(locked)
+        self.stuck.set(false);
+        Ok(())
     }
 
-    /// Tries one outcome until it is written or its lease ends.
-    async fn write_locked(self, one: Pending, turn: Arc<Semaphore>) {
-        while one.leased_until > self.clock.now() {
-            tokio::time::sleep(RETRY_WAIT).await;
-            let _turn = turn.acquire().await;
-            if self.write_or_halve(std::slice::from_ref(&one)).await.is_ok_and(|locked| locked.is_empty()) {
-                return;
+    async fn record(&self, attempts: &[&EndedAttempt], passes_over: bool) -> Result<Recorded, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let now = self.clock.now();
+        let recorded = if passes_over {
+            deliveries::record_free(&mut connection, attempts, &self.worker_name, now).await?
+        } else {
+            deliveries::record_in_order(&mut connection, attempts, &self.worker_name, now).await?
+        };
+        self.tell_released(&mut connection, &recorded.released).await;
+        Ok(recorded)
+    }
+
+    /// Tries again what was held when its time had come. Returns the outcomes that were written.
+    async fn write_later(&self, later: &mut Later) -> Vec<Ended> {
+        later.at = Instant::now() + RETRY_WAIT;
+        let mut written = Vec::new();
+        let outcomes = later.take_outcomes();
+        if !outcomes.is_empty() {
+            written = self.write(outcomes, later).await;
+        }
+        let lines: Vec<Line> = later.take_lines();
+        if !lines.is_empty() {
+            let released = async {
+                let mut connection = self.pool.acquire().await?;
+                let (released, unreleased) =
+                    deliveries::release_free(&mut connection, lines, self.clock.now()).await?;
+                self.tell_released(&mut connection, &released).await;
+                Ok(unreleased)
+            };
+            match within(PATIENCE, released).await {
+                Ok(unreleased) => later.lines.extend(unreleased),
+                Err(error) => {
+                    tracing::warn!(%error, "what waits by an ordering key could not be let go; upkeep does so within a minute");
+                }
             }
         }
-        METRICS.leases_lost.increment(1);
+        written
     }
 
-    fn note(&self, part: &[EndedAttempt], recorded: usize) {
-        let lost = part.len().saturating_sub(recorded);
-        METRICS.leases_lost.increment(lost as u64);
-        let dead = part.iter().filter(|one| one.next == NextStep::GiveUp).count();
-        METRICS.dead_letters.increment(dead as u64);
+    /// The delivery before is done; losing this costs a poll.
+    async fn tell_released(&self, connection: &mut Connection, released: &[Hint]) {
+        if !released.is_empty() {
+            let _ = wake::notify(connection, &Wake::of(released.to_vec())).await;
+        }
     }
 }
 
-/// An outcome that is not written yet.
-#[derive(Clone)]
-struct Pending {
-    attempt: EndedAttempt,
-    leased_until: DateTime<Utc>,
-}
-
-impl Pending {
-    fn of(ended: &Ended) -> Self {
-        Self { attempt: ended.attempt.clone(), leased_until: ended.leased_until }
-    }
+/// What became of an outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It is not written yet.
+    Open,
+    Written,
+    /// Somebody holds its row.
+    Locked,
+    /// Its lease is over, or the database refused it.
+    Lost,
 }
 
 fn count(batch: &[Ended]) {

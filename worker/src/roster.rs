@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use trunkline_domain::{EndpointId, LaneSet};
-use trunkline_store::deliveries::{Claimed, DeliveryKey, Lease};
+use trunkline_store::deliveries::{Claimed, GivenBack};
 
 pub(crate) use callable::{Callable, CallableFactory};
 use entry::{Entry, Gate, Shelved};
@@ -65,9 +65,6 @@ pub(crate) struct Start {
     pub(crate) callable: Arc<Callable>,
     pub(crate) leased_until: DateTime<Utc>,
 }
-
-/// A claim to be given back.
-pub(crate) type GivenBack = (DeliveryKey, Lease);
 
 /// All endpoints with work, or that had some lately.
 pub(crate) struct Roster {
@@ -172,10 +169,37 @@ impl Roster {
             }
             taken
         });
-        for one in taken.into_iter().flatten() {
-            self.given_back.push((one.claimed.key, one.claimed.lease));
+        for Shelved { claimed, .. } in taken.into_iter().flatten() {
+            self.given_back.push(GivenBack { key: claimed.key, lease: claimed.lease, retry_at: None });
         }
         self.queue(id, now);
+    }
+
+    /// Puts off, by the endpoint's schedule, what two workers in a row were lost with: be it that it takes them down, or that it
+    /// was beside what does, it must not lose its whole budget while they start again. It does not count as an attempt.
+    fn put_off_lost(&mut self, id: EndpointId, now: DateTime<Utc>) {
+        let put_off = self.edit(id, |entry| {
+            let Some(callable) = entry.callable.clone() else { return Vec::new() };
+            let wait_of = |claimed: &Claimed| {
+                let lost = claimed.cycle_attempt.saturating_sub(1) as usize;
+                let chance = trunkline_boot::random::random_unit();
+                callable.retry.next_attempt(lost, chance, None).filter(|_| claimed.lost_again)
+            };
+            let mut put_off = Vec::new();
+            for one in std::mem::take(&mut entry.shelf) {
+                let Some(wait) = wait_of(&one.claimed) else {
+                    entry.shelf.push_back(one);
+                    continue;
+                };
+                let retry_at = now + wait;
+                entry.note_due(retry_at);
+                entry.held_bytes = entry.held_bytes.saturating_sub(one.claimed.payload_bytes());
+                let Claimed { key, lease, .. } = one.claimed;
+                put_off.push(GivenBack { key, lease, retry_at: Some(retry_at) });
+            }
+            put_off
+        });
+        self.given_back.extend(put_off.into_iter().flatten());
     }
 
     /// Changes an entry and keeps the sums right.

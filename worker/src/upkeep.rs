@@ -30,8 +30,8 @@ const FAILURES_MIN: u32 = 100;
 /// Endpoints disabled in one round at most, in one transaction with their rows in the audit; nobody waits long for their rows.
 const DISABLED_MAX: i64 = 200;
 
-/// Ordering keys seen to in one round.
-const STRANDED_MAX: i64 = 1_000;
+/// Open deliveries with an ordering key looked through in one statement.
+const LINES_LOOKED_THROUGH: i64 = 20_000;
 
 /// An endpoint deleted so lately may still get deliveries: of events whose publishers had matched it and not committed yet.
 const DELETED_LATELY: chrono::Duration = chrono::Duration::hours(1);
@@ -135,15 +135,19 @@ impl Upkeep {
 
     /// Lets deliveries go that wait behind nothing any more.
     async fn release_stranded(&self, connection: &mut Connection) -> Result<(), StoreError> {
-        let mut names = ordering::stranded(connection, STRANDED_MAX).await?;
-        if names.is_empty() {
-            return Ok(());
+        let mut after = None;
+        for _ in 0..SWEEPS_MAX {
+            let found = ordering::stranded(connection, after.as_ref(), LINES_LOOKED_THROUGH).await?;
+            if !found.lines.is_empty() {
+                let (released, _) =
+                    deliveries::release_free(connection, found.lines, self.clock.now()).await?;
+                wake::notify(connection, &Wake::of(released)).await?;
+            }
+            after = found.next;
+            if after.is_none() {
+                break;
+            }
         }
-        names.sort();
-        let mut transaction = trunkline_store::begin(connection).await?;
-        ordering::lock(&mut transaction, &names).await?;
-        let released = ordering::release(&mut transaction, &names, self.clock.now()).await?;
-        transaction.commit().await?;
-        wake::notify(connection, &Wake::of(released)).await
+        Ok(())
     }
 }

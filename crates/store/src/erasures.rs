@@ -1,12 +1,10 @@
 //! Erasing payloads by request: the content goes, its hash and a receipt stay.
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, Utc};
 use trunkline_domain::{ErasureId, EventId, Lane, TenantId};
 use uuid::Uuid;
 
-use crate::events::ordering;
+use crate::events::ordering::{self, Line};
 use crate::wake::Hint;
 use crate::{Connection, StoreError, deliveries};
 
@@ -40,20 +38,20 @@ pub async fn erase(
     let ids: Vec<Uuid> = events.iter().map(|id| id.as_uuid()).collect();
     let mut transaction = connection.begin().await?;
     let open = with_open_deliveries(&mut transaction, lane, tenant_id, &ids).await?;
-    // Sorted and each once, as whoever locks several must.
-    let mut keys = BTreeSet::new();
+    let mut lines = Vec::new();
     for event_id in &open {
-        keys.extend(ordering::key_of(&mut transaction, lane, tenant_id, *event_id).await?);
+        lines.extend(ordering::lines_of_event(&mut transaction, lane, tenant_id, *event_id).await?);
     }
-    let keys: Vec<_> = keys.into_iter().collect();
-    if !keys.is_empty() {
-        ordering::lock(&mut transaction, &keys).await?;
+    lines.sort();
+    lines.dedup();
+    if !lines.is_empty() {
+        ordering::lock(&mut transaction, &Line::names(&lines)).await?;
     }
     for event_id in open {
         deliveries::cancel(&mut transaction, lane, tenant_id, event_id, now).await?;
     }
     let released =
-        if keys.is_empty() { Vec::new() } else { ordering::release(&mut transaction, &keys, now).await? };
+        if lines.is_empty() { Vec::new() } else { ordering::release(&mut transaction, &lines, now).await? };
     remove_content(&mut transaction, lane, tenant_id, &ids).await?;
     remove_answers(&mut transaction, lane, tenant_id, &ids).await?;
     let written = write_receipts(&mut transaction, lane, tenant_id, &ids, erasure_id, now).await?;

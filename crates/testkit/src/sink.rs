@@ -21,6 +21,8 @@ pub enum Answer {
     Full(u16, Vec<(&'static str, String)>, String),
     /// Not before [`Sink::release`] lets one go, then 200.
     Hold,
+    /// The same, but then with this status.
+    HoldThen(u16),
     /// By closing the connection without a word.
     Close,
 }
@@ -165,6 +167,10 @@ async fn answer(
         Answer::Hold => {
             state.released.acquire().await.unwrap().forget();
             (200, Vec::new(), String::new())
+        }
+        Answer::HoldThen(status) => {
+            state.released.acquire().await.unwrap().forget();
+            (status, Vec::new(), String::new())
         }
         Answer::Close => return Err(std::io::Error::other("told to close")),
     };

@@ -135,7 +135,11 @@ impl Roster {
         for one in wanted {
             let id = one.endpoint_id;
             let found = found.remove(&id).unwrap_or_default();
+            let any_lost = found.iter().any(|claimed| claimed.lost_again);
             self.edit(id, |entry| entry.take_claimed(one, found, leased_until, now));
+            if any_lost {
+                self.put_off_lost(id, now);
+            }
             self.startable.push(id);
             self.queue(id, now);
         }

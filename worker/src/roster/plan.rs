@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use trunkline_domain::{EndpointId, LaneSet, TenantId};
-use trunkline_store::deliveries::Wanted;
+use trunkline_store::deliveries::{GivenBack, Wanted};
 
 use super::entry::{Entry, Gate, Shelved};
-use super::{GivenBack, Limits, Roster, Start};
+use super::{Limits, Roster, Start};
 
 /// Endpoints in use are loaded again when what is known of them is so old.
 const REFRESHED_AFTER: Duration = Duration::from_secs(1);

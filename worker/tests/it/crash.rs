@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use secrecy::ExposeSecret;
 
 use crate::house::{House, millis};
-use trunkline_testkit::Answer;
+use trunkline_testkit::{Answer, eventually};
 
 /// A worker process; ends with the test.
 pub(crate) struct Process(Child);
@@ -105,7 +105,7 @@ async fn a_delivery_that_loses_every_worker_ends_as_a_dead_letter() {
 #[tokio::test]
 async fn a_late_outcome_of_a_lease_that_was_lost_changes_nothing() {
     let house = House::with(|settings| settings.delivery.timeout = millis(20_000)).await;
-    house.sink.script([Answer::Hold]);
+    house.sink.script([Answer::HoldThen(410)]);
     let worker = house.worker().await;
     let event_id = house.publish("{}").await;
     house.sink.wait_for(1).await;
@@ -125,4 +125,35 @@ async fn a_late_outcome_of_a_lease_that_was_lost_changes_nothing() {
     worker.stop().await;
     assert_eq!(house.row(event_id).await.status, "CANCELLED");
     assert_eq!(house.outcomes(event_id).await, "superseded");
+    assert_eq!(house.database.text("SELECT enabled FROM trunkline.endpoints").await, "t");
+}
+
+#[tokio::test]
+async fn what_two_workers_in_a_row_were_lost_with_waits_as_the_schedule_says() {
+    let house = House::with(|settings| settings.delivery.retry_schedule = vec![millis(3_600_000); 3]).await;
+    let event_id = house.publish("{}").await;
+    let neighbour = house.publish("{}").await;
+    let lost = |event_id: trunkline_domain::EventId, times: u32| {
+        let id = event_id.as_uuid();
+        format!(
+            "UPDATE trunkline.deliveries SET attempts = {times}, cycle_attempts = {times}, lease = 1,
+                 leased_until = now() - interval '1 second' WHERE event_id = '{id}';
+             INSERT INTO trunkline.attempts (lane, tenant_id, event_id, endpoint_id, attempt, started_at, outcome)
+             SELECT lane, tenant_id, event_id, endpoint_id, n, now(), 'abandoned'
+             FROM trunkline.deliveries, generate_series(1, {times} - 1) AS n WHERE event_id = '{id}'"
+        )
+    };
+    house.database.execute(&lost(event_id, 2)).await;
+    house.database.execute(&lost(neighbour, 1)).await;
+    let worker = house.worker().await;
+    house.until(neighbour, "DELIVERED").await;
+    let waits = format!(
+        "SELECT attempts || ' ' || (lease IS NULL) || ' ' || (due_at > now() + interval '40 minutes')
+         FROM trunkline.deliveries WHERE event_id = '{}'",
+        event_id.as_uuid()
+    );
+    eventually("it waits", async || (house.database.text(&waits).await == "2 true true").then_some(())).await;
+    worker.stop().await;
+    assert_eq!(house.outcomes(event_id).await, "abandoned abandoned", "both are told, and it was not sent");
+    assert_eq!(house.sink.arrivals().len(), 1);
 }

@@ -143,6 +143,25 @@ async fn a_dead_letter_that_blocked_lets_the_next_go_when_it_is_purged() {
 }
 
 #[tokio::test]
+async fn an_answer_is_written_down_while_somebody_publishes_with_its_key() {
+    let house = in_order().await;
+    let first = publish(&house, "a", 1).await;
+    house.sink.script([Answer::Hold]);
+    let worker = house.worker().await;
+    house.sink.wait_for(1).await;
+    // An application's transaction, which takes its time.
+    let mut application = house.database.connect().await;
+    let publish = r#"BEGIN; SELECT trunkline.publish('acme', 'step', '{"n":2}', ordering_key => 'a')"#;
+    trunkline_testkit::run(&mut application, publish).await;
+    house.sink.release(1);
+    house.until(first, "DELIVERED").await;
+    trunkline_testkit::run(&mut application, "COMMIT").await;
+    all_finished(&house).await;
+    assert_eq!(arrived(&house), [1, 2]);
+    worker.stop().await;
+}
+
+#[tokio::test]
 async fn a_clock_that_is_behind_puts_no_event_before_what_is_there() {
     let house = in_order().await;
     // What a publisher left behind whose clock was an hour ahead.

@@ -1,7 +1,7 @@
 use chrono::{DateTime, Utc};
 use trunkline_domain::{EventId, Lane, TenantId};
 
-use crate::events::ordering;
+use crate::events::ordering::{self, Line};
 use crate::wake::Hint;
 use crate::{Connection, StoreError};
 
@@ -17,14 +17,14 @@ pub async fn cancel_in_order(
     event_id: EventId,
     now: DateTime<Utc>,
 ) -> Result<(u64, Vec<Hint>), StoreError> {
-    let Some(name) = ordering::key_of(connection, lane, tenant_id, event_id).await? else {
+    let lines = ordering::lines_of_event(connection, lane, tenant_id, event_id).await?;
+    if lines.is_empty() {
         return Ok((cancel(connection, lane, tenant_id, event_id, now).await?, Vec::new()));
-    };
-    let names = [name];
+    }
     let mut transaction = connection.begin().await?;
-    ordering::lock(&mut transaction, &names).await?;
+    ordering::lock(&mut transaction, &Line::names(&lines)).await?;
     let cancelled = cancel(&mut transaction, lane, tenant_id, event_id, now).await?;
-    let released = ordering::release(&mut transaction, &names, now).await?;
+    let released = ordering::release(&mut transaction, &lines, now).await?;
     transaction.commit().await?;
     Ok((cancelled, released))
 }

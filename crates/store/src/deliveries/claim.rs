@@ -56,6 +56,8 @@ pub struct Claimed {
     pub event_type: Option<EventType>,
     /// To be sent on.
     pub traceparent: Option<String>,
+    /// This claim found a lease run out, and so had the one before: two workers in a row were lost with it.
+    pub lost_again: bool,
     /// The exact bytes to sign and send; `None` if they were erased meanwhile.
     pub payload: Option<Bytes>,
 }
@@ -124,7 +126,16 @@ pub async fn claim(
             WHERE ran_out_at IS NOT NULL
         )
         SELECT c.lane, c.tenant_id, c.event_id, c.endpoint_id, c.due_at AS "due_at!", c.attempts, c.cycle_attempts,
-               c.ordering_key AS "ordering_key?", e.type AS "type?", e.traceparent AS "traceparent?", p.payload AS "payload?"
+               c.ordering_key AS "ordering_key?",
+               CASE WHEN c.ran_out_at IS NOT NULL THEN coalesce((
+                   SELECT outcome = 'abandoned'
+                   FROM trunkline.attempts
+                   WHERE lane = c.lane AND tenant_id = c.tenant_id AND event_id = c.event_id
+                     AND endpoint_id = c.endpoint_id AND attempt = c.attempts - 2
+                     AND event_id >= $9 AND event_id < $10
+                   LIMIT 1
+               ), false) ELSE false END AS "lost_again!",
+               e.type AS "type?", e.traceparent AS "traceparent?", p.payload AS "payload?"
         FROM claimed AS c
         -- LATERAL with LIMIT keeps these look-ups by key, whatever the planner thinks of a partition's size.
         CROSS JOIN LATERAL (
@@ -173,6 +184,7 @@ pub async fn claim(
                 ordering_key: found.ordering_key,
                 event_type: row::event_type(found.r#type, event_id)?,
                 traceparent: found.traceparent,
+                lost_again: found.lost_again,
                 payload: found.payload.map(Bytes::from),
             })
         })

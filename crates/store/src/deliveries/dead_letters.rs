@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::DeliveryKey;
 use super::key::KeyColumns;
-use crate::events::ordering;
+use crate::events::ordering::{self, Line};
 use crate::wake::Hint;
 use crate::{Connection, StoreError, row};
 
@@ -190,14 +190,14 @@ pub async fn purge_in_order(
     keys: &[DeliveryKey],
     now: DateTime<Utc>,
 ) -> Result<(u64, Vec<Hint>), StoreError> {
-    let names = ordering::keys_of(connection, keys).await?;
-    if names.is_empty() {
+    let lines = ordering::lines_of(connection, keys).await?;
+    if lines.is_empty() {
         return Ok((purge(connection, keys, now).await?, Vec::new()));
     }
     let mut transaction = connection.begin().await?;
-    ordering::lock(&mut transaction, &names).await?;
+    ordering::lock(&mut transaction, &Line::names(&lines)).await?;
     let purged = purge(&mut transaction, keys, now).await?;
-    let released = ordering::release(&mut transaction, &names, now).await?;
+    let released = ordering::release(&mut transaction, &lines, now).await?;
     transaction.commit().await?;
     Ok((purged, released))
 }

@@ -1,25 +1,37 @@
+use chrono::{DateTime, Utc};
+
 use super::key::KeyColumns;
 use super::{DeliveryKey, Lease};
 use crate::{Connection, StoreError};
 
-/// Gives claimed deliveries back as if they had never been claimed: the attempt does not count. For what a stop cut
-/// short. Returns how many still were ours.
+/// A claim that is given back.
+#[derive(Debug, Clone)]
+pub struct GivenBack {
+    /// Which delivery.
+    pub key: DeliveryKey,
+    /// Proves that it is still ours.
+    pub lease: Lease,
+    /// When it is due instead, if not as before.
+    pub retry_at: Option<DateTime<Utc>>,
+}
+
+/// Gives claimed deliveries back as if they had never been claimed: the attempt does not count. Returns how many still were
+/// ours.
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn give_back(
-    connection: &mut Connection,
-    claims: &[(DeliveryKey, Lease)],
-) -> Result<usize, StoreError> {
-    let keys = KeyColumns::of(claims.iter().map(|(key, _)| key));
+pub async fn give_back(connection: &mut Connection, claims: &[GivenBack]) -> Result<usize, StoreError> {
+    let keys = KeyColumns::of(claims.iter().map(|one| &one.key));
     let (lowest, highest) = keys.event_range();
-    let leases: Vec<i64> = claims.iter().map(|(_, lease)| lease.0).collect();
+    let leases: Vec<i64> = claims.iter().map(|one| one.lease.0).collect();
+    let due: Vec<Option<DateTime<Utc>>> = claims.iter().map(|one| one.retry_at).collect();
     let given = sqlx::query!(
         r#"
         UPDATE trunkline.deliveries AS d
-        SET lease = NULL, leased_until = NULL, attempts = d.attempts - 1, cycle_attempts = d.cycle_attempts - 1
-        FROM unnest($1::smallint[], $2::text[], $3::uuid[], $4::uuid[], $5::bigint[])
-             AS c (lane, tenant_id, event_id, endpoint_id, lease)
+        SET lease = NULL, leased_until = NULL, attempts = d.attempts - 1, cycle_attempts = d.cycle_attempts - 1,
+            due_at = coalesce(c.due_at, d.due_at)
+        FROM unnest($1::smallint[], $2::text[], $3::uuid[], $4::uuid[], $5::bigint[], $8::timestamptz[])
+             AS c (lane, tenant_id, event_id, endpoint_id, lease, due_at)
         WHERE d.lane = c.lane AND d.tenant_id = c.tenant_id AND d.event_id = c.event_id
           AND d.endpoint_id = c.endpoint_id
           AND d.lease = c.lease
@@ -32,6 +44,7 @@ pub async fn give_back(
         &leases,
         lowest,
         highest,
+        &due as _,
     )
     .execute(connection)
     .await?;

@@ -1,9 +1,11 @@
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use trunkline_domain::AttemptOutcome;
 
 use super::key::KeyColumns;
 use super::{DeliveryKey, Lease};
-use crate::events::ordering::{self, KeyName};
+use crate::events::ordering::{self, KeyName, Line};
 use crate::wake::Hint;
 use crate::{Connection, StoreError};
 
@@ -50,51 +52,164 @@ pub struct EndedAttempt {
 }
 
 impl EndedAttempt {
-    /// The key that somebody may wait behind, if this brings the delivery to its end.
-    fn ends(&self) -> Option<KeyName> {
+    /// The line in which somebody may wait behind it, if this brings the delivery to its end.
+    fn ends(&self) -> Option<Line> {
         let key = self.ordering_key.as_ref().filter(|_| !matches!(self.next, NextStep::RetryAt(_)))?;
-        Some(KeyName { lane: self.key.lane, tenant_id: self.key.tenant_id.clone(), key: key.clone() })
+        let DeliveryKey { lane, tenant_id, endpoint_id, .. } = &self.key;
+        let name = KeyName { lane: *lane, tenant_id: tenant_id.clone(), key: key.clone() };
+        Some(Line { name, endpoint_id: *endpoint_id })
     }
 }
 
-/// Like [`record`], and lets those go that waited behind deliveries that came to their end, in the same transaction. Without
-/// such deliveries it is the same statement and no more. Returns how many outcomes were written, and whom to tell.
+/// What came of a batch of outcomes.
+#[derive(Debug, Default)]
+pub struct Recorded {
+    /// The indexes of those that were written. Of the others somebody else has claimed, retried or cancelled the delivery
+    /// meanwhile, and nothing of them is changed.
+    pub written: Vec<usize>,
+    /// The indexes of those whose rows somebody else holds: to be tried again.
+    pub locked: Vec<usize>,
+    /// Whom to tell: what waited behind deliveries that came to their end goes on.
+    pub released: Vec<Hint>,
+    /// Lines whose key somebody publishes with just now: [`release_free`] is to be tried until it comes through.
+    pub unreleased: Vec<Line>,
+}
+
+/// Like [`record`], and lets those go that waited behind deliveries that came to their end, in the same transaction, unless somebody
+/// holds their key: an outcome waits for no publisher. Without such deliveries it is the same statement and no more.
 ///
 /// # Errors
-/// [`StoreError::Locked`] when somebody publishes with one of the keys for longer than `lock_timeout`; when the database is not
-/// available.
+/// [`StoreError::Locked`] when somebody holds a row for longer than `lock_timeout` ([`record_free`] passes over it); when the
+/// database is not available.
 pub async fn record_in_order(
     connection: &mut Connection,
-    ended: &[EndedAttempt],
+    ended: &[&EndedAttempt],
     worker: &str,
     now: DateTime<Utc>,
-) -> Result<(usize, Vec<Hint>), StoreError> {
-    let mut names: Vec<KeyName> = ended.iter().filter_map(EndedAttempt::ends).collect();
-    if names.is_empty() {
-        return Ok((record(connection, ended, worker, now).await?, Vec::new()));
+) -> Result<Recorded, StoreError> {
+    if ended.iter().all(|one| one.ends().is_none()) {
+        return Ok(Recorded {
+            written: record(connection, ended, worker, now).await?,
+            ..Recorded::default()
+        });
     }
-    names.sort();
-    names.dedup();
     let mut transaction = connection.begin().await?;
-    ordering::lock(&mut transaction, &names).await?;
-    let recorded = record(&mut transaction, ended, worker, now).await?;
-    let released = ordering::release(&mut transaction, &names, now).await?;
+    let recorded = record_and_release(&mut transaction, ended, worker, now).await?;
     transaction.commit().await?;
-    Ok((recorded, released))
+    Ok(recorded)
+}
+
+/// Like [`record_in_order`], but passes over deliveries whose rows somebody else holds.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn record_free(
+    connection: &mut Connection,
+    ended: &[&EndedAttempt],
+    worker: &str,
+    now: DateTime<Utc>,
+) -> Result<Recorded, StoreError> {
+    let mut transaction = connection.begin().await?;
+    let held = held_by_others(&mut transaction, ended).await?;
+    let free: Vec<usize> = (0..ended.len()).filter(|index| !held.contains(index)).collect();
+    let chosen: Vec<&EndedAttempt> = free.iter().map(|index| ended[*index]).collect();
+    let mut recorded = record_and_release(&mut transaction, &chosen, worker, now).await?;
+    transaction.commit().await?;
+    recorded.written.iter_mut().for_each(|index| *index = free[*index]);
+    recorded.locked = held.into_iter().collect();
+    Ok(recorded)
+}
+
+async fn record_and_release(
+    connection: &mut Connection,
+    ended: &[&EndedAttempt],
+    worker: &str,
+    now: DateTime<Utc>,
+) -> Result<Recorded, StoreError> {
+    let lines: BTreeSet<Line> = ended.iter().filter_map(|one| one.ends()).collect();
+    let free = ordering::lock_free(connection, &Line::names(&lines)).await?;
+    let written = record(connection, ended, worker, now).await?;
+    let (free, unreleased): (Vec<Line>, Vec<Line>) =
+        lines.into_iter().partition(|line| free.contains(&line.name));
+    let released = ordering::release(connection, &free, now).await?;
+    Ok(Recorded { written, locked: Vec::new(), released, unreleased })
+}
+
+/// Lets those go that wait in these lines behind deliveries that have come to their end, except where somebody publishes with the
+/// key just now. Returns whom to tell, and the lines that are left.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn release_free(
+    connection: &mut Connection,
+    lines: Vec<Line>,
+    now: DateTime<Utc>,
+) -> Result<(Vec<Hint>, Vec<Line>), StoreError> {
+    let mut transaction = connection.begin().await?;
+    let free = ordering::lock_free(&mut transaction, &Line::names(&lines)).await?;
+    let (free, unreleased): (Vec<Line>, Vec<Line>) =
+        lines.into_iter().partition(|line| free.contains(&line.name));
+    let released = ordering::release(&mut transaction, &free, now).await?;
+    transaction.commit().await?;
+    Ok((released, unreleased))
+}
+
+/// The indexes of outcomes whose rows somebody else has locked; the others' are locked until the end of the transaction.
+async fn held_by_others(
+    connection: &mut Connection,
+    ended: &[&EndedAttempt],
+) -> Result<BTreeSet<usize>, StoreError> {
+    let keys = KeyColumns::of(ended.iter().map(|one| &one.key));
+    let (lowest, highest) = keys.event_range();
+    let leases: Vec<i64> = ended.iter().map(|one| one.lease.0).collect();
+    let held = sqlx::query_scalar!(
+        r#"
+        WITH ours AS MATERIALIZED (
+            SELECT e.number, d.lane, d.tenant_id, d.event_id, d.endpoint_id
+            FROM unnest($1::smallint[], $2::text[], $3::uuid[], $4::uuid[], $5::bigint[]) WITH ORDINALITY
+                 AS e (lane, tenant_id, event_id, endpoint_id, lease, number)
+            JOIN trunkline.deliveries AS d
+                ON d.lane = e.lane AND d.tenant_id = e.tenant_id AND d.event_id = e.event_id
+               AND d.endpoint_id = e.endpoint_id AND d.lease = e.lease
+            WHERE d.event_id BETWEEN $6 AND $7
+        ), free AS MATERIALIZED (
+            SELECT o.number
+            FROM ours AS o
+            JOIN trunkline.deliveries AS d
+                ON d.lane = o.lane AND d.tenant_id = o.tenant_id AND d.event_id = o.event_id
+               AND d.endpoint_id = o.endpoint_id
+            WHERE d.event_id BETWEEN $6 AND $7
+            FOR UPDATE OF d SKIP LOCKED
+        )
+        SELECT number AS "number!" FROM ours
+        EXCEPT
+        SELECT number FROM free
+        "#,
+        &keys.lanes,
+        &keys.tenants,
+        &keys.events,
+        &keys.endpoints,
+        &leases,
+        lowest,
+        highest,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(held.into_iter().filter_map(|number| usize::try_from(number - 1).ok()).collect())
 }
 
 /// Writes many outcomes in one statement: the status row and the attempt's row together, and only where the lease
-/// still stands. Returns how many did; the others were claimed, retried or cancelled by somebody else meanwhile, and
+/// still stands. Returns the indexes of those; the others were claimed, retried or cancelled by somebody else meanwhile, and
 /// nothing of them is changed.
 ///
 /// # Errors
 /// When the database is not available.
 pub async fn record(
     connection: &mut Connection,
-    ended: &[EndedAttempt],
+    ended: &[&EndedAttempt],
     worker: &str,
     now: DateTime<Utc>,
-) -> Result<usize, StoreError> {
+) -> Result<Vec<usize>, StoreError> {
     let keys = KeyColumns::of(ended.iter().map(|one| &one.key));
     let (lowest, highest) = keys.event_range();
     let leases: Vec<i64> = ended.iter().map(|one| one.lease.0).collect();
@@ -128,9 +243,9 @@ pub async fn record(
             SELECT *
             FROM unnest($1::smallint[], $2::text[], $3::uuid[], $4::uuid[], $5::bigint[], $6::integer[],
                         $7::timestamptz[], $8::integer[], $9::smallint[], $10::text[], $11::text[], $12::bytea[],
-                        $13::text[], $14::text[], $15::timestamptz[], $20::bytea[])
+                        $13::text[], $14::text[], $15::timestamptz[], $20::bytea[]) WITH ORDINALITY
                  AS e (lane, tenant_id, event_id, endpoint_id, lease, attempt, started_at, duration_ms, status_code,
-                       outcome, error, response_excerpt, url, status, due_at, response_headers)
+                       outcome, error, response_excerpt, url, status, due_at, response_headers, number)
         ), recorded AS (
             UPDATE trunkline.deliveries AS d
             SET status = e.status::trunkline.delivery_status,
@@ -155,7 +270,7 @@ pub async fn record(
                    status_code, outcome::trunkline.attempt_outcome, error, response_excerpt, response_headers, url, $18
             FROM recorded
         )
-        SELECT count(*) AS "recorded!" FROM recorded
+        SELECT coalesce(array_agg(number), '{}') AS "recorded!" FROM recorded
         "#,
         &keys.lanes,
         &keys.tenants,
@@ -180,7 +295,7 @@ pub async fn record(
     )
     .fetch_one(connection)
     .await?;
-    Ok(usize::try_from(recorded).unwrap_or(0))
+    Ok(recorded.into_iter().filter_map(|number: i64| usize::try_from(number - 1).ok()).collect())
 }
 
 fn saturating(number: u32) -> i32 {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Duration, Utc};
 use trunkline_domain::EventId;
 use trunkline_domain::Lane;
 use trunkline_store::deliveries::{
-    ClaimTerms, Claimed, Lease, Places, Wanted, active_endpoints, claim, give_back, oldest_open,
+    ClaimTerms, Claimed, GivenBack, Lease, Places, Wanted, active_endpoints, claim, give_back, oldest_open,
 };
 use trunkline_store::events::IdRange;
 use trunkline_store::{Connection, time};
@@ -116,6 +116,10 @@ async fn a_lease_that_ran_out_is_taken_over_and_its_attempt_told() {
     assert_eq!(database.text(told).await, "1 abandoned");
     let started = "SELECT floor(extract(epoch FROM started_at))::bigint FROM trunkline.attempts";
     assert_eq!(database.text(started).await, now.timestamp().to_string());
+    assert!(!again[0].lost_again, "one worker was lost");
+    let later = later + Duration::seconds(31);
+    let again = take(&mut connection, wanted(&acme, 1), 3, later).await;
+    assert_eq!((again[0].attempt, again[0].lost_again), (3, true));
 }
 
 #[tokio::test]
@@ -125,11 +129,15 @@ async fn what_is_given_back_was_never_claimed() {
     let mut connection = database.connect().await;
     let now = time::now(&mut connection).await.unwrap();
     let one = take(&mut connection, wanted(&acme, 1), 1, now).await.remove(0);
-    let stranger = [(one.key.clone(), Lease(99))];
-    assert_eq!(give_back(&mut connection, &stranger).await.unwrap(), 0, "only the holder gives back");
-    assert_eq!(give_back(&mut connection, &[(one.key, Lease(1))]).await.unwrap(), 1);
+    let back = |lease, retry_at| [GivenBack { key: one.key.clone(), lease: Lease(lease), retry_at }];
+    assert_eq!(give_back(&mut connection, &back(99, None)).await.unwrap(), 0, "only the holder gives back");
+    assert_eq!(give_back(&mut connection, &back(1, None)).await.unwrap(), 1);
     let again = take(&mut connection, wanted(&acme, 1), 2, now).await.remove(0);
     assert_eq!((again.attempt, again.cycle_attempt), (1, 1));
+    let later = now + Duration::seconds(60);
+    assert_eq!(give_back(&mut connection, &back(2, Some(later))).await.unwrap(), 1);
+    assert_eq!(take(&mut connection, wanted(&acme, 1), 3, now).await.len(), 0, "it waits");
+    assert_eq!(take(&mut connection, wanted(&acme, 1), 3, later).await.len(), 1);
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ impl Scene {
             next,
             ordering_key: None,
         };
-        record(&mut self.connection, &[ended], "test:1", self.now).await.unwrap()
+        record(&mut self.connection, &[&ended], "test:1", self.now).await.unwrap().len()
     }
 
     async fn dead_letter(&mut self) -> EventId {
