@@ -214,6 +214,12 @@ impl House {
         self.database.claimed().await
     }
 
+    /// Freezes a worker, counts what it has claimed, and returns that: what killing it right after can make come twice.
+    pub(crate) async fn freeze_and_count_of(&self, worker: usize) -> anyhow::Result<u64> {
+        self.workers[worker].freeze()?;
+        self.database.claimed_by(self.workers[worker].id()?.as_raw()).await
+    }
+
     /// How much can be sent to one endpoint, and then again, while nothing can be written down for that long: in each
     /// lease as much as all workers may have in flight there.
     pub(crate) fn unrecorded_max(&self, outage: Duration) -> u64 {

@@ -6,6 +6,7 @@ mod dead_endpoints;
 mod disk_full;
 mod graceful_stop;
 mod hanging_endpoint;
+mod hanging_tenant;
 mod hostile_answers;
 mod kill_everything;
 mod kill_random;
@@ -63,6 +64,7 @@ pub(crate) const ALL: &[Scenario] = &[
     scenario!("worker_killed_in_claim", "R2 R3", "a worker killed while its claim statement runs", worker_killed::in_its_claim),
     scenario!("worker_killed_unaware", "R2 R3", "a worker killed after its claim committed, before it knew", worker_killed::before_it_knows),
     scenario!("hanging_endpoint", "R4", "one endpoint hangs with a backlog of 10,000", hanging_endpoint::run),
+    scenario!("hanging_tenant", "R4", "twenty endpoints of a tenant that always worked hang at once, with large payloads", hanging_tenant::run),
     scenario!("rows_locked", "R4", "somebody holds row locks on what is due first", rows_locked::run),
     scenario!("dead_endpoints", "R4", "1,000 dead endpoints of four kinds beside good ones", dead_endpoints::run),
     scenario!("outage_over", "R1", "an endpoint is back with 10,000 waiting", outage_over::run),

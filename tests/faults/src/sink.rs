@@ -84,10 +84,20 @@ impl Sink {
         let since = Instant::now();
         while self.open(path).0 < count {
             anyhow::ensure!(
-                since.elapsed() < Duration::from_secs(20),
+                since.elapsed() < Duration::from_secs(45),
                 "never {count} requests open on {path}"
             );
             tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until so many requests came in on a path.
+    pub(crate) async fn until_count(&self, path: &str, count: usize) -> anyhow::Result<()> {
+        let since = Instant::now();
+        while self.count(path) < count {
+            anyhow::ensure!(since.elapsed() < Duration::from_secs(20), "never {count} requests on {path}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Ok(())
     }

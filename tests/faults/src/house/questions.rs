@@ -71,6 +71,17 @@ impl Database {
         .await
     }
 
+    /// Those that the worker with that process id has claimed: the upper half of a lease is the beginning of its worker's id.
+    pub(crate) async fn claimed_by(&self, process: i32) -> anyhow::Result<u64> {
+        self.number(&format!(
+            "SELECT count(*)
+             FROM trunkline.deliveries AS d
+             JOIN trunkline.workers AS w ON d.lease >> 32 = ('x' || left(w.worker_id::text, 8))::bit(32)::integer
+             WHERE d.due_at IS NOT NULL AND w.name LIKE '%:{process}'"
+        ))
+        .await
+    }
+
     /// Deliveries that will be attempted by themselves, now or later.
     pub(crate) async fn open(&self) -> anyhow::Result<u64> {
         self.number("SELECT count(*) FROM trunkline.deliveries WHERE due_at IS NOT NULL").await

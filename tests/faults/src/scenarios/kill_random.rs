@@ -29,7 +29,11 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
 /// Kills one of two apis, two workers and a receiver, and starts it again. Returns how many attempts were in flight
 /// where that matters: what an api was told is stored or was not acknowledged, whoever kills it.
 async fn kill(house: &mut House, victim: usize) -> anyhow::Result<u64> {
-    let in_flight = if victim < 2 { 0 } else { house.freeze_and_count().await? };
+    let in_flight = match victim {
+        0 | 1 => 0,
+        2 | 3 => house.freeze_and_count_of(victim - 2).await?,
+        _ => house.freeze_and_count().await?,
+    };
     let process = match victim {
         0 | 1 => &mut house.apis[victim],
         2 | 3 => &mut house.workers[victim - 2],
@@ -37,6 +41,8 @@ async fn kill(house: &mut House, victim: usize) -> anyhow::Result<u64> {
     };
     process.kill().await?;
     process.start()?;
-    house.thaw()?;
+    if victim > 3 {
+        house.thaw()?;
+    }
     Ok(in_flight)
 }

@@ -11,6 +11,9 @@ use crate::verdict::{Came, judge};
 const PATH: &str = "/back";
 const BACKLOG: u64 = 10_000;
 
+/// How long the probe is left without an answer: less than the time-out of [`House`]'s attempts.
+const PROBED_FOR: Duration = Duration::from_millis(500);
+
 /// Each wait is its nominal length times a uniform factor in [0.8, 1.2]: of thousands, some lie near both ends.
 const FACTORS: &str = "SELECT
         floor(100 * min(extract(epoch FROM d.due_at - a.ended_at)) / 2)::bigint,
@@ -46,7 +49,12 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     // one in a hundred thousand.
     trial.report.at_least("longest less shortest wait, % of their length", most.saturating_sub(least), 10);
 
+    // The first is a probe: until it has been answered nothing else may come.
+    house.sink.behave(PATH, Behaviour::Hang);
+    house.sink.until_open(PATH, 1).await?;
     let before = house.sink.count(PATH);
+    tokio::time::sleep(PROBED_FOR).await;
+    trial.report.exactly("beside the probe", (house.sink.count(PATH) - before) as u64, 0);
     house.sink.behave(PATH, Behaviour::Good(Duration::from_millis(40)));
     let back = Instant::now();
     trial.until_drained(house, back).await?;
