@@ -40,9 +40,15 @@ pub(crate) fn time(name: &'static str, text: Option<&str>) -> Result<Option<Date
 
 /// How many rows a page has.
 pub(crate) fn limit(text: Option<&str>) -> Result<usize, Problem> {
-    let limit = value::<usize>("limit", text, "a number from 1 to 100")?.unwrap_or(50);
-    if (1..=100).contains(&limit) {
+    limit_within(text, 50, 100)
+}
+
+/// The same for a list with bounds of its own.
+pub(crate) fn limit_within(text: Option<&str>, usual: usize, most: usize) -> Result<usize, Problem> {
+    let accepts = format!("a number from 1 to {most}");
+    let limit = value::<usize>("limit", text, &accepts)?.unwrap_or(usual);
+    if (1..=most).contains(&limit) {
         return Ok(limit);
     }
-    Err(Problem::bad_query(Some("limit"), "limit accepts a number from 1 to 100."))
+    Err(Problem::bad_query(Some("limit"), &format!("limit accepts {accepts}.")))
 }

@@ -146,7 +146,8 @@ pub(crate) fn takes_query(method: &Method, path: &str) -> bool {
     ]
     .contains(&path)
         || path.starts_with("/v1/erasures/")
-        || (path.starts_with("/v1/endpoints/") && path.ends_with("/stats"));
+        || (path.starts_with("/v1/endpoints/") && path.ends_with("/stats"))
+        || (path.starts_with("/v1/events/") && path.ends_with("/attempts"));
     let is_read = *method == Method::GET || *method == Method::HEAD;
     let is_created = ["/v1/endpoints", "/v1/events", "/v1/replays", "/v1/tenants"].contains(&path);
     // What is wrong is the method then, and the path says so itself.

@@ -180,6 +180,18 @@ async fn attempts_are_shown_in_order_with_what_was_answered() {
         (&json["attempts"][0]["outcome"], &json["attempts"][0]["duration_ms"]),
         (&Value::from("rejected"), &Value::from(12))
     );
+    assert!(json.get("next_token").is_none());
+
+    // Page by page it is the same.
+    let first = house.client.get(&format!("/v1/events/{id}/attempts?limit=1")).await.json();
+    let token = first["next_token"].as_str().unwrap_or_else(|| panic!("{first}"));
+    let second =
+        house.client.get(&format!("/v1/events/{id}/attempts?limit=1&next_token={token}")).await.json();
+    assert_eq!(json!([first["attempts"][0], second["attempts"][0]]), json["attempts"]);
+    assert!(second.get("next_token").is_none(), "{second}");
+    let other = house.publish("{}").await;
+    let foreign = house.client.get(&format!("/v1/events/{other}/attempts?next_token={token}")).await;
+    problem(&foreign, 400, "invalid_query");
 }
 
 #[tokio::test]

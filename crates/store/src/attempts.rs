@@ -5,9 +5,6 @@ use trunkline_domain::{EndpointId, EventId, EventType, Lane, TenantId};
 
 use crate::{Connection, StoreError, row};
 
-/// The most attempts that one answer shows: a delivery retried by hand again and again has no other bound.
-const SHOWN_MAX: i64 = 1_000;
-
 /// One attempt as its tenant sees it.
 #[derive(Debug, Clone)]
 pub struct Attempt {
@@ -33,6 +30,24 @@ pub struct Attempt {
     pub url: Option<String>,
     /// Names of the headers that its endpoint adds today.
     pub custom_headers: Vec<String>,
+}
+
+impl Attempt {
+    /// Where it stands among the attempts of its event.
+    pub fn position(&self) -> Position {
+        Position { started_at: self.started_at, endpoint_id: self.endpoint_id, number: self.number }
+    }
+}
+
+/// Where a page of an event's attempts ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// When its last attempt began.
+    pub started_at: DateTime<Utc>,
+    /// At which endpoint.
+    pub endpoint_id: EndpointId,
+    /// Its number.
+    pub number: u32,
 }
 
 /// What an event gives to the request of each of its attempts.
@@ -74,7 +89,7 @@ pub async fn event_facts(
     }))
 }
 
-/// The attempts of an event in the order they started, over all endpoints; the first 1,000.
+/// At most `limit` attempts of an event in the order they started, over all endpoints, those after that position.
 ///
 /// # Errors
 /// When the database is not available.
@@ -83,7 +98,13 @@ pub async fn of_event(
     lane: Lane,
     tenant_id: &TenantId,
     event_id: EventId,
+    after: Option<Position>,
+    limit: i64,
 ) -> Result<Vec<Attempt>, StoreError> {
+    let (started_at, endpoint_id, number) = match after {
+        Some(Position { started_at, endpoint_id, number }) => (started_at, endpoint_id.as_uuid(), number),
+        None => (DateTime::UNIX_EPOCH, uuid::Uuid::nil(), 0),
+    };
     let rows = sqlx::query!(
         r#"
         SELECT a.endpoint_id, a.attempt, a.started_at, a.duration_ms, a.status_code, a.outcome::text AS "outcome!",
@@ -92,13 +113,17 @@ pub async fn of_event(
         FROM trunkline.attempts AS a
         LEFT JOIN trunkline.endpoints AS e ON e.tenant_id = a.tenant_id AND e.endpoint_id = a.endpoint_id
         WHERE a.lane = $1 AND a.tenant_id = $2 AND a.event_id = $3
+          AND (a.started_at, a.endpoint_id, a.attempt) > ($5, $6, $7)
         ORDER BY a.started_at, a.endpoint_id, a.attempt
         LIMIT $4
         "#,
         lane.number(),
         tenant_id.as_str(),
         event_id.as_uuid(),
-        SHOWN_MAX,
+        limit,
+        started_at,
+        endpoint_id,
+        i32::try_from(number).unwrap_or(i32::MAX),
     )
     .fetch_all(connection)
     .await?;

@@ -137,7 +137,7 @@ async fn attempts_of(
     owner: &KeyOwner,
     event_id: EventId,
 ) -> Result<Vec<TestAttempt>, StoreError> {
-    let found = attempts::of_event(connection, owner.lane, &owner.tenant_id, event_id).await?;
+    let found = attempts::of_event(connection, owner.lane, &owner.tenant_id, event_id, None, 1).await?;
     let shown = |attempt: attempts::Attempt| TestAttempt {
         number: attempt.number,
         outcome: attempt.outcome,

@@ -31,12 +31,26 @@ struct Event {
 
 pub(super) fn run(client: &Client, event_id: EventId, output: Output) -> anyhow::Result<()> {
     let EventAnswer { event } = client.get(&format!("/v1/events/{event_id}"), &[])?.json()?;
-    let mut attempts: Value = client.get(&format!("/v1/events/{event_id}/attempts"), &[])?.json()?;
-    let attempts = attempts["attempts"].take();
+    let attempts = attempts(client, event_id)?;
     if output.is_json() {
         return output.line(&format!("{{\"event\":{event},\"attempts\":{attempts}}}"));
     }
     output.line(&printable(&describe(&serde_json::from_str(event.get())?, &attempts)))
+}
+
+/// All of them, page by page.
+fn attempts(client: &Client, event_id: EventId) -> anyhow::Result<Value> {
+    let (path, mut all) = (format!("/v1/events/{event_id}/attempts"), Vec::new());
+    let mut next_token: Option<String> = None;
+    loop {
+        let query: Vec<_> = next_token.iter().map(|token| ("next_token", token.clone())).collect();
+        let mut page: Value = client.get(&path, &query)?.json()?;
+        all.extend(page["attempts"].as_array_mut().map(std::mem::take).unwrap_or_default());
+        next_token = page["next_token"].as_str().map(str::to_owned);
+        if next_token.is_none() {
+            return Ok(Value::from(all));
+        }
+    }
 }
 
 fn describe(event: &Event, attempts: &Value) -> String {
