@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use crate::programs::Programs;
 use crate::run::{find, say, scenario_with};
 use crate::trial::{Effort, Schedule};
-use list::{ALL, Mutant};
+use list::{ALL, Mutant, POISONED};
 use source::Copy;
 
 /// Every mutant; whether all were caught.
@@ -29,6 +29,13 @@ pub(crate) async fn all(seed: u64) -> anyhow::Result<bool> {
     }
     say(&format!("{} of {} mutants caught", ALL.len() - escaped.len(), ALL.len()));
     Ok(escaped.is_empty())
+}
+
+/// The programs with an attempt that panics where a payload holds the word `poisoned`.
+pub(crate) async fn poisoned() -> anyhow::Result<Programs> {
+    let copy = Copy::make().await?;
+    let _mutated = copy.mutate(&POISONED)?;
+    Programs::build_copy(&copy.workspace(), &copy.target()).await
 }
 
 /// Caught means that a number broke its limit; a scenario that could not be run has caught nothing.

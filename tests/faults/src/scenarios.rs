@@ -19,6 +19,7 @@ mod order_kept;
 mod outage_over;
 mod overload;
 mod pgbouncer;
+mod poisoned_delivery;
 mod pool_exhausted;
 mod postgres_immediate;
 mod rolling_release;
@@ -76,6 +77,7 @@ pub(crate) const ALL: &[Scenario] = &[
     scenario!("notifications_lost", "R1 R4", "no notification reaches the worker", notifications_lost::run),
     scenario!("narrow_limits", "R1", "few file descriptors, little memory, little CPU", narrow_limits::run),
     scenario!("hostile_answers", "R9", "endpoints whose answers are made to break the caller", hostile_answers::run),
+    scenario!("poisoned_delivery", "R1 R2", "payloads that make the code of an attempt panic", poisoned_delivery::run),
     scenario!("pgbouncer", "R1 R2", "PgBouncer in transaction mode before PostgreSQL", pgbouncer::run),
     scenario!("graceful_stop", "R5", "SIGTERM under load, door by door", graceful_stop::run),
     scenario!("rolling_release", "R12", "the schema and every door replaced under load, and back", rolling_release::run),

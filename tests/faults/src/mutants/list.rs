@@ -13,7 +13,30 @@ pub(super) struct Mutant {
     pub(super) turns_red: &'static [&'static str],
 }
 
-pub(super) const ALL: [Mutant; 5] = [
+/// No mutant to be caught, but a fault to be survived: the code of an attempt panics over what is in the payload.
+pub(super) const POISONED: Mutant = Mutant {
+    name: "an attempt that panics",
+    file: "worker/src/attempt.rs",
+    edits: &[(
+        "    let stopwatch = Instant::now();\n",
+        "    let stopwatch = Instant::now();
+    let is_poison = |bytes: &bytes::Bytes| bytes.windows(8).any(|word| word == b\"poisoned\");
+    assert!(!claimed.payload.as_ref().is_some_and(is_poison), \"as it was told to\");\n",
+    )],
+    is_statement: false,
+    caught_by: "",
+    turns_red: &[],
+};
+
+pub(super) const ALL: [Mutant; 6] = [
+    Mutant {
+        name: "no jitter",
+        file: "crates/domain/src/retry.rs",
+        edits: &[("1.0 - self.jitter + 2.0 * self.jitter * chance", "1.0 + 0.0 * chance")],
+        is_statement: false,
+        caught_by: "outage_over",
+        turns_red: &["longest less shortest wait, % of their length"],
+    },
     Mutant {
         name: "acknowledge before COMMIT",
         file: "api/src/ingest/plain.rs",
