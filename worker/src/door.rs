@@ -23,6 +23,7 @@ use crate::engine::{Engine, Parts};
 use crate::keeper::{Identity, Keeper, lane_lease};
 use crate::lanes::Lanes;
 use crate::operational::Crier;
+use crate::open_files;
 use crate::parts::keep_running;
 use crate::recorder::{Recorder, Stuck};
 use crate::replays::Replayer;
@@ -85,7 +86,7 @@ pub struct Door {
 /// # Errors
 /// When a setting is missing, the database is away, or its schema is not this release's.
 pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, BuildError> {
-    build_asking(settings, system_lookup(), shutdown).await
+    build_asking(settings, system_lookup(settings.delivery.connect_timeout), shutdown).await
 }
 
 /// The same, but names of endpoints mean what `lookup` says: for tests whose names are nobody's.
@@ -221,6 +222,7 @@ impl Door {
             pool,
             shutdown,
         } = self;
+        open_files::ask_for_more();
         metrics::tell_build("worker", env!("CARGO_PKG_VERSION"));
         let clock_task = tokio::spawn(time::follow(pool.clone(), move |now, round_trip| {
             clock.set(now, round_trip);
