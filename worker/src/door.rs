@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use trunkline_boot::metrics::{self, LookAtPool, PoolUse, WatchedPool};
 use trunkline_boot::settings::SecretsKey;
@@ -22,8 +23,8 @@ use crate::desk::Desk;
 use crate::engine::{Engine, Parts};
 use crate::keeper::{Identity, Keeper, lane_lease};
 use crate::lanes::Lanes;
-use crate::operational::Crier;
 use crate::open_files;
+use crate::operational::Crier;
 use crate::parts::keep_running;
 use crate::recorder::{Recorder, Stuck};
 use crate::replays::Replayer;
@@ -245,21 +246,21 @@ impl Door {
         let recorder = keep("recorder", (recorder, ended), |(part, ended)| part.run(ended).boxed());
         tracing::info!("worker started");
         // Dropping the engine drops the last sender, which ends the recorder once it has written everything.
-        engine.run(shutdown).await;
-        join(recorder).await;
+        let end = engine.run(shutdown).await;
+        join("recorder", recorder, end).await;
         engine_is_done.cancel();
-        join(keeper).await;
+        join("lanes", keeper, end).await;
         // Last, because its lock tells the others that this worker lives.
         session.abort();
-        join(upkeep).await;
-        join(sampler).await;
+        join("upkeep", upkeep, end).await;
+        join("sampler", sampler, end).await;
         pools.abort();
-        join(replayer).await;
-        join(retention).await;
+        join("replays", replayer, end).await;
+        join("retention", retention, end).await;
         // Ends when nobody is left who could tell it something.
-        join(crier).await;
+        join("operational events", crier, end).await;
         clock_task.abort();
-        pool.close().await;
+        let _ = timeout_at(end, pool.close()).await;
         tracing::info!("worker stopped");
     }
 }
@@ -272,8 +273,17 @@ fn keep<P: Send + 'static>(
     tokio::spawn(keep_running(name, part, run))
 }
 
-async fn join(task: JoinHandle<()>) {
-    if let Err(error) = task.await {
-        tracing::error!(%error, "a part of the worker ended by itself");
+/// Waits for a part until then.
+async fn join(name: &'static str, mut task: JoinHandle<()>, end: Instant) {
+    match timeout_at(end, &mut task).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(part = name, %error, "a part of the worker ended by itself"),
+        Err(_) => {
+            task.abort();
+            tracing::warn!(
+                part = name,
+                "a part of the worker did not come to its end in time; others take over what it left"
+            );
+        }
     }
 }
