@@ -21,7 +21,7 @@ use trunkline_vault::Vault;
 use crate::attempt::{Ended, Sender, SenderError};
 use crate::desk::Desk;
 use crate::engine::{Engine, Parts};
-use crate::keeper::{Identity, Keeper, lane_lease};
+use crate::keeper::{Identity, Keeper, lane_lease, remembers};
 use crate::lanes::Lanes;
 use crate::open_files;
 use crate::operational::Crier;
@@ -167,6 +167,7 @@ pub async fn build_asking(
             clock: clock.clone(),
             identity,
             lease,
+            remembers: remembers(settings.worker.lease),
             lanes,
             session,
             bell: keeper_bell,
