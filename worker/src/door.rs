@@ -38,6 +38,10 @@ use crate::wake::{Bell, Mailbox};
 /// Connections for claims, looks, loads and lanes: as many as can be asked at one time, and one to give back.
 const CLAIM_CONNECTIONS: u32 = 5;
 
+/// Of fewer, one slow look would keep a worker from saying that it is alive.
+const CONNECTIONS_MIN: u32 = 6;
+const CONNECTIONS_FOR: &str = "a worker claims, looks, records and says that it is alive at the same time";
+
 /// Fewer days of partitions ahead than this, and the worker is not ready: it should have made them.
 const PARTITIONS_AHEAD_MIN: i32 = 2;
 
@@ -100,11 +104,12 @@ pub async fn build_asking(
     shutdown: Shutdown,
 ) -> Result<Door, BuildError> {
     let url = settings.require_database_url()?.expose_secret();
+    let connections = settings.require_connections(CONNECTIONS_MIN, CONNECTIONS_FOR)?;
     let address = Address::new(url, settings.database.is_pooled());
     let vault = Arc::new(Vault::new(settings.require_secrets_keys()?.iter().map(SecretsKey::as_pair))?);
     schema::require_current(&mut pool::connect(address, Purpose::Engine).await?, &[Role::Worker]).await?;
-    let claim_connections = CLAIM_CONNECTIONS.min(settings.database.max_connections / 2);
-    let engine_connections = settings.database.max_connections - claim_connections;
+    let claim_connections = CLAIM_CONNECTIONS.min(connections / 2);
+    let engine_connections = connections - claim_connections;
     let pool = pool::open_as(address, Role::Worker, Purpose::Engine, engine_connections)?;
     let claim_pool = pool::open_as(address, Role::Worker, Purpose::Claim, claim_connections)?;
     let clock = Clock::new();
