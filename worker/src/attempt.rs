@@ -11,6 +11,7 @@ mod response_headers;
 mod send;
 mod span;
 mod target;
+mod told;
 mod wire;
 
 use std::sync::Arc;

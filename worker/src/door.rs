@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use trunkline_boot::metrics::{self, LookAtPool, PoolUse, WatchedPool};
 use trunkline_boot::settings::SecretsKey;
@@ -20,8 +21,9 @@ use trunkline_vault::Vault;
 use crate::attempt::{Ended, Sender, SenderError};
 use crate::desk::Desk;
 use crate::engine::{Engine, Parts};
-use crate::keeper::{Identity, Keeper, lane_lease};
+use crate::keeper::{Identity, Keeper, lane_lease, remembers};
 use crate::lanes::Lanes;
+use crate::open_files;
 use crate::operational::Crier;
 use crate::parts::keep_running;
 use crate::recorder::{Recorder, Stuck};
@@ -35,6 +37,10 @@ use crate::wake::{Bell, Mailbox};
 
 /// Connections for claims, looks, loads and lanes: as many as can be asked at one time, and one to give back.
 const CLAIM_CONNECTIONS: u32 = 5;
+
+/// Of fewer, one slow look would keep a worker from saying that it is alive.
+const CONNECTIONS_MIN: u32 = 6;
+const CONNECTIONS_FOR: &str = "a worker claims, looks, records and says that it is alive at the same time";
 
 /// Fewer days of partitions ahead than this, and the worker is not ready: it should have made them.
 const PARTITIONS_AHEAD_MIN: i32 = 2;
@@ -85,7 +91,7 @@ pub struct Door {
 /// # Errors
 /// When a setting is missing, the database is away, or its schema is not this release's.
 pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, BuildError> {
-    build_asking(settings, system_lookup(), shutdown).await
+    build_asking(settings, system_lookup(settings.delivery.connect_timeout), shutdown).await
 }
 
 /// The same, but names of endpoints mean what `lookup` says: for tests whose names are nobody's.
@@ -98,11 +104,12 @@ pub async fn build_asking(
     shutdown: Shutdown,
 ) -> Result<Door, BuildError> {
     let url = settings.require_database_url()?.expose_secret();
+    let connections = settings.require_connections(CONNECTIONS_MIN, CONNECTIONS_FOR)?;
     let address = Address::new(url, settings.database.is_pooled());
     let vault = Arc::new(Vault::new(settings.require_secrets_keys()?.iter().map(SecretsKey::as_pair))?);
     schema::require_current(&mut pool::connect(address, Purpose::Engine).await?, &[Role::Worker]).await?;
-    let claim_connections = CLAIM_CONNECTIONS.min(settings.database.max_connections / 2);
-    let engine_connections = settings.database.max_connections - claim_connections;
+    let claim_connections = CLAIM_CONNECTIONS.min(connections / 2);
+    let engine_connections = connections - claim_connections;
     let pool = pool::open_as(address, Role::Worker, Purpose::Engine, engine_connections)?;
     let claim_pool = pool::open_as(address, Role::Worker, Purpose::Claim, claim_connections)?;
     let clock = Clock::new();
@@ -165,6 +172,7 @@ pub async fn build_asking(
             clock: clock.clone(),
             identity,
             lease,
+            remembers: remembers(settings.worker.lease),
             lanes,
             session,
             bell: keeper_bell,
@@ -221,6 +229,7 @@ impl Door {
             pool,
             shutdown,
         } = self;
+        open_files::ask_for_more();
         metrics::tell_build("worker", env!("CARGO_PKG_VERSION"));
         let clock_task = tokio::spawn(time::follow(pool.clone(), move |now, round_trip| {
             clock.set(now, round_trip);
@@ -243,21 +252,21 @@ impl Door {
         let recorder = keep("recorder", (recorder, ended), |(part, ended)| part.run(ended).boxed());
         tracing::info!("worker started");
         // Dropping the engine drops the last sender, which ends the recorder once it has written everything.
-        engine.run(shutdown).await;
-        join(recorder).await;
+        let end = engine.run(shutdown).await;
+        join("recorder", recorder, end).await;
         engine_is_done.cancel();
-        join(keeper).await;
+        join("lanes", keeper, end).await;
         // Last, because its lock tells the others that this worker lives.
         session.abort();
-        join(upkeep).await;
-        join(sampler).await;
+        join("upkeep", upkeep, end).await;
+        join("sampler", sampler, end).await;
         pools.abort();
-        join(replayer).await;
-        join(retention).await;
+        join("replays", replayer, end).await;
+        join("retention", retention, end).await;
         // Ends when nobody is left who could tell it something.
-        join(crier).await;
+        join("operational events", crier, end).await;
         clock_task.abort();
-        pool.close().await;
+        let _ = timeout_at(end, pool.close()).await;
         tracing::info!("worker stopped");
     }
 }
@@ -270,8 +279,17 @@ fn keep<P: Send + 'static>(
     tokio::spawn(keep_running(name, part, run))
 }
 
-async fn join(task: JoinHandle<()>) {
-    if let Err(error) = task.await {
-        tracing::error!(%error, "a part of the worker ended by itself");
+/// Waits for a part until then.
+async fn join(name: &'static str, mut task: JoinHandle<()>, end: Instant) {
+    match timeout_at(end, &mut task).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(part = name, %error, "a part of the worker ended by itself"),
+        Err(_) => {
+            task.abort();
+            tracing::warn!(
+                part = name,
+                "a part of the worker did not come to its end in time; others take over what it left"
+            );
+        }
     }
 }

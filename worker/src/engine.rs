@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use trunkline_boot::{Clock, Settings, Shutdown};
 use trunkline_domain::LaneSet;
 use trunkline_store::deliveries::GivenBack;
@@ -30,6 +30,10 @@ use ask::{Asks, answered};
 
 /// Ends of attempts taken in at one time.
 const ENDED_MAX: usize = 512;
+
+/// What a stop may take beyond `worker.drain`: outcomes are written, lanes given up, what was cut short given back. What is not done by
+/// then is left as if the worker had been killed.
+const LAST_STEPS: Duration = Duration::from_secs(2);
 
 /// How often the breakers are counted.
 const BREAKERS_EVERY: Duration = Duration::from_secs(5);
@@ -115,8 +119,8 @@ impl Engine {
         }
     }
 
-    /// Works until a stop is requested, then lets what was sent come to its end.
-    pub(crate) async fn run(mut self: Box<Self>, shutdown: Shutdown) {
+    /// Works until a stop is requested, then lets what was sent come to its end. Returns by when all of the worker must have stopped.
+    pub(crate) async fn run(mut self: Box<Self>, shutdown: Shutdown) -> Instant {
         METRICS.concurrency.set(self.roster.concurrency() as f64);
         let mut batch = Vec::with_capacity(ENDED_MAX);
         while !shutdown.is_requested() {
@@ -137,7 +141,7 @@ impl Engine {
             self.ask();
             self.show_breakers();
         }
-        self.drain().await;
+        self.drain().await
     }
 
     fn start(&mut self) {
@@ -188,25 +192,24 @@ impl Engine {
         });
     }
 
-    /// Gives back what was only claimed, waits for the attempts that were started, and gives back what is not done when the
-    /// time is over.
-    async fn drain(mut self: Box<Self>) {
+    /// Gives back what was only claimed while the attempts that were started come to their end, and gives back what is not done when
+    /// the time is over.
+    async fn drain(mut self: Box<Self>) -> Instant {
         let end = Instant::now() + self.times.drain;
+        let last = end + LAST_STEPS;
         if let Some(claim) = self.asks.claim.take() {
-            let answer = tokio::time::timeout_at(end, claim).await;
+            let answer = timeout_at(end, claim).await;
             if let Ok(Ok(answer)) = answer {
                 self.hear_claim(Some(answer));
             }
         }
         self.roster.clear_shelves(self.clock.now());
         let unsent = self.roster.take_given_back();
-        if !unsent.is_empty() {
-            self.desk.clone().give_back(unsent).await;
-        }
+        let giving_back = (!unsent.is_empty()).then(|| tokio::spawn(self.desk.clone().give_back(unsent)));
         let mut batch = Vec::new();
         while !self.under_way.is_empty() {
             let received = self.ended.1.recv_many(&mut batch, ENDED_MAX);
-            if tokio::time::timeout_at(end, received).await.is_err() {
+            if timeout_at(end, received).await.is_err() {
                 break;
             }
             self.hear_ends(&mut batch);
@@ -224,7 +227,11 @@ impl Engine {
                 count = unfinished.len(),
                 "attempts were cut short by the stop and are given back"
             );
-            self.desk.give_back(unfinished).await;
+            let _ = timeout_at(last, self.desk.give_back(unfinished)).await;
         }
+        if let Some(giving_back) = giving_back {
+            let _ = timeout_at(last, giving_back).await;
+        }
+        last
     }
 }

@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// A worker silent for so long does not count when lanes are shared.
 const SILENT_AFTER: Duration = Duration::from_secs(5);
 
-/// A worker silent for so long is forgotten.
+/// A worker silent for so long is forgotten, unless leases are longer.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 
 /// After a restart of the database every session is new, and a lock that is free means only that its worker has not come
@@ -71,12 +71,19 @@ pub(crate) fn lane_lease(worker_lease: Duration) -> Duration {
     worker_lease.min(LEASE_MAX)
 }
 
+/// How long a silent worker is remembered where deliveries are leased for `worker_lease`: while it is known to be dead its leases hold
+/// nobody up, and all have run out by then.
+pub(crate) fn remembers(worker_lease: Duration) -> Duration {
+    FORGOTTEN_AFTER.max(worker_lease * 2)
+}
+
 /// The task and what it works with.
 pub(crate) struct Keeper {
     pub(crate) pool: Pool,
     pub(crate) clock: Clock,
     pub(crate) identity: Identity,
     pub(crate) lease: Duration,
+    pub(crate) remembers: Duration,
     pub(crate) lanes: Lanes,
     pub(crate) session: watch::Receiver<Option<Instant>>,
     pub(crate) bell: Bell,
@@ -159,7 +166,7 @@ impl Keeper {
         let has_session = self.session.borrow().is_some();
         let version = env!("CARGO_PKG_VERSION");
         let Identity { id, name } = &self.identity;
-        workers::beat(connection, *id, name, version, has_session, seen_at, now - FORGOTTEN_AFTER).await
+        workers::beat(connection, *id, name, version, has_session, seen_at, now - self.remembers).await
     }
 
     /// The workers that are dead; the engine is told their numbers, since their leases hold no longer.

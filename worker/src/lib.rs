@@ -9,6 +9,7 @@ mod engine;
 mod keeper;
 mod lanes;
 mod metrics;
+mod open_files;
 mod operational;
 mod parts;
 mod recorder;

@@ -37,7 +37,7 @@ const NAMED_MAX: usize = 10;
 /// How long an event may take to be written. It is not worth delaying a stop.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How long a stop waits for what is gathered to be told.
+/// How long a stop waits for what was handed in and gathered to be told.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Something to tell a tenant about an endpoint.
@@ -116,10 +116,20 @@ impl Crier {
                 },
                 () = due => {}
             }
+            if self.news.is_closed() {
+                break;
+            }
             self.tell_exhausted(Instant::now()).await;
         }
-        let end = Instant::now() + EXHAUSTED_GAP;
-        let _ = tokio::time::timeout(LAST_WORDS, self.tell_exhausted(end)).await;
+        let _ = tokio::time::timeout(LAST_WORDS, self.say_last_words()).await;
+    }
+
+    /// What was handed in before every herald was gone, and what is gathered.
+    async fn say_last_words(&mut self) {
+        while let Some(news) = self.news.recv().await {
+            self.hear(news).await;
+        }
+        self.tell_exhausted(Instant::now() + EXHAUSTED_GAP).await;
     }
 
     async fn hear(&mut self, news: News) {
@@ -218,5 +228,28 @@ impl Crier {
             wake::notify(&mut connection, &Wake::Endpoints(vec![hint])).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkline_store::{Purpose, pool};
+
+    use super::*;
+
+    /// A stop waits for the last of them no longer than for one.
+    #[tokio::test]
+    async fn what_cannot_be_told_delays_no_stop() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("postgres://nobody@{}/none", silent.local_addr().unwrap());
+        let (herald, mut crier) = Crier::new(pool::open(&url, Purpose::Engine, 1).unwrap(), Clock::new());
+        for _ in 0..100 {
+            let about = EndpointId::mint(DateTime::UNIX_EPOCH, u64::from_ne_bytes(random_bytes()));
+            herald.tell(News { tenant_id: "acme".parse().unwrap(), about, fact: Fact::Gone });
+        }
+        drop(herald);
+        let began = Instant::now();
+        crier.run().await;
+        assert!(began.elapsed() < LAST_WORDS + PATIENCE, "{:?}", began.elapsed());
     }
 }

@@ -39,7 +39,7 @@ impl SessionKeeper {
         let mut told = false;
         loop {
             match Session::connect(url.expose_secret(), self.key).await {
-                Ok(session) => {
+                Ok(Some(session)) => {
                     told = false;
                     self.since.send_replace(Some(Instant::now()));
                     self.keeper.ring();
@@ -50,11 +50,15 @@ impl SessionKeeper {
                     // The lock is free, so the others take this worker for dead: from now on its lanes are theirs.
                     self.lanes.lose_all();
                 }
-                Err(error) if !told => {
-                    told = true;
+                // The others take this worker for alive as long, and none of its work.
+                Ok(None) => tell(&mut told, || {
+                    tracing::warn!(
+                        "no session with the database until it finds that the one before is gone: polling"
+                    );
+                }),
+                Err(error) => tell(&mut told, || {
                     tracing::warn!(%error, "no session with the database: polling");
-                }
-                Err(_) => {}
+                }),
             }
             if shutdown.is_requested() {
                 return;
@@ -71,5 +75,12 @@ impl SessionKeeper {
                 wake => self.mailbox.post(wake),
             }
         }
+    }
+}
+
+/// Once, until there is something else to tell.
+fn tell(told: &mut bool, line: impl FnOnce()) {
+    if !std::mem::replace(told, true) {
+        line();
     }
 }

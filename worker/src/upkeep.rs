@@ -7,6 +7,7 @@ use trunkline_boot::{Clock, Settings, Shutdown};
 use trunkline_store::audit::{Action, Actor, Entry};
 use trunkline_store::endpoints::DisabledFailing;
 use trunkline_store::events::ordering;
+use trunkline_store::pool::within;
 use trunkline_store::wake::{self, Wake};
 use trunkline_store::{Connection, Pool, StoreError, audit, deliveries, endpoints, idempotency, partitions};
 
@@ -14,6 +15,9 @@ use crate::operational::{Fact, Herald, News};
 
 /// Between two rounds.
 const ROUND: Duration = Duration::from_secs(60);
+
+/// How long a round is waited for; each of its statements has the server's limit of 10 s.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// After a round that the database did not let us finish.
 const ROUND_AFTER_FAILURE: Duration = Duration::from_secs(5);
@@ -63,11 +67,15 @@ impl Upkeep {
         }
     }
 
-    /// Keeps things up until a stop is requested.
+    /// Keeps things up until a stop is requested, which interrupts it: whatever was begun is done again by somebody.
     pub(crate) async fn run(&self, shutdown: Shutdown) {
         while !shutdown.is_requested() {
+            let done = tokio::select! {
+                () = shutdown.requested() => return,
+                done = within(PATIENCE, self.round()) => done,
+            };
             let mut wait = ROUND;
-            if let Err(error) = self.round().await {
+            if let Err(error) = done {
                 tracing::warn!(%error, "upkeep did not come through; it is tried again in a few seconds");
                 wait = ROUND_AFTER_FAILURE;
             }

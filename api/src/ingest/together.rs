@@ -5,12 +5,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use moka::sync::Cache;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout_at};
 use trunkline_domain::{EventId, NewEvent, TenantId, payload};
 use trunkline_store::events::ordering::{self, KeyName};
 use trunkline_store::events::{self, Filters, Routing};
@@ -35,6 +36,9 @@ const FILTERED_TENANTS_MAX: u64 = 10_000;
 
 /// How long a transaction waits for a key that somebody else holds: the statement's own limit is a second.
 const WAIT: Duration = Duration::from_millis(900);
+
+/// What judging [`STATEMENT_STEPS`] takes at worst.
+const JUDGING: Duration = Duration::from_millis(500);
 
 /// Events in one statement. A thousand at once could take longer than a statement may.
 const STATEMENT_MAX: usize = 250;
@@ -78,12 +82,14 @@ impl Together {
         mut items: Vec<Item>,
         filter_weight: Option<u64>,
     ) -> Result<Vec<Stored>, ItemRefused> {
-        let turn = tokio::time::timeout(PATIENCE, self.turn(&items, filter_weight)).await;
+        let end = Instant::now() + patience(&items, filter_weight);
+        let turn = timeout_at(end, self.turn(&items, filter_weight)).await;
         let Ok(Ok(_turn)) = turn else { return Err(ItemRefused::all(NotStored::Overloaded)) };
         let mut filters = if filter_weight.is_some() { Filters::Judged } else { Filters::Apart };
         let (began, count) = (Instant::now(), items.len());
         loop {
-            match within(STATEMENT_PATIENCE, self.write(&mut items, filters, filter_weight)).await {
+            let left = end.saturating_duration_since(Instant::now());
+            match within(left, self.write(&mut items, filters, filter_weight)).await {
                 Ok(stored) => {
                     METRICS.together.note(count, began.elapsed(), 0);
                     return stored;
@@ -222,6 +228,14 @@ async fn claim(
         };
     }
     Ok(Ok(held))
+}
+
+/// How long a publisher waits for its answer in all: as for one event, and as long as filters may take to judge a large batch.
+fn patience(items: &[Item], filter_weight: Option<u64>) -> Duration {
+    let steps = |weight| items.iter().map(|item| payload::steps(&item.event.payload, weight)).sum::<u64>();
+    let statements = filter_weight.map_or(0, |weight| steps(weight) / STATEMENT_STEPS);
+    let judging = JUDGING.saturating_mul(u32::try_from(statements).unwrap_or(u32::MAX));
+    PATIENCE.saturating_add(judging).min(STATEMENT_PATIENCE)
 }
 
 /// How many of these events one statement takes: as many as it can judge in time, and at least one.

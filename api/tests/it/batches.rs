@@ -1,5 +1,7 @@
 //! Many events in one request: all of them or none, with a result each.
 
+use std::time::{Duration, Instant};
+
 use http::Method;
 use serde_json::{Value, json};
 use trunkline_testkit::Reply;
@@ -206,4 +208,27 @@ async fn an_ordering_key_in_other_hands_is_told_by_its_own_name() {
     assert_eq!(held.header("retry-after"), "1");
     trunkline_testkit::run(&mut holder, "COMMIT").await;
     assert_eq!(house.client.send(Method::POST, "/v1/events", "{}", &headers).await.status, 201);
+}
+
+/// Three waits that each end in time, and together do not.
+#[tokio::test]
+async fn no_batch_is_waited_for_much_longer_than_a_second() {
+    let house = House::new().await;
+    let mut holders = Vec::new();
+    for table in ["ordering_keys", "idempotency_keys", "payloads"] {
+        let mut holder = house.database.connect().await;
+        trunkline_testkit::run(&mut holder, &format!("BEGIN; LOCK TABLE trunkline.{table}")).await;
+        holders.push(holder);
+    }
+    let began = Instant::now();
+    let released = tokio::spawn(async move {
+        for mut holder in holders {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            trunkline_testkit::run(&mut holder, "ROLLBACK").await;
+        }
+    });
+    let reply = post(&house, r#"{"events":[{"payload":{},"ordering_key":"a","idempotency_key":"a"}]}"#).await;
+    problem(&reply, 503, "database_unavailable");
+    assert!(began.elapsed() < Duration::from_millis(1_700), "{:?}", began.elapsed());
+    released.await.unwrap();
 }

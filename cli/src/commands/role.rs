@@ -43,7 +43,11 @@ pub(crate) fn run(role: Role, options: &Options) -> anyhow::Result<()> {
     settings.require_secrets_keys()?;
     telemetry::init(&settings.log);
     let _traces = trace::start(&settings.telemetry, role.service())?;
-    tokio::runtime::Runtime::new().context("the runtime cannot be started")?.block_on(serve(role, &settings))
+    let runtime = tokio::runtime::Runtime::new().context("the runtime cannot be started")?;
+    let served = runtime.block_on(serve(role, &settings));
+    // Its threads may be waiting for the name of the database, for as long as name servers do not answer.
+    runtime.shutdown_background();
+    served
 }
 
 async fn serve(role: Role, settings: &Settings) -> anyhow::Result<()> {

@@ -5,6 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// How far the database's clock may be behind what was told and time only stands still until it has caught up. Further behind, it was set
+/// back, or another server was promoted: who stood still until then would do nothing that is due for as long.
+const STANDS_STILL_MAX: i64 = 5_000_000;
+
 /// Schedules, leases and ids follow the database's clock, so that replicas whose own clocks disagree still
 /// agree. This clock adds what a monotonic clock says has passed since the last reading of the database's.
 ///
@@ -42,15 +46,22 @@ impl Clock {
     /// Takes a reading of the database's clock: `database_now` was read during the `round_trip` that ends
     /// now, and is taken for its middle, so the error is at most half of it.
     ///
-    /// A reading that is behind what was already told does not turn time back: the clock stands still
-    /// until the database has caught up. (The first reading may turn back, from the system's clock.)
+    /// A reading that is some seconds behind what was already told does not turn time back: the clock stands still
+    /// until the database has caught up. One that is further behind does, as does the first, from the system's clock.
     pub fn set(&self, database_now: DateTime<Utc>, round_trip: Duration) {
         let now = database_now.timestamp_micros().saturating_add(micros(round_trip / 2));
+        let behind = self.state.told.load(Ordering::Acquire).saturating_sub(now);
+        if behind > STANDS_STILL_MAX {
+            tracing::warn!(
+                seconds = behind / 1_000_000,
+                "the database's clock was set back, and ours is with it"
+            );
+        }
         self.state.offset.store(now.saturating_sub(micros(self.state.started.elapsed())), Ordering::Release);
         self.state.is_set.store(true, Ordering::Release);
     }
 
-    /// The database's time, to the microsecond. Never less than what it told before.
+    /// The database's time, to the microsecond. Less than what it told before only where the database's clock was set back.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         let is_set = self.state.is_set.load(Ordering::Acquire);
@@ -58,7 +69,14 @@ impl Clock {
         let now = self.state.offset.load(Ordering::Acquire).saturating_add(elapsed);
         // The system's time is not remembered: it may be hours ahead, and the clock would stand still that long.
         let told = if is_set { self.state.told.fetch_max(now, Ordering::AcqRel) } else { now };
-        DateTime::from_timestamp_micros(now.max(told)).unwrap_or(DateTime::UNIX_EPOCH)
+        let now = if told.saturating_sub(now) > STANDS_STILL_MAX {
+            // Whoever read the offset of before may yet tell it; the next to ask sets this right again.
+            self.state.told.store(now, Ordering::Release);
+            now
+        } else {
+            now.max(told)
+        };
+        DateTime::from_timestamp_micros(now).unwrap_or(DateTime::UNIX_EPOCH)
     }
 }
 
@@ -107,10 +125,23 @@ mod tests {
         let clock = Clock::new();
         clock.set(at(2_000_000), Duration::ZERO);
         let before = clock.now();
-        clock.set(at(1_999_000), Duration::ZERO);
+        clock.set(at(1_999_996), Duration::ZERO);
         assert_eq!(clock.now(), before);
         clock.set(at(2_000_100), Duration::ZERO);
         assert!(clock.now() >= at(2_000_100));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_followed() {
+        let clock = Clock::new();
+        clock.set(at(2_000_000), Duration::ZERO);
+        assert!(clock.now() >= at(2_000_000));
+        clock.set(at(1_996_400), Duration::ZERO);
+        let now = clock.now();
+        assert!(now >= at(1_996_400) && now < at(1_996_460), "{now}");
+        // From then on it goes as ever.
+        clock.set(at(1_996_399), Duration::ZERO);
+        assert!(clock.now() >= now);
     }
 
     #[test]

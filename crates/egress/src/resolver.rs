@@ -1,35 +1,19 @@
 //! Names to addresses, every one of them checked.
 
-use std::io;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use crate::EgressPolicy;
 use crate::address::AddressRefused;
+use crate::{EgressPolicy, Lookup, LookupError};
 
-/// Look-ups at one time: each blocks a thread of the system resolver. Twice as many as there can be calls to endpoints that
-/// fail (a quarter of what a worker does by default), so that names that never resolve leave room for others.
+/// Look-ups at one time, each some sockets. All that may be under way at endpoints of which nothing good is known (half of what a worker
+/// does by default) find room, so that names that never resolve keep no others waiting.
 const LOOKUPS_MAX: usize = 256;
 
 /// Addresses used of one name; more are cut off after all were checked.
 const ADDRESSES_MAX: usize = 16;
-
-/// What turns a name into addresses.
-pub type Lookup =
-    Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>> + Send + Sync>;
-
-/// The system's resolver, in the order it prefers.
-pub fn system_lookup() -> Lookup {
-    Arc::new(|name| {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name, 0)).await?;
-            Ok(found.map(|address| address.ip()).collect())
-        })
-    })
-}
 
 /// Hands out the addresses of a name only if all of them may be called: a name that answers with one private address
 /// among public ones is not to be trusted with any.
@@ -42,13 +26,13 @@ pub struct GuardedResolver {
 /// Why a name gave no address to connect to.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
-    /// The resolver did not answer with an address.
+    /// Nobody said whether it has any.
     #[error("the name {name} cannot be resolved: {source}")]
     Failed {
         /// What was asked for.
         name: String,
-        /// What the resolver said.
-        source: io::Error,
+        /// Whose fault it is.
+        source: LookupError,
     },
     /// There is no address under that name.
     #[error("the name {0} has no address")]
@@ -86,7 +70,12 @@ impl GuardedResolver {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::system_lookup;
+
+    const PATIENCE: Duration = Duration::from_secs(5);
 
     async fn resolved(answers: &[&str]) -> Result<usize, ResolveError> {
         let addresses: Vec<IpAddr> = answers.iter().map(|address| address.parse().unwrap()).collect();
@@ -112,12 +101,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_of_this_machine_is_blocked_unless_allowed() {
-        let guarded = GuardedResolver::new(Arc::default(), system_lookup()).resolve("localhost").await;
+        let guarded =
+            GuardedResolver::new(Arc::default(), system_lookup(PATIENCE)).resolve("localhost").await;
         assert!(matches!(guarded, Err(ResolveError::Blocked(_))), "{guarded:?}");
         let allow = ["127.0.0.0/8", "::1/128"].map(|network| network.parse().unwrap()).to_vec();
         let policy = Arc::new(EgressPolicy::new(allow, Vec::new()));
         assert!(
-            !GuardedResolver::new(policy, system_lookup()).resolve("localhost").await.unwrap().is_empty()
+            !GuardedResolver::new(policy, system_lookup(PATIENCE))
+                .resolve("localhost")
+                .await
+                .unwrap()
+                .is_empty()
         );
     }
 }

@@ -5,15 +5,15 @@
 //! begins with settings and role, one message for all of them, and a statement outside of a transaction gets one of its own. Statements
 //! have no name: they are prepared and run in two steps, which the transaction keeps on one connection of the server.
 
-use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::time::Duration;
+use std::{fmt, io};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt as _, TryFutureExt as _, TryStreamExt as _};
 use sqlx::error::BoxDynError;
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{
     PgArguments, PgConnection, PgQueryResult, PgRow, PgStatement, PgTransactionManager, PgTypeInfo,
 };
@@ -23,11 +23,15 @@ use sqlx::{
 };
 use sqlx_core::transaction::TransactionManager as _;
 
+use crate::lent::Lent;
+
 /// A connection to the database, of a pool to which it returns or by itself.
 pub struct Connection {
     held: Held,
     /// What every transaction begins with, because the session does not; `None`: the connection is direct.
     prologue: Option<Prologue>,
+    /// How long an answer is waited for.
+    patience: Option<Duration>,
     /// Nobody knows whether it is in a transaction: one was begun, and the answer did not come.
     is_unclear: bool,
 }
@@ -36,17 +40,21 @@ pub struct Connection {
 pub(crate) type Prologue = Arc<str>;
 
 enum Held {
-    OfPool(PoolConnection<Postgres>),
+    OfPool(Lent),
     Own(PgConnection),
 }
 
 impl Connection {
-    pub(crate) fn of_pool(connection: PoolConnection<Postgres>, prologue: Option<Prologue>) -> Self {
-        Self { held: Held::OfPool(connection), prologue, is_unclear: false }
+    pub(crate) fn of_pool(connection: Lent, prologue: Option<Prologue>, patience: Option<Duration>) -> Self {
+        Self { held: Held::OfPool(connection), prologue, patience, is_unclear: false }
     }
 
-    pub(crate) fn own(connection: PgConnection, prologue: Option<Prologue>) -> Self {
-        Self { held: Held::Own(connection), prologue, is_unclear: false }
+    pub(crate) fn own(
+        connection: PgConnection,
+        prologue: Option<Prologue>,
+        patience: Option<Duration>,
+    ) -> Self {
+        Self { held: Held::Own(connection), prologue, patience, is_unclear: false }
     }
 
     /// Opens a transaction; it is rolled back unless it is committed.
@@ -63,7 +71,10 @@ impl Connection {
     /// When the connection is broken.
     pub async fn close(self) -> Result<(), Error> {
         match self.held {
-            Held::OfPool(connection) => connection.close().await,
+            Held::OfPool(mut connection) => {
+                connection.close_on_drop();
+                Ok(())
+            }
             Held::Own(connection) => connection.close().await,
         }
     }
@@ -173,7 +184,8 @@ pub(crate) enum Lender<'c> {
 impl<'c> Transaction<'c> {
     pub(crate) async fn begin(lender: Lender<'c>, more: Option<&str>) -> Result<Self, Error> {
         let mut transaction = Self { lender, is_open: false };
-        transaction.start(more).await?;
+        let patience = transaction.patience;
+        answered(patience, transaction.start(more)).await?;
         transaction.is_open = true;
         Ok(transaction)
     }
@@ -183,7 +195,7 @@ impl<'c> Transaction<'c> {
     /// # Errors
     /// When the database is not available; it is not known then whether it lasts.
     pub async fn commit(mut self) -> Result<(), Error> {
-        PgTransactionManager::commit(self.raw()).await?;
+        answered(self.patience, PgTransactionManager::commit(self.raw())).await?;
         self.is_open = false;
         Ok(())
     }
@@ -193,7 +205,7 @@ impl<'c> Transaction<'c> {
     /// # Errors
     /// When the database is not available.
     pub async fn rollback(mut self) -> Result<(), Error> {
-        PgTransactionManager::rollback(self.raw()).await?;
+        answered(self.patience, PgTransactionManager::rollback(self.raw())).await?;
         self.is_open = false;
         Ok(())
     }
@@ -251,18 +263,19 @@ impl<'c> Executor<'c> for &'c mut Connection {
         'q: 'e,
         E: 'q,
     {
+        let patience = self.patience;
         if self.is_plain() {
-            return self.raw().fetch_many(query);
+            return all_answered(patience, self.raw().fetch_many(query));
         }
         if self.is_in_transaction() {
-            return self.raw().fetch_many(Unnamed(query));
+            return all_answered(patience, self.raw().fetch_many(Unnamed(query)));
         }
         let whole = async move {
             let mut transaction = self.begin().await?;
             let found = transaction.raw().fetch_many(Unnamed(query)).try_collect::<Vec<_>>().await;
             transaction.end(found).await.map(|found| stream::iter(found).map(Ok))
         };
-        whole.try_flatten_stream().boxed()
+        answered(patience, whole).try_flatten_stream().boxed()
     }
 
     fn fetch_optional<'e, 'q, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, Error>>
@@ -272,17 +285,18 @@ impl<'c> Executor<'c> for &'c mut Connection {
         'q: 'e,
         E: 'q,
     {
+        let patience = self.patience;
         if self.is_plain() {
-            return self.raw().fetch_optional(query);
+            return Box::pin(answered(patience, self.raw().fetch_optional(query)));
         }
         if self.is_in_transaction() {
-            return self.raw().fetch_optional(Unnamed(query));
+            return Box::pin(answered(patience, self.raw().fetch_optional(Unnamed(query))));
         }
-        Box::pin(async move {
+        Box::pin(answered(patience, async move {
             let mut transaction = self.begin().await?;
             let found = transaction.raw().fetch_optional(Unnamed(query)).await;
             transaction.end(found).await
-        })
+        }))
     }
 
     fn prepare_with<'e>(
@@ -302,6 +316,36 @@ impl<'c> Executor<'c> for &'c mut Connection {
     {
         self.raw().describe(sql)
     }
+}
+
+/// What comes of `work`, unless it takes longer: the server ends every statement in time, but one that was cut off without a word would
+/// never say so. A connection that did not answer does not come back to its pool ([`Lent`]).
+async fn answered<T>(
+    patience: Option<Duration>,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let Some(patience) = patience else { return work.await };
+    tokio::time::timeout(patience, work).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// The same of each row.
+fn all_answered<'e, T: Send + 'e>(
+    patience: Option<Duration>,
+    rows: BoxStream<'e, Result<T, Error>>,
+) -> BoxStream<'e, Result<T, Error>> {
+    let Some(patience) = patience else { return rows };
+    let next = move |rows: Option<BoxStream<'e, Result<T, Error>>>| async move {
+        let mut rows = rows?;
+        match tokio::time::timeout(patience, rows.next()).await {
+            Ok(row) => row.map(|row| (row, Some(rows))),
+            Err(_) => Some((Err(late()), None)),
+        }
+    };
+    stream::unfold(Some(rows), next).boxed()
+}
+
+fn late() -> Error {
+    Error::Io(io::ErrorKind::TimedOut.into())
 }
 
 /// A statement that is prepared without a name, and so leaves nothing behind in a session.

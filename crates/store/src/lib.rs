@@ -13,6 +13,7 @@ pub mod events;
 pub mod idempotency;
 pub mod inspect;
 pub mod lanes;
+mod lent;
 pub mod partitions;
 pub mod pool;
 pub mod rate_buckets;

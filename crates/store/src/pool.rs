@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::connection::{Lender, Prologue};
+use crate::lent::Lent;
 use crate::roles::Role;
 use crate::{Connection, StoreError, Transaction};
 
@@ -14,6 +15,7 @@ use crate::{Connection, StoreError, Transaction};
 pub struct Pool {
     connections: sqlx::PgPool,
     prologue: Option<Prologue>,
+    patience: Option<Duration>,
 }
 
 impl Pool {
@@ -22,7 +24,8 @@ impl Pool {
     /// # Errors
     /// When none is free, or the database is not available.
     pub async fn acquire(&self) -> Result<Connection, sqlx::Error> {
-        Ok(Connection::of_pool(self.connections.acquire().await?, self.prologue.clone()))
+        let lent = Lent::by(&self.connections).await?;
+        Ok(Connection::of_pool(lent, self.prologue.clone(), self.patience))
     }
 
     /// Opens a transaction on a connection of its own; it is rolled back unless it is committed.
@@ -95,6 +98,9 @@ const CONNECTION_WAIT: Duration = Duration::from_millis(500);
 /// The same where nobody waits for an answer.
 const MAINTENANCE_WAIT: Duration = Duration::from_secs(30);
 
+/// What an answer may take beyond the statement itself.
+const ANSWER_ON_ITS_WAY: Duration = Duration::from_secs(2);
+
 /// A setting of every purpose, by which a door sees whether settings arrive ([`crate::schema::require_current`]).
 pub(crate) const MARK: (&str, &str) = ("idle_in_transaction_session_timeout", "10s");
 
@@ -147,13 +153,25 @@ impl Purpose {
             // keys like a bargain (400 ms a statement, measured). An index entry that no key asked for is dear.
             settings.push(("cpu_index_tuple_cost", "10"));
         }
-        match self {
-            Self::Request | Self::Ingest => settings.push(("statement_timeout", "1s")),
-            Self::Search => settings.push(("statement_timeout", "5s")),
-            Self::Engine | Self::Claim => settings.push(("statement_timeout", "10s")),
-            Self::Maintenance => {}
+        if let Some((_, text)) = self.limit() {
+            settings.push(("statement_timeout", text));
         }
         settings
+    }
+
+    /// What the server gives a statement, in seconds and in its own words.
+    fn limit(self) -> Option<(u64, &'static str)> {
+        match self {
+            Self::Request | Self::Ingest => Some((1, "1s")),
+            Self::Search => Some((5, "5s")),
+            Self::Engine | Self::Claim => Some((10, "10s")),
+            Self::Maintenance => None,
+        }
+    }
+
+    /// How long an answer is waited for: longer than the server lets a statement take, so that its own word comes first.
+    fn patience(self) -> Option<Duration> {
+        self.limit().map(|(seconds, _)| Duration::from_secs(seconds) + ANSWER_ON_ITS_WAY)
     }
 }
 
@@ -162,8 +180,7 @@ impl Purpose {
 #[error("database.url is not a PostgreSQL address; write postgres://user:password@host:5432/database")]
 pub struct InvalidUrl;
 
-/// Gives up on the database after `limit`. Its own time limits end a statement, but one that was cut off without a word
-/// would never say so, and whoever waits for it would wait for ever.
+/// Gives up on the database after `limit`, for work of several statements, each of which ends by itself.
 ///
 /// # Errors
 /// [`StoreError::Unavailable`] when the time is over; whether the work was done is not known then.
@@ -217,7 +234,7 @@ fn pool(
         .test_before_acquire(false)
         .idle_timeout(Duration::from_secs(300))
         .connect_lazy_with(options);
-    Ok(Pool { connections, prologue })
+    Ok(Pool { connections, prologue, patience: purpose.patience() })
 }
 
 /// How many connections of a pool are in somebody's hands, how many wait, and how many there may be.
@@ -237,15 +254,36 @@ pub async fn connect<'a>(
     purpose: Purpose,
 ) -> Result<Connection, StoreError> {
     let (options, prologue) = address.into().options(purpose, None).map_err(no_address)?;
-    Ok(Connection::own(sqlx::ConnectOptions::connect(&options).await?, prologue))
+    Ok(Connection::own(sqlx::ConnectOptions::connect(&options).await?, prologue, purpose.patience()))
 }
 
-/// How a worker's session connects: in its role, and with the server's settings for the rest, since it only waits.
+/// How a worker's session connects: in its role, and with the server's settings for the rest, since it only waits. The server asks it
+/// now and then whether it is there: its lock must not outlive it for hours because the network never said that it is gone.
 pub(crate) fn worker_options(url: &str) -> Result<PgConnectOptions, StoreError> {
     let options = PgConnectOptions::from_str(url).map_err(|_| no_address(InvalidUrl))?;
-    Ok(options.application_name("trunkline").options([("role", Role::Worker.name())]))
+    Ok(options.application_name("trunkline").options([
+        ("role", Role::Worker.name()),
+        ("tcp_keepalives_idle", "5"),
+        ("tcp_keepalives_interval", "5"),
+        ("tcp_keepalives_count", "2"),
+        ("tcp_user_timeout", "10s"),
+    ]))
 }
 
 fn no_address(error: InvalidUrl) -> StoreError {
     StoreError::Unavailable(sqlx::Error::Configuration(Box::new(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workers_session_is_asked_by_the_server_whether_it_is_there() {
+        let options = worker_options("postgres://trunkline@localhost/trunkline").unwrap();
+        let sent = options.get_options().unwrap();
+        for option in ["role=trunkline_worker", "tcp_keepalives_idle=5", "tcp_user_timeout=10s"] {
+            assert!(sent.contains(option), "{option} in {sent}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
+use crate::pool::within;
 use crate::{Connection, Pool, StoreError};
 
 /// Between two readings of the database's clock. Quartz drifts by less than a tenth of a millisecond in that time.
@@ -20,6 +21,9 @@ pub async fn now(connection: &mut Connection) -> Result<DateTime<Utc>, StoreErro
     Ok(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(connection).await?)
 }
 
+/// How long all of a reading may take; one that took longer would tell little.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// Readings taken at one time; the quickest counts.
 const READINGS: usize = 5;
 
@@ -30,6 +34,10 @@ const READINGS: usize = 5;
 /// # Errors
 /// When the database is not available.
 pub async fn read(pool: &Pool) -> Result<(DateTime<Utc>, Duration), StoreError> {
+    within(PATIENCE, readings(pool)).await
+}
+
+async fn readings(pool: &Pool) -> Result<(DateTime<Utc>, Duration), StoreError> {
     let mut connection = pool.acquire().await?;
     let mut best: Option<(DateTime<Utc>, Duration)> = None;
     for _ in 0..READINGS {

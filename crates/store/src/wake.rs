@@ -1,8 +1,11 @@
 //! Telling workers that something is due. Losing a notification costs at most one poll, never an event.
 
+use std::time::Duration;
+
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use trunkline_domain::{EndpointId, Lane, TenantId};
 
+use crate::pool::within;
 use crate::{Connection, StoreError, pool};
 
 /// The channel.
@@ -13,6 +16,16 @@ const HINTS_MAX: usize = 80;
 
 /// Says that lanes were given up, so that their next owner need not wait for its next beat.
 const LANES_FREE: &str = "lanes";
+
+/// How long a session may take to begin.
+const BEGIN_WAIT: Duration = Duration::from_secs(5);
+
+/// How long it may take to answer when it is asked whether it is still there.
+const ANSWER_WAIT: Duration = Duration::from_secs(2);
+
+/// After so long without a notification the server is asked. A connection that was cut off says nothing, as one does to which nothing is
+/// to be said.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// An endpoint for which something became due.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -89,11 +102,16 @@ pub async fn notify(connection: &mut Connection, wake: &Wake) -> Result<(), Stor
 pub struct Session(PgListener);
 
 impl Session {
-    /// Connects, takes the lock `key`, and listens.
+    /// Connects, takes the lock `key`, and listens; `None` where the lock is held: by our own session of before, which the server has not
+    /// yet found to be gone.
     ///
     /// # Errors
     /// When the database is not available.
-    pub async fn connect(url: &str, key: i64) -> Result<Self, StoreError> {
+    pub async fn connect(url: &str, key: i64) -> Result<Option<Self>, StoreError> {
+        within(BEGIN_WAIT, Self::begin(url, key)).await
+    }
+
+    async fn begin(url: &str, key: i64) -> Result<Option<Self>, StoreError> {
         // The role is asked for as the session begins: set later, it would stick to whatever connection a pooler lent.
         let options = pool::worker_options(url)?;
         let one = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
@@ -101,18 +119,33 @@ impl Session {
         listener.ignore_pool_close_event(true);
         // By itself it would connect again before it says that the connection is lost: without the lock, and late.
         listener.eager_reconnect(false);
-        sqlx::query!("SELECT pg_advisory_lock($1)", key).execute(&mut listener).await?;
+        let is_ours = sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "is_ours!""#, key)
+            .fetch_one(&mut listener)
+            .await?;
+        if !is_ours {
+            return Ok(None);
+        }
         listener.listen(CHANNEL).await?;
-        Ok(Self(listener))
+        Ok(Some(Self(listener)))
     }
 
     /// Waits for the next notification; `None` = the connection is lost, and the lock with it.
     ///
     /// # Errors
-    /// When the connection is lost in another way.
+    /// When the connection is lost in another way, or answers no more.
     pub async fn next(&mut self) -> Result<Option<Wake>, StoreError> {
-        let notification = self.0.try_recv().await?;
-        Ok(notification.map(|notification| Wake::from_payload(notification.payload())))
+        loop {
+            if let Ok(received) = tokio::time::timeout(SILENCE, self.0.try_recv()).await {
+                return Ok(received?.map(|notification| Wake::from_payload(notification.payload())));
+            }
+            within(ANSWER_WAIT, self.ask()).await?;
+        }
+    }
+
+    /// Whether it is there. What is notified meanwhile is kept.
+    async fn ask(&mut self) -> Result<(), StoreError> {
+        sqlx::query_scalar!("SELECT 1").fetch_one(&mut self.0).await?;
+        Ok(())
     }
 }
 

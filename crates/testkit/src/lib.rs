@@ -8,6 +8,7 @@ mod program;
 mod seed;
 mod sink;
 mod wait;
+mod way;
 
 pub use client::{Client, Reply};
 pub use database::{TestDatabase, run, text, try_text};
@@ -16,3 +17,4 @@ pub use program::{Program, Then, exchange};
 pub use seed::{OPERATOR_KEY, SeededTenant, publish, seed_endpoint, seed_tenant, settings, vault};
 pub use sink::{Answer, Arrival, Sink};
 pub use wait::eventually;
+pub use way::Way;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -22,6 +22,8 @@ pub(crate) enum Weather {
     Slow(Duration),
     /// Carries nothing and says nothing: connections stay, and new ones are taken and starve.
     Silent,
+    /// Carries new connections; those of before stay and starve for ever, while their server finds them gone.
+    Gone,
     /// Resets what there is, and whatever comes.
     Reset,
     /// Carries requests; of so many answers that come back, one is thrown away with its connection.
@@ -72,7 +74,8 @@ impl Proxy {
         }
     }
 
-    async fn connect(self, client: TcpStream) {
+    async fn connect(self, mut client: TcpStream) {
+        let weather = self.weather.subscribe();
         let _ = client.set_nodelay(true);
         if *self.weather.borrow() == Weather::Reset {
             // Closing with a linger of zero sends RST.
@@ -80,19 +83,26 @@ impl Proxy {
             return;
         }
         let to = self.to.load(Ordering::Relaxed);
-        let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, to)).await else { return };
+        let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, to)).await else { return };
         let _ = server.set_nodelay(true);
         let _ = (client.set_zero_linger(), server.set_zero_linger());
-        let (from_client, to_client) = client.into_split();
-        let (from_server, to_server) = server.into_split();
-        // Whichever direction ends first takes the connection with it.
-        tokio::select! {
-            () = self.carry(from_client, to_server, Direction::Request) => {}
-            () = self.carry(from_server, to_client, Direction::Answer) => {}
+        let is_gone = {
+            let (from_client, to_client) = client.split();
+            let (from_server, to_server) = server.split();
+            // Whichever direction ends first takes the connection with it.
+            tokio::select! {
+                () = self.carry(from_client, to_server, Direction::Request) => false,
+                () = self.carry(from_server, to_client, Direction::Answer) => false,
+                () = turned_to_gone(weather) => true,
+            }
+        };
+        if is_gone {
+            drop(server);
+            std::future::pending::<()>().await;
         }
     }
 
-    async fn carry(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, direction: Direction) {
+    async fn carry(&self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, direction: Direction) {
         let mut weather = self.weather.subscribe();
         let mut chunk = vec![0; CHUNK];
         loop {
@@ -125,6 +135,16 @@ impl Proxy {
 enum Direction {
     Request,
     Answer,
+}
+
+/// Waits until it turns to that: a connection that was made since is not meant.
+async fn turned_to_gone(mut weather: watch::Receiver<Weather>) {
+    while weather.changed().await.is_ok() {
+        if *weather.borrow_and_update() == Weather::Gone {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 fn is_chosen(one_in: u64) -> bool {

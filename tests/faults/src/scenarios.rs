@@ -60,6 +60,7 @@ pub(crate) const ALL: &[Scenario] = &[
     scenario!("worker_frozen", "R2 R3", "a worker stopped for three leases, then continued", late_outcome::of_frozen_worker),
     scenario!("outcome_late", "R2 R3", "an outcome on its way to PostgreSQL for longer than its lease", late_outcome::held_by_network),
     scenario!("worker_cut_silently", "R1 R2 R3", "a worker cut off from PostgreSQL without a word", worker_cut::silently),
+    scenario!("worker_cut_for_good", "R1 R2 R3", "a worker's connections to PostgreSQL starve for ever, new ones work", worker_cut::for_good),
     scenario!("worker_cut_by_reset", "R1 R2 R3", "a worker cut off from PostgreSQL by RST", worker_cut::by_reset),
     scenario!("worker_killed", "R2 R3", "a worker killed with attempts in flight", worker_killed::with_attempts_in_flight),
     scenario!("worker_killed_in_claim", "R2 R3", "a worker killed while its claim statement runs", worker_killed::in_its_claim),

@@ -14,12 +14,14 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 use trunkline_boot::Settings;
 use trunkline_domain::AttemptOutcome;
-use trunkline_egress::{EgressPolicy, GuardedResolver, Lookup, ResolveError};
+use trunkline_egress::{EgressPolicy, GuardedResolver, Lookup, LookupError, ResolveError};
 
 use super::Failure;
 use super::connection::Connection;
+use super::failure::is_of_this_machine;
 use super::proxy::Proxy;
 use super::target::{Host, Origin};
+use super::told::Told;
 
 /// Bytes to and from an endpoint.
 pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
@@ -34,6 +36,7 @@ pub(super) struct Connector {
     proxy: Option<Proxy>,
     tls: TlsConnector,
     timeout: Duration,
+    told: Told,
 }
 
 impl Connector {
@@ -52,11 +55,12 @@ impl Connector {
         let egress = &settings.egress;
         let policy = Arc::new(EgressPolicy::new(egress.allow.clone(), egress.deny.clone()));
         Ok(Self {
+            proxy: Proxy::new(egress, lookup.clone()),
             resolver: GuardedResolver::new(policy.clone(), lookup),
             policy,
-            proxy: Proxy::new(egress),
             tls: TlsConnector::from(Arc::new(config)),
             timeout: settings.delivery.connect_timeout,
+            told: Told::default(),
         })
     }
 
@@ -77,7 +81,7 @@ impl Connector {
             None => {
                 let addresses = self.addresses(origin).await?;
                 *lacking = "no connection was made";
-                connect_any(addresses).await.map_err(|error| no_connection(&error))?
+                connect_any(addresses).await.map_err(|error| self.no_connection(&error))?
             }
             Some(proxy) => {
                 let targets = self.tunnel_ends(proxy, origin).await?;
@@ -86,7 +90,7 @@ impl Connector {
             }
         };
         // Without it, a small write would wait for the acknowledgement of the one before.
-        tcp.set_nodelay(true).map_err(|error| no_connection(&error))?;
+        tcp.set_nodelay(true).map_err(|error| self.no_connection(&error))?;
         let stream = match &origin.tls_name {
             None => Either::Left(tcp),
             Some(name) => {
@@ -102,7 +106,7 @@ impl Connector {
     /// Where the origin can be reached: every address was allowed at this moment.
     async fn addresses(&self, origin: &Origin) -> Result<Vec<SocketAddr>, Failure> {
         let found = match &origin.host {
-            Host::Name(name) => self.resolver.resolve(name).await.map_err(|error| no_address(&error))?,
+            Host::Name(name) => self.resolver.resolve(name).await.map_err(|error| self.no_address(&error))?,
             Host::Address(address) => vec![self.checked(*address)?],
         };
         Ok(found.into_iter().map(|address| SocketAddr::new(address, origin.port)).collect())
@@ -121,6 +125,32 @@ impl Connector {
         let checked = self.policy.check_address(address);
         checked.map_err(|refused| Failure::new(AttemptOutcome::Blocked, refused.to_string()))?;
         Ok(address)
+    }
+
+    fn no_address(&self, error: &ResolveError) -> Failure {
+        let outcome = match error {
+            ResolveError::Blocked(_) => AttemptOutcome::Blocked,
+            ResolveError::Failed { source: LookupError::Ours(what), .. } => return self.fault(what),
+            _ => AttemptOutcome::DnsError,
+        };
+        Failure::new(outcome, error.to_string())
+    }
+
+    fn no_connection(&self, error: &io::Error) -> Failure {
+        if is_of_this_machine(error) {
+            return self.fault(&error.to_string());
+        }
+        Failure::new(AttemptOutcome::ConnectionError, format!("no connection: {error}"))
+    }
+
+    /// No fault of the endpoint: its tenant learns that much, the operator the rest.
+    fn fault(&self, what: &str) -> Failure {
+        if self.told.is_due() {
+            tracing::error!("connections to endpoints cannot be made from this machine: {what}");
+        }
+        Failure::internal(
+            "Trunkline could make no connection, whoever it were to; its operator finds why in the worker's log",
+        )
     }
 }
 
@@ -141,23 +171,13 @@ pub(super) async fn connect_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStr
         tokio::select! {
             Some(result) = tried.next() => match result {
                 Ok(stream) => return Ok(stream),
+                // Of an address that was tried it is known how it fares, whatever kept us from the others.
+                Err(error) if refusal.is_some() && is_of_this_machine(&error) => {}
                 Err(error) => refusal = Some(error),
             },
             () = tokio::time::sleep(NEXT_ADDRESS_AFTER), if has_next => {}
         }
     }
-}
-
-fn no_address(error: &ResolveError) -> Failure {
-    let outcome = match error {
-        ResolveError::Blocked(_) => AttemptOutcome::Blocked,
-        _ => AttemptOutcome::DnsError,
-    };
-    Failure::new(outcome, error.to_string())
-}
-
-fn no_connection(error: &io::Error) -> Failure {
-    Failure::new(AttemptOutcome::ConnectionError, format!("no connection: {error}"))
 }
 
 #[cfg(test)]
@@ -175,8 +195,12 @@ mod tests {
         listener.set_nonblocking(true).unwrap();
         let port = listener.local_addr().unwrap().port();
         let origin = Origin { host: Host::Address(Ipv4Addr::LOCALHOST.into()), port, tls_name: None };
-        let connector =
-            Connector::new(&Settings::default(), RootCertStore::empty(), system_lookup()).unwrap();
+        let connector = Connector::new(
+            &Settings::default(),
+            RootCertStore::empty(),
+            system_lookup(Duration::from_secs(5)),
+        )
+        .unwrap();
         let refused = connector.connect(&origin).await.err().unwrap();
         assert_eq!(refused.outcome, AttemptOutcome::Blocked, "{}", refused.reason);
         assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock, "nobody came");

@@ -1,7 +1,9 @@
 //! Why a call brought no answer, in words for the tenant.
 
 use std::error::Error;
+use std::io;
 
+use nix::errno::Errno;
 use trunkline_domain::AttemptOutcome;
 
 /// The longest reason that is stored.
@@ -36,7 +38,7 @@ impl Failure {
     }
 
     /// What ended a TLS handshake: what one side does not accept of the other, or the endpoint hanging up.
-    pub(super) fn handshake(error: &std::io::Error) -> Self {
+    pub(super) fn handshake(error: &io::Error) -> Self {
         Self::tls(error).unwrap_or_else(|| {
             let reason = format!("no TLS session: the endpoint ended the handshake ({error})");
             Self::new(AttemptOutcome::TlsError, reason)
@@ -64,6 +66,13 @@ impl Failure {
     }
 }
 
+/// Whether an error is of this machine, whoever was to be called: no descriptor, buffer, memory or port was left.
+pub(super) fn is_of_this_machine(error: &io::Error) -> bool {
+    use Errno::{EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    let number = error.raw_os_error().map(Errno::from_raw);
+    matches!(number, Some(EMFILE | ENFILE | ENOBUFS | ENOMEM | EADDRNOTAVAIL))
+}
+
 /// What lies at the bottom of an error: each layer above only says that something below failed.
 fn deepest<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     std::iter::successors(Some(error), |&error| error.source()).last().unwrap_or(error)
@@ -71,7 +80,7 @@ fn deepest<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
 
 /// rustls wraps its errors in `io::Error`, whose `source` skips them.
 fn tls_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     wrapped
         .and_then(|inner| inner.downcast_ref::<rustls::Error>())
         .or_else(|| error.downcast_ref::<rustls::Error>())
@@ -80,6 +89,19 @@ fn tls_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_this_machine_lacks_is_told_from_what_an_endpoint_does() {
+        let of_this_machine =
+            |number: Errno| is_of_this_machine(&io::Error::from_raw_os_error(number as i32));
+        for ours in [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM, Errno::EADDRNOTAVAIL] {
+            assert!(of_this_machine(ours), "{ours}");
+        }
+        for theirs in [Errno::ECONNREFUSED, Errno::ECONNRESET, Errno::EHOSTUNREACH, Errno::ENETUNREACH] {
+            assert!(!of_this_machine(theirs), "{theirs}");
+        }
+        assert!(!is_of_this_machine(&io::ErrorKind::AddrNotAvailable.into()), "a name without addresses");
+    }
 
     #[test]
     fn a_reason_is_short_and_fits_the_table() {

@@ -4,8 +4,7 @@
 //! endpoint's name belongs, and the endpoint's own headers would pass through the proxy's hands.
 
 use std::io;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::net::{IpAddr, SocketAddr};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,26 +13,26 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use trunkline_boot::settings::EgressSettings;
 use trunkline_domain::AttemptOutcome;
+use trunkline_egress::Lookup;
 
 use super::Failure;
 use super::connect::connect_any;
+use super::told::Told;
 
 /// The longest head of a proxy's answer, and the most headers in it.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 const HEADERS_MAX: usize = 64;
 
-/// A proxy that fails, fails for every attempt; the log tells of it so often at most.
-const TOLD_EVERY: Duration = Duration::from_secs(10);
-
 /// The proxy of `egress.proxy`.
 pub(super) struct Proxy {
     host: String,
     port: u16,
+    lookup: Lookup,
     /// The value of `proxy-authorization`.
     authorization: Option<SecretString>,
     /// Whether it is given names, and guards what they resolve to.
     pub(super) resolves: bool,
-    told: Mutex<Option<Instant>>,
+    told: Told,
 }
 
 /// Why there is no tunnel.
@@ -49,16 +48,17 @@ enum NoTunnel {
 }
 
 impl Proxy {
-    pub(super) fn new(settings: &EgressSettings) -> Option<Self> {
+    pub(super) fn new(settings: &EgressSettings, lookup: Lookup) -> Option<Self> {
         let proxy = settings.proxy.as_ref()?;
         let authorization = proxy.credentials.as_ref();
         Some(Self {
             host: proxy.host.clone(),
             port: proxy.port,
+            lookup,
             authorization: authorization
                 .map(|pair| SecretString::from(format!("Basic {}", STANDARD.encode(pair.expose_secret())))),
             resolves: settings.proxy_resolves,
-            told: Mutex::default(),
+            told: Told::default(),
         })
     }
 
@@ -103,15 +103,16 @@ impl Proxy {
 
     /// The proxy is the operator's choice and lies where it likes: the guard is for what lies behind it.
     async fn connect(&self) -> io::Result<TcpStream> {
-        let addresses = tokio::net::lookup_host((self.host.as_str(), self.port)).await?;
-        connect_any(addresses.collect()).await
+        let addresses = match self.host.parse::<IpAddr>() {
+            Ok(address) => vec![address],
+            Err(_) => (self.lookup)(self.host.clone()).await.map_err(io::Error::other)?,
+        };
+        connect_any(addresses.into_iter().map(|address| SocketAddr::new(address, self.port)).collect()).await
     }
 
     /// No fault of the endpoint: its tenant learns that much, the operator the rest.
     fn fault(&self, what: &str) -> Failure {
-        let mut told = self.told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if told.is_none_or(|last| last.elapsed() >= TOLD_EVERY) {
-            *told = Some(Instant::now());
+        if self.told.is_due() {
             tracing::error!(
                 proxy.host = self.host,
                 proxy.port = self.port,

@@ -57,7 +57,7 @@ pub struct SenderError(#[from] rustls::Error);
 impl Sender {
     /// A client that trusts whom the browsers trust. Called inside a runtime, where it closes idle connections.
     pub(crate) fn new(settings: &Settings) -> Result<Self, SenderError> {
-        Self::asking(settings, system_lookup())
+        Self::asking(settings, system_lookup(settings.delivery.connect_timeout))
     }
 
     /// The same, but names mean what `lookup` says.
@@ -67,7 +67,7 @@ impl Sender {
 
     /// A client that trusts certificates under these roots and no others.
     pub(crate) fn trusting(settings: &Settings, roots: RootCertStore) -> Result<Self, SenderError> {
-        Self::with(settings, roots, system_lookup())
+        Self::with(settings, roots, system_lookup(settings.delivery.connect_timeout))
     }
 
     fn with(settings: &Settings, roots: RootCertStore, lookup: Lookup) -> Result<Self, SenderError> {

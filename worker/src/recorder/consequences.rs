@@ -11,6 +11,7 @@ use trunkline_domain::{AttemptOutcome, EndpointId, TenantId};
 use trunkline_store::audit::{self, Action, Actor, Entry};
 use trunkline_store::deliveries::NextStep;
 use trunkline_store::endpoints::{self, Breaker, Health};
+use trunkline_store::pool::within;
 use trunkline_store::{Connection, Pool, StoreError};
 
 use crate::attempt::Ended;
@@ -22,6 +23,9 @@ const COUNTED_EVERY: Duration = Duration::from_secs(30);
 
 /// Endpoints whose failures are counted at one time; those that have none waiting are forgotten beyond it.
 const COUNTED_MAX: usize = 10_000;
+
+/// How long they are waited for, while outcomes wait behind them. Their rows are in few hands, and each statement has the server's limit.
+const PATIENCE: Duration = Duration::from_secs(12);
 
 /// Writes consequences to the endpoints' rows, and tells of them.
 pub(super) struct Consequences {
@@ -113,7 +117,7 @@ impl Consequences {
         if changes.is_empty() {
             return;
         }
-        if let Err(error) = self.try_write(changes, now).await {
+        if let Err(error) = within(PATIENCE, self.try_write(changes, now)).await {
             tracing::warn!(%error, "an endpoint's pause or state could not be written; its next answer will");
         }
     }

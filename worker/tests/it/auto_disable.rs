@@ -1,21 +1,34 @@
 //! An endpoint that fails for days is disabled, one that was unlucky is not.
 
-use trunkline_testkit::{Answer, eventually};
+use trunkline_testkit::{Answer, eventually, seed_tenant};
 
 use crate::house::{House, millis};
 
-const STATE: &str = "SELECT concat_ws(' ', enabled, disabled_reason) FROM trunkline.endpoints";
+const STATE: &str =
+    "SELECT concat_ws(' ', enabled, disabled_reason) FROM trunkline.endpoints WHERE tenant_id = 'acme'";
 const AUDIT: &str = "SELECT string_agg(concat_ws(' ', actor, action, tenant_id, target, request_id), ', ') FROM trunkline.audit";
 const FAILURES: &str = "SELECT failures FROM trunkline.endpoints";
+
+/// Nothing is written to the audit, and it shows that somebody tried.
+const REFUSE_AUDIT: &str = "CREATE SEQUENCE public.refused;
+    CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+        'BEGIN PERFORM nextval(''public.refused''); RAISE EXCEPTION ''refused''; END';
+    CREATE TRIGGER refuse BEFORE INSERT ON trunkline.audit FOR EACH ROW EXECUTE FUNCTION public.refuse()";
 
 async fn set(house: &House, sql: &str) {
     house.database.execute(&format!("UPDATE trunkline.endpoints SET {sql}")).await;
 }
 
-/// Waits for the round that makes partitions, nine days ahead, and looks for failing endpoints too; a worker's stop waits for its end.
+/// An endpoint that must be disabled, in the statement that looks at all others too.
+async fn seed_failing(house: &House) {
+    seed_tenant(&house.database, &house.settings, "failing", "http://127.0.0.1:9/").await;
+    let must = "UPDATE trunkline.endpoints SET failing_since = now() - interval '6 days', failures = 100 WHERE tenant_id = 'failing'";
+    house.database.execute(must).await;
+}
+
 async fn round_of_upkeep(house: &House) {
-    let ahead = "SELECT (max(until_day) - 1 - (now() AT TIME ZONE 'UTC')::date)::text FROM trunkline.history_partitions";
-    eventually("a round of upkeep began", async || (house.database.text(ahead).await == "9").then_some(()))
+    let disabled = "SELECT count(*) FROM trunkline.endpoints WHERE tenant_id = 'failing' AND NOT enabled";
+    eventually("another is disabled", async || (house.database.text(disabled).await == "1").then_some(()))
         .await;
 }
 
@@ -44,8 +57,9 @@ async fn fewer_failures_or_days_do_not() {
         "failing_since = now() - interval '4 days 23 hours', failures = 100000",
         "failing_since = NULL, failures = 100000",
     ] {
-        let house = House::with(|settings| settings.partitions.ahead = 9).await;
+        let house = House::new().await;
         set(&house, sql).await;
+        seed_failing(&house).await;
         let worker = house.worker().await;
         round_of_upkeep(&house).await;
         worker.stop().await;
@@ -55,11 +69,12 @@ async fn fewer_failures_or_days_do_not() {
 
 #[tokio::test]
 async fn what_cannot_be_written_down_is_not_disabled() {
-    let house = House::with(|settings| settings.partitions.ahead = 9).await;
+    let house = House::new().await;
     set(&house, "failing_since = now() - interval '5 days 1 minute', failures = 100").await;
-    house.database.break_by("REVOKE INSERT ON trunkline.audit FROM trunkline_worker").await;
+    house.database.break_by(REFUSE_AUDIT).await;
     let worker = house.worker().await;
-    round_of_upkeep(&house).await;
+    let refused = "SELECT is_called::text FROM public.refused";
+    eventually("it was refused", async || (house.database.text(refused).await == "true").then_some(())).await;
     worker.stop().await;
     assert_eq!(house.database.text(STATE).await, "t");
 }

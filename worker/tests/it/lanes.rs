@@ -128,3 +128,20 @@ async fn a_worker_whose_session_is_cut_serves_again() {
     until_shares(&house, "64").await;
     worker.stop().await;
 }
+
+/// While it is listed, its leases hold nobody up.
+#[tokio::test]
+async fn a_worker_is_remembered_as_long_as_its_leases_last() {
+    for (lease, remembered) in [(30, "0"), (120, "1")] {
+        let house = House::with(|settings| settings.worker.lease = Duration::from_secs(lease)).await;
+        let silent = "INSERT INTO trunkline.workers (worker_id, name, version, has_session, started_at, seen_at)
+                      VALUES (gen_random_uuid(), 'silent', '0', true, now() - interval '1 hour', now() - interval '90 seconds')";
+        house.database.execute(silent).await;
+        let worker = house.worker().await;
+        until_shares(&house, "64").await;
+        let listed =
+            house.database.text("SELECT count(*) FROM trunkline.workers WHERE name = 'silent'").await;
+        assert_eq!(listed, remembered, "with a lease of {lease} s");
+        worker.stop().await;
+    }
+}

@@ -1,5 +1,6 @@
 //! What an endpoint's owner has set: own headers, a pause.
 
+use trunkline_boot::Shutdown;
 use trunkline_boot::random::random_bytes;
 use trunkline_domain::{EventId, NewEvent};
 use trunkline_store::wake::{self, Wake};
@@ -147,4 +148,18 @@ async fn a_sealed_header_is_sent_as_its_tenant_wrote_it_and_nothing_goes_out_wit
     assert!(error.contains("a custom header could not be opened"), "{error}");
     assert_eq!(house.sink.arrivals().len(), 1);
     worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_refuses_fewer_connections_than_it_needs_at_one_time() {
+    let mut house = House::new().await;
+    for (connections, starts) in [(5, false), (6, true)] {
+        house.settings.database.max_connections = connections;
+        let built = trunkline_worker::build(&house.settings, Shutdown::new()).await;
+        let told = built.err().map(|error| error.to_string());
+        assert_eq!(told.is_none(), starts, "{told:?}");
+        if let Some(told) = told {
+            assert!(told.contains("database.max_connections is too small: write 6 or more"), "{told}");
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! A stop finishes what was sent and gives back what was not.
 
+use std::time::{Duration, Instant};
+
 use crate::house::{House, Row, millis};
-use trunkline_testkit::Answer;
+use trunkline_testkit::{Answer, Way};
 
 #[tokio::test]
 async fn a_stop_waits_for_what_was_sent() {
@@ -35,4 +37,21 @@ async fn what_a_stop_cuts_short_is_given_back_and_does_not_count() {
     let next = house.worker().await;
     assert_eq!(house.until(event_id, "DELIVERED").await.attempts, 1, "at once, without waiting for a lease");
     next.stop().await;
+}
+
+/// Its outcome cannot be written, its lanes not be given up: all of that has one end.
+#[tokio::test]
+async fn a_stop_ends_in_time_though_the_database_is_silent() {
+    let mut house = House::with(|settings| settings.worker.drain = millis(500)).await;
+    let way = Way::to(house.database.url()).await;
+    house.settings.database.url = Some(way.url().to_owned().into());
+    house.sink.answer(Answer::Hold);
+    let worker = house.worker().await;
+    house.publish("{}").await;
+    house.sink.wait_for(1).await;
+    way.fall_silent();
+    house.sink.release(1);
+    let began = Instant::now();
+    worker.stop().await;
+    assert!(began.elapsed() < Duration::from_millis(3_500), "{:?}", began.elapsed());
 }

@@ -80,6 +80,21 @@ impl Settings {
         })
     }
 
+    /// How many connections there may be, for a program that needs some of them at one time.
+    ///
+    /// # Errors
+    /// When there may be fewer than `least`.
+    pub fn require_connections(&self, least: u32, why: &str) -> Result<u32, SettingsError> {
+        let max = self.database.max_connections;
+        if max < least {
+            return Err(SettingsError::one(
+                "database.max_connections",
+                format!("is too small: write {least} or more; {why}"),
+            ));
+        }
+        Ok(max)
+    }
+
     /// The keys that seal secrets, for programs that cannot work without them: the first encrypts, all decrypt.
     ///
     /// # Errors

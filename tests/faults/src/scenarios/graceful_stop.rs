@@ -2,14 +2,31 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
+
 use super::traffic::Traffic;
-use crate::house::House;
-use crate::publisher::Load;
+use crate::house::{Door, House, Role, free_port};
+use crate::proxy::{Proxy, Weather};
+use crate::publisher::{Load, Publisher};
 use crate::rotation::Rotation;
+use crate::sink::Behaviour;
 use crate::trial::Trial;
 
 /// R5.
 const STOPPED: Duration = Duration::from_secs(25);
+
+/// What a worker gets whose attempts last: they end within its drain.
+const LASTING: [(&str, &str); 3] = [
+    ("TRUNKLINE__DELIVERY__TIMEOUT", "5s"),
+    ("TRUNKLINE__WORKER__LEASE", "10s"),
+    ("TRUNKLINE__WORKER__DRAIN", "7s"),
+];
+
+/// Its drain, two seconds for what is left, and one to go.
+const LASTING_STOPPED: Duration = Duration::from_secs(10);
+
+/// Attempts at each of two endpoints that are under way at the stop.
+const UNDER_WAY: u64 = 5;
 
 pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     let rounds = trial.pick(2, 8);
@@ -38,5 +55,51 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     trial.report.exactly("failed requests", figures.other_than(&[]), 0);
     let abandoned = "SELECT count(*) FROM trunkline.attempts WHERE outcome = 'abandoned'";
     trial.report.exactly("abandoned attempts", house.database.number(abandoned).await?, 0);
+    while_attempts_last(trial, &mut house).await?;
     house.close().await
+}
+
+/// What takes seconds is waited for, what hangs until its time is over, and a database that says nothing holds nobody up.
+async fn while_attempts_last(trial: &mut Trial, house: &mut House) -> anyhow::Result<()> {
+    for worker in &mut house.workers {
+        worker.stop().await?;
+    }
+    let proxy = Proxy::listen(free_port()?, house.server.port()?).await?;
+    let database = house.database.clone();
+    let lasting = |role: &mut Role| {
+        for (name, value) in LASTING {
+            role.set(name, value);
+        }
+        role.reach_database_at(&database, proxy.port());
+    };
+    house.start(Door::Worker, lasting).await?;
+    house.sink.behave("/slow", Behaviour::Good(Duration::from_secs(3)));
+    house.sink.behave("/hanging", Behaviour::Hang);
+    let load = Load { rate: 0, publishers: 1, events_max: UNDER_WAY, ..Load::default() };
+    for name in ["slow", "hanging"] {
+        let tenant = house.tenant(name, &format!("/{name}")).await?;
+        let ledger = trial.ledger(name)?;
+        Publisher::start(house.apis_in_turn(), &tenant.api_key, ledger, load.clone()).finish().await?;
+    }
+    let stopped = stop_while_hanging(house, |_| {}).await?;
+    trial.report.within("stop with attempts that last", stopped, LASTING_STOPPED);
+    let ended = "SELECT count(*) FROM trunkline.deliveries AS d JOIN trunkline.attempts AS a USING (event_id, endpoint_id)
+                 WHERE d.attempts = 1 AND (d.tenant_id, a.outcome) IN (('slow', 'succeeded'), ('hanging', 'timeout'))";
+    trial.report.exactly("attempts told", house.database.number(ended).await?, 2 * UNDER_WAY);
+
+    let worker = house.workers.len() - 1;
+    house.workers[worker].start_ready().await?;
+    let stopped = stop_while_hanging(house, |_| proxy.turn(Weather::Silent)).await?;
+    trial.report.within("stop with the database silent", stopped, LASTING_STOPPED);
+    Ok(())
+}
+
+/// Stops the last worker while all attempts at the endpoint that hangs are under way.
+async fn stop_while_hanging(house: &mut House, before: impl FnOnce(&House)) -> anyhow::Result<Duration> {
+    house.sink.until_open("/hanging", UNDER_WAY as usize).await?;
+    before(house);
+    let worker = house.workers.len() - 1;
+    let stopped = house.workers[worker].stop().await?;
+    ensure!(stopped.code == Some(0), "it ended with {:?}", stopped.code);
+    Ok(stopped.took)
 }

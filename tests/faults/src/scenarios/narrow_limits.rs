@@ -37,6 +37,8 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     for process in house.apis.iter_mut().chain(&mut house.workers) {
         ended += u64::from(process.has_ended()?);
     }
+    let blamed = "SELECT count(*) FROM trunkline.endpoints WHERE failing_since IS NOT NULL OR breaker_open_until IS NOT NULL";
+    let blamed = house.database.number(blamed).await?;
     group.widen()?;
     traffic.until_enough().await?;
     trial.report.exactly("doors that fell over", ended, 0);
@@ -45,8 +47,15 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     let lapsed = house.database.number(lapsed).await?;
     let figures = traffic.settle(trial, &house, lapsed).await?;
     trial.report.exactly("429 and 503 without Retry-After", figures.without_retry_after, 0);
-    let disabled = "SELECT count(*) FROM trunkline.endpoints WHERE NOT enabled";
-    trial.report.exactly("endpoints disabled", house.database.number(disabled).await?, 0);
+    trial.report.exactly("endpoints blamed", blamed, 0);
+    let blamed = "SELECT count(*) FROM trunkline.attempts WHERE outcome IN ('connection_error', 'dns_error', 'tls_error')";
+    trial.report.exactly("attempts blamed", house.database.number(blamed).await?, 0);
+    let mut ran_out = 0;
+    for worker in &house.workers {
+        let log = std::fs::read_to_string(&worker.role.log)?;
+        ran_out += u64::from(log.contains("cannot be made from this machine: Too many open files"));
+    }
+    trial.report.at_least("workers that ran out of descriptors", ran_out, 1);
     trial.report.note(format!("throttled {} times, {} leases lapsed", group.throttled()?, lapsed));
     trial.report.at_least("times throttled", group.throttled()?, 1);
     house.close().await

@@ -1,5 +1,6 @@
-//! A worker is cut off from PostgreSQL while it works: silently, as by a firewall that drops, or by RST. The other
-//! worker takes over; when the network is back, so is the worker, without a restart.
+//! A worker is cut off from PostgreSQL while it works: silently, as by a firewall that drops, or by RST; or only the connections it has
+//! are, for good, as by a firewall that forgot them. The other worker takes over; when the network is back, so is the worker, without a
+//! restart.
 
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,10 @@ const OF_USE_AGAIN: Duration = Duration::from_secs(5);
 
 pub(super) async fn silently(trial: &mut Trial) -> anyhow::Result<()> {
     run(trial, Weather::Silent).await
+}
+
+pub(super) async fn for_good(trial: &mut Trial) -> anyhow::Result<()> {
+    run(trial, Weather::Gone).await
 }
 
 pub(super) async fn by_reset(trial: &mut Trial) -> anyhow::Result<()> {
