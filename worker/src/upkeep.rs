@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use trunkline_boot::{Clock, Settings, Shutdown};
 use trunkline_store::audit::{Action, Actor, Entry};
 use trunkline_store::endpoints::DisabledFailing;
@@ -16,7 +17,7 @@ use crate::operational::{Fact, Herald, News};
 /// Between two rounds.
 const ROUND: Duration = Duration::from_secs(60);
 
-/// How long a round is waited for; each of its statements has the server's limit of 10 s.
+/// How long a duty is waited for; each of its statements has the server's limit of 10 s.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// After a round that the database did not let us finish.
@@ -69,50 +70,102 @@ impl Upkeep {
 
     /// Keeps things up until a stop is requested, which interrupts it: whatever was begun is done again by somebody.
     pub(crate) async fn run(&self, shutdown: Shutdown) {
-        while !shutdown.is_requested() {
-            let done = tokio::select! {
+        loop {
+            let wait = tokio::select! {
                 () = shutdown.requested() => return,
-                done = within(PATIENCE, self.round()) => done,
+                all_done = self.round() => if all_done { ROUND } else { ROUND_AFTER_FAILURE },
             };
-            let mut wait = ROUND;
-            if let Err(error) = done {
-                tracing::warn!(%error, "upkeep did not come through; it is tried again in a few seconds");
-                wait = ROUND_AFTER_FAILURE;
-            }
             tokio::select! {
-                () = shutdown.requested() => {}
+                () = shutdown.requested() => return,
                 () = tokio::time::sleep(wait) => {}
             }
         }
     }
 
-    async fn round(&self) -> Result<(), StoreError> {
+    /// Every duty by itself, on a connection of its own: one that fails, round after round, keeps no other from being done.
+    async fn round(&self) -> bool {
+        let mut all_done = true;
+        for (what, duty) in [
+            ("making partitions ahead", self.make_partitions().boxed()),
+            ("letting go what waits behind nothing", self.release_stranded().boxed()),
+            ("cancelling what deleted endpoints left", self.clear_deleted().boxed()),
+            ("sweeping idempotency keys", self.sweep_keys().boxed()),
+            ("sweeping the audit", self.sweep_audit().boxed()),
+            ("disabling who failed for days", self.disable_failing().boxed()),
+        ] {
+            if let Err(error) = within(PATIENCE, duty).await {
+                tracing::warn!(%error, duty = what, "upkeep did not come through; it is tried again in a few seconds");
+                all_done = false;
+            }
+        }
+        all_done
+    }
+
+    async fn make_partitions(&self) -> Result<(), StoreError> {
         let mut connection = self.pool.acquire().await?;
         let made =
             partitions::create_ahead(&mut connection, self.partitions_ahead, self.partition_width).await?;
         if made > 0 {
             tracing::info!(count = made, "made partitions for the days ahead");
         }
-        self.release_stranded(&mut connection).await?;
+        Ok(())
+    }
+
+    /// Lets deliveries go that wait behind nothing any more.
+    async fn release_stranded(&self) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let mut after = None;
         for _ in 0..SWEEPS_MAX {
-            if deliveries::cancel_of_deleted(&mut connection, None, self.clock.now(), CANCELLED_MAX).await?
-                == 0
-            {
-                deliveries::clear_deleted(&mut connection, self.clock.now() - DELETED_LATELY).await?;
+            let found = ordering::stranded(&mut connection, after.as_ref(), LINES_LOOKED_THROUGH).await?;
+            if !found.lines.is_empty() {
+                let (released, _) =
+                    deliveries::release_free(&mut connection, found.lines, self.clock.now()).await?;
+                wake::notify(&mut connection, &Wake::of(released)).await?;
+            }
+            after = found.next;
+            if after.is_none() {
                 break;
             }
         }
+        Ok(())
+    }
+
+    async fn clear_deleted(&self) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        for _ in 0..SWEEPS_MAX {
+            let now = self.clock.now();
+            if deliveries::cancel_of_deleted(&mut connection, None, now, CANCELLED_MAX).await? == 0 {
+                deliveries::clear_deleted(&mut connection, now - DELETED_LATELY).await?;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn sweep_keys(&self) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await?;
         for _ in 0..SWEEPS_MAX {
             if idempotency::sweep(&mut connection, self.clock.now()).await? < 1_000 {
                 break;
             }
         }
+        Ok(())
+    }
+
+    async fn sweep_audit(&self) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await?;
         for _ in 0..SWEEPS_MAX {
             if audit::sweep(&mut connection, self.clock.now() - AUDIT_KEPT).await? < 1_000 {
                 break;
             }
         }
-        for one in self.disable_failing(&mut connection).await? {
+        Ok(())
+    }
+
+    /// Disables who failed for days, writes that down, and tells.
+    async fn disable_failing(&self) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        for one in self.disable_failing_now(&mut connection).await? {
             tracing::info!(tenant.id = %one.tenant_id, endpoint.id = %one.endpoint_id, failures = one.failures, "endpoint disabled: it failed for days");
             let fact = Fact::FailedForDays { failing_since: one.failing_since, failures: one.failures };
             self.herald.tell(News { tenant_id: one.tenant_id, about: one.endpoint_id, fact });
@@ -120,8 +173,10 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Disables who failed for days, and writes that down.
-    async fn disable_failing(&self, connection: &mut Connection) -> Result<Vec<DisabledFailing>, StoreError> {
+    async fn disable_failing_now(
+        &self,
+        connection: &mut Connection,
+    ) -> Result<Vec<DisabledFailing>, StoreError> {
         let now = self.clock.now();
         let mut transaction = trunkline_store::begin(connection).await?;
         let disabled =
@@ -139,23 +194,5 @@ impl Upkeep {
         }
         transaction.commit().await?;
         Ok(disabled)
-    }
-
-    /// Lets deliveries go that wait behind nothing any more.
-    async fn release_stranded(&self, connection: &mut Connection) -> Result<(), StoreError> {
-        let mut after = None;
-        for _ in 0..SWEEPS_MAX {
-            let found = ordering::stranded(connection, after.as_ref(), LINES_LOOKED_THROUGH).await?;
-            if !found.lines.is_empty() {
-                let (released, _) =
-                    deliveries::release_free(connection, found.lines, self.clock.now()).await?;
-                wake::notify(connection, &Wake::of(released)).await?;
-            }
-            after = found.next;
-            if after.is_none() {
-                break;
-            }
-        }
-        Ok(())
     }
 }

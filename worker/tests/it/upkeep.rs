@@ -17,6 +17,34 @@ async fn a_worker_makes_the_partitions_of_the_coming_days() {
 }
 
 #[tokio::test]
+async fn a_duty_that_fails_keeps_no_other_from_being_done() {
+    let house = House::new().await;
+    let key = "INSERT INTO trunkline.ordering_keys
+        SELECT lane, tenant_id, 'a', '00000000-0000-0000-0000-000000000000' FROM trunkline.tenants";
+    house.database.execute(key).await;
+    let mut holder = house.database.connect().await;
+    trunkline_testkit::run(&mut holder, "BEGIN; LOCK TABLE trunkline.ordering_keys").await;
+    // Something waits behind nothing, which nobody can let go now.
+    let event_id = house.publish("{}").await;
+    house
+        .database
+        .execute(
+            "UPDATE trunkline.deliveries SET ordering_key = 'a', held = true, due_at = NULL;
+             INSERT INTO trunkline.idempotency_keys
+             SELECT lane, tenant_id, 'old', decode(repeat('00', 32), 'hex'), gen_random_uuid(), now() - interval '1 s'
+             FROM trunkline.tenants",
+        )
+        .await;
+    let worker = house.worker().await;
+    let keys = "SELECT count(*) FROM trunkline.idempotency_keys";
+    eventually("keys are swept", async || (house.database.text(keys).await == "0").then_some(())).await;
+    assert_eq!(house.row(event_id).await.status, "PENDING");
+    trunkline_testkit::run(&mut holder, "ROLLBACK").await;
+    house.until(event_id, "DELIVERED").await;
+    worker.stop().await;
+}
+
+#[tokio::test]
 async fn a_worker_is_listed_while_it_is_alive() {
     let house = House::new().await;
     let listed = "SELECT count(*) FROM trunkline.workers";

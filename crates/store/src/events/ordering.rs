@@ -63,7 +63,7 @@ pub async fn lock(connection: &mut Connection, names: &[KeyName]) -> Result<Vec<
     Ok(names.iter().map(last).collect())
 }
 
-/// Locks those of the keys that nobody else holds, and returns them: whoever has something to bring to its end waits for no
+/// Locks those of the keys that nobody else holds, and returns them (a key has a row from its first event on, for ever): whoever has something to bring to its end waits for no
 /// publisher, whose transaction may last as long as an application likes.
 ///
 /// # Errors
