@@ -118,6 +118,9 @@ impl Names {
         options: ResolverOpts,
         limit: Duration,
     ) -> Result<Self, LookupError> {
+        // The domain in the host's own name is searched where no other is named.
+        let (domain, search, servers) = config.into_parts();
+        let config = ResolverConfig::from_parts(domain.filter(|_| search.is_empty()), search, servers);
         let mut builder =
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options);
         let options = builder.options_mut();
@@ -163,7 +166,7 @@ impl Names {
     fn listed(&self, name: &Name) -> Vec<IpAddr> {
         let listed = [RecordType::AAAA, RecordType::A]
             .map(|kind| self.hosts.lookup_static_host(&Query::query(name.clone(), kind)));
-        let records = listed.iter().flatten().flat_map(|found| found.answers());
+        let records = listed.iter().flatten().flat_map(hickory_resolver::lookup::Lookup::answers);
         records.filter_map(|record| record.data.ip_addr()).collect()
     }
 

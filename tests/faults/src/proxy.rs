@@ -144,7 +144,7 @@ async fn turned_to_gone(mut weather: watch::Receiver<Weather>) {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 fn is_chosen(one_in: u64) -> bool {

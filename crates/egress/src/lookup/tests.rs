@@ -137,13 +137,15 @@ async fn names_inside_of_a_cluster_mean_what_they_mean_in_their_namespace() {
     .await;
     let (_, _, servers) = config.into_parts();
     let search = ["shop.svc.cluster.local", "svc.cluster.local"].map(|name| Name::from_ascii(name).unwrap());
-    let config = ResolverConfig::from_parts(None, search.to_vec(), servers);
+    let of_host = Some(Name::from_ascii("host.example").unwrap());
+    let config = ResolverConfig::from_parts(of_host, search.to_vec(), servers);
     let mut options = ResolverOpts::default();
     options.ndots = 5;
     let names = Names::new(Hosts::default(), config, options, LIMIT).unwrap();
     assert_eq!(found(&names.addresses("hooks").await.unwrap()), ["10.1.2.3"]);
     assert_eq!(found(&names.addresses("hooks.example.com").await.unwrap()), [PUBLIC]);
     assert!(asked_for.lock().unwrap().contains("hooks.example.com.svc.cluster.local"), "searched first");
+    assert!(!asked_for.lock().unwrap().iter().any(|name| name.ends_with("host.example")));
     // With a full stop at its end a name is searched nowhere.
     assert!(names.addresses("hooks.").await.unwrap().is_empty());
 }
