@@ -23,6 +23,8 @@ use sqlx::{
 };
 use sqlx_core::transaction::TransactionManager as _;
 
+use crate::citus::Shards;
+
 /// A connection to the database, of a pool to which it returns or by itself.
 pub struct Connection {
     held: Held,
@@ -30,6 +32,7 @@ pub struct Connection {
     prologue: Option<Prologue>,
     /// Nobody knows whether it is in a transaction: one was begun, and the answer did not come.
     is_unclear: bool,
+    shards: Shards,
 }
 
 /// `BEGIN`, and the settings and the role of a purpose.
@@ -41,12 +44,20 @@ enum Held {
 }
 
 impl Connection {
-    pub(crate) fn of_pool(connection: PoolConnection<Postgres>, prologue: Option<Prologue>) -> Self {
-        Self { held: Held::OfPool(connection), prologue, is_unclear: false }
+    pub(crate) fn of_pool(
+        connection: PoolConnection<Postgres>,
+        prologue: Option<Prologue>,
+        shards: Shards,
+    ) -> Self {
+        Self { held: Held::OfPool(connection), prologue, is_unclear: false, shards }
     }
 
     pub(crate) fn own(connection: PgConnection, prologue: Option<Prologue>) -> Self {
-        Self { held: Held::Own(connection), prologue, is_unclear: false }
+        Self { held: Held::Own(connection), prologue, is_unclear: false, shards: Shards::default() }
+    }
+
+    pub(crate) fn shards(&self) -> &Shards {
+        &self.shards
     }
 
     /// Opens a transaction; it is rolled back unless it is committed.

@@ -1,5 +1,6 @@
 use super::key::KeyColumns;
 use super::{DeliveryKey, Lease};
+use crate::citus::{self, Lanes};
 use crate::{Connection, StoreError};
 
 /// Gives claimed deliveries back as if they had never been claimed: the attempt does not count. For what a stop cut
@@ -10,6 +11,19 @@ use crate::{Connection, StoreError};
 pub async fn give_back(
     connection: &mut Connection,
     claims: &[(DeliveryKey, Lease)],
+) -> Result<usize, StoreError> {
+    let mut given = 0;
+    for part in citus::parts(connection, claims, |(key, _)| key.lane).await? {
+        let done = give_back_of(connection, &part.rows, &part.lanes).await;
+        given += done.map_err(|error| citus::forget_if_refused(connection, error))?;
+    }
+    Ok(given)
+}
+
+async fn give_back_of(
+    connection: &mut Connection,
+    claims: &[(DeliveryKey, Lease)],
+    of: &Lanes,
 ) -> Result<usize, StoreError> {
     let keys = KeyColumns::of(claims.iter().map(|(key, _)| key));
     let (lowest, highest) = keys.event_range();
@@ -24,6 +38,7 @@ pub async fn give_back(
           AND d.endpoint_id = c.endpoint_id
           AND d.lease = c.lease
           AND d.event_id BETWEEN $6 AND $7
+          AND ($8::smallint[] IS NULL OR d.lane = ANY($8))
         "#,
         &keys.lanes,
         &keys.tenants,
@@ -32,6 +47,7 @@ pub async fn give_back(
         &leases,
         lowest,
         highest,
+        of.parameter() as _,
     )
     .execute(connection)
     .await?;

@@ -3,6 +3,7 @@ use trunkline_domain::AttemptOutcome;
 
 use super::key::KeyColumns;
 use super::{DeliveryKey, Lease};
+use crate::citus::{self, Lanes};
 use crate::events::ordering::{self, KeyName};
 use crate::wake::Hint;
 use crate::{Connection, StoreError};
@@ -95,6 +96,21 @@ pub async fn record(
     worker: &str,
     now: DateTime<Utc>,
 ) -> Result<usize, StoreError> {
+    let mut recorded = 0;
+    for part in citus::parts(connection, ended, |one| one.key.lane).await? {
+        let done = record_of(connection, &part.rows, &part.lanes, worker, now).await;
+        recorded += done.map_err(|error| citus::forget_if_refused(connection, error))?;
+    }
+    Ok(recorded)
+}
+
+async fn record_of(
+    connection: &mut Connection,
+    ended: &[EndedAttempt],
+    of: &Lanes,
+    worker: &str,
+    now: DateTime<Utc>,
+) -> Result<usize, StoreError> {
     let keys = KeyColumns::of(ended.iter().map(|one| &one.key));
     let (lowest, highest) = keys.event_range();
     let leases: Vec<i64> = ended.iter().map(|one| one.lease.0).collect();
@@ -111,10 +127,7 @@ pub async fn record(
         .collect();
     let headers: Vec<Option<&[u8]>> = ended.iter().map(|one| one.response_headers.as_deref()).collect();
     let urls: Vec<&str> = ended.iter().map(|one| one.url.as_str()).collect();
-    let statuses: Vec<&str> = ended
-        .iter()
-        .map(|one| if one.next == NextStep::Delivered { "DELIVERED" } else { "FAILED" })
-        .collect();
+    let delivered: Vec<bool> = ended.iter().map(|one| one.next == NextStep::Delivered).collect();
     let due: Vec<Option<DateTime<Utc>>> = ended
         .iter()
         .map(|one| match one.next {
@@ -128,12 +141,16 @@ pub async fn record(
             SELECT *
             FROM unnest($1::smallint[], $2::text[], $3::uuid[], $4::uuid[], $5::bigint[], $6::integer[],
                         $7::timestamptz[], $8::integer[], $9::smallint[], $10::text[], $11::text[], $12::bytea[],
-                        $13::text[], $14::text[], $15::timestamptz[], $20::bytea[])
+                        $13::text[], $14::boolean[], $15::timestamptz[], $20::bytea[])
                  AS e (lane, tenant_id, event_id, endpoint_id, lease, attempt, started_at, duration_ms, status_code,
-                       outcome, error, response_excerpt, url, status, due_at, response_headers)
+                       outcome, error, response_excerpt, url, is_delivered, due_at, response_headers)
         ), recorded AS (
             UPDATE trunkline.deliveries AS d
-            SET status = e.status::trunkline.delivery_status,
+            -- Constants, since reading a text as one of an enum is not immutable, and a node of a cluster would refuse it here.
+            SET status = CASE
+                    WHEN e.is_delivered THEN 'DELIVERED'::trunkline.delivery_status
+                    ELSE 'FAILED'::trunkline.delivery_status
+                END,
                 due_at = e.due_at,
                 lease = NULL,
                 leased_until = NULL,
@@ -147,6 +164,7 @@ pub async fn record(
               AND d.endpoint_id = e.endpoint_id
               AND d.lease = e.lease
               AND d.event_id BETWEEN $16 AND $17
+              AND ($21::smallint[] IS NULL OR d.lane = ANY($21))
             RETURNING e.*
         ), written AS (
             INSERT INTO trunkline.attempts (lane, tenant_id, event_id, endpoint_id, attempt, started_at, duration_ms,
@@ -154,6 +172,7 @@ pub async fn record(
             SELECT lane, tenant_id, event_id, endpoint_id, attempt, started_at, duration_ms,
                    status_code, outcome::trunkline.attempt_outcome, error, response_excerpt, response_headers, url, $18
             FROM recorded
+            RETURNING lane
         )
         SELECT count(*) AS "recorded!" FROM recorded
         "#,
@@ -170,13 +189,14 @@ pub async fn record(
         &errors as _,
         &excerpts as _,
         &urls as _,
-        &statuses as _,
+        &delivered,
         &due as _,
         lowest,
         highest,
         worker,
         now,
         &headers as _,
+        of.parameter() as _,
     )
     .fetch_one(connection)
     .await?;

@@ -4,6 +4,7 @@
 
 mod catalog;
 mod claims;
+mod cluster;
 mod deliveries;
 mod documented_questions;
 mod ids;
