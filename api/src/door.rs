@@ -13,7 +13,7 @@ use trunkline_boot::settings::{ClientSettings, SecretsKey};
 use trunkline_boot::{BindError, Clients, Clock, ReadinessCheck, Settings, SettingsError, Shutdown, listen};
 use trunkline_store::pool::InvalidUrl;
 use trunkline_store::schema::SchemaError;
-use trunkline_store::{Address, Pool, Purpose, Role, StoreError, partitions, pool, schema, time};
+use trunkline_store::{Address, Pool, Purpose, Role, StoreError, citus, partitions, pool, schema, time};
 use trunkline_vault::{KeysRefused, OperatorKeys, Vault};
 
 use crate::auth::KeyCache;
@@ -90,7 +90,9 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
     let url = settings.require_database_url()?.expose_secret();
     let address = Address::new(url, settings.database.is_pooled());
     let vault = Vault::new(settings.require_secrets_keys()?.iter().map(SecretsKey::as_pair))?;
-    schema::require_current(&mut pool::connect(address, Purpose::Request).await?, Role::OF_API).await?;
+    let mut connection = pool::connect(address, Purpose::Request).await?;
+    schema::require_current(&mut connection, Role::OF_API).await?;
+    let address = address.distributed(citus::is_distributed(&mut connection).await?);
     let connections = settings.database.max_connections;
     let pool = pool::open_as(address, Role::Api, Purpose::Request, connections)?;
     let clock = Clock::new();

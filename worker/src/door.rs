@@ -15,7 +15,9 @@ use trunkline_boot::{Clock, ReadinessCheck, Settings, SettingsError, Shutdown};
 use trunkline_egress::{Lookup, system_lookup};
 use trunkline_store::pool::InvalidUrl;
 use trunkline_store::schema::SchemaError;
-use trunkline_store::{Address, Pool, Purpose, Role, StoreError, partitions, pool, schema, time, workers};
+use trunkline_store::{
+    Address, Pool, Purpose, Role, StoreError, citus, partitions, pool, schema, time, workers,
+};
 use trunkline_vault::Vault;
 
 use crate::attempt::{Ended, Sender, SenderError};
@@ -107,7 +109,9 @@ pub async fn build_asking(
     let connections = settings.require_connections(CONNECTIONS_MIN, CONNECTIONS_FOR)?;
     let address = Address::new(url, settings.database.is_pooled());
     let vault = Arc::new(Vault::new(settings.require_secrets_keys()?.iter().map(SecretsKey::as_pair))?);
-    schema::require_current(&mut pool::connect(address, Purpose::Engine).await?, &[Role::Worker]).await?;
+    let mut connection = pool::connect(address, Purpose::Engine).await?;
+    schema::require_current(&mut connection, &[Role::Worker]).await?;
+    let address = address.distributed(citus::is_distributed(&mut connection).await?);
     let claim_connections = CLAIM_CONNECTIONS.min(connections / 2);
     let engine_connections = connections - claim_connections;
     let pool = pool::open_as(address, Role::Worker, Purpose::Engine, engine_connections)?;

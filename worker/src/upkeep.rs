@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use trunkline_boot::{Clock, Settings, Shutdown};
 use trunkline_store::audit::{Action, Actor, Entry};
 use trunkline_store::endpoints::DisabledFailing;
-use trunkline_store::events::ordering;
+use trunkline_store::events::ordering::{self, Place};
 use trunkline_store::pool::within;
 use trunkline_store::wake::{self, Wake};
 use trunkline_store::{Connection, Pool, StoreError, audit, deliveries, endpoints, idempotency, partitions};
@@ -114,18 +114,16 @@ impl Upkeep {
     /// Lets deliveries go that wait behind nothing any more.
     async fn release_stranded(&self) -> Result<(), StoreError> {
         let mut connection = self.pool.acquire().await?;
-        let mut after = None;
+        let mut place = Some(Place::default());
         for _ in 0..SWEEPS_MAX {
-            let found = ordering::stranded(&mut connection, after.as_ref(), LINES_LOOKED_THROUGH).await?;
+            let Some(from) = place else { break };
+            let found = ordering::stranded(&mut connection, from, LINES_LOOKED_THROUGH).await?;
             if !found.lines.is_empty() {
                 let (released, _) =
                     deliveries::release_free(&mut connection, found.lines, self.clock.now()).await?;
                 wake::notify(&mut connection, &Wake::of(released)).await?;
             }
-            after = found.next;
-            if after.is_none() {
-                break;
-            }
+            place = found.next;
         }
         Ok(())
     }

@@ -43,7 +43,7 @@ pub(crate) struct AuditEntry {
     /// `tenant.create`, `change`, `suspend`, `resume`, `delete`; `endpoint.create`, `change`, `enable`, `disable`, `disable_gone`,
     /// `disable_failing`, `pause`, `resume`, `rotate_secret`, `delete`; `api_key.create`, `revoke`; `event_type.describe`, `delete`;
     /// `replay.start`, `pause`, `resume`, `cancel`; `dead_letters.requeue`, `purge`; `payloads.erase`; `reception.enable`, `disable`;
-    /// `secrets.reencrypt`; `schema.migrate`; `restore.hold`, `release`; `retention.apply`.
+    /// `secrets.reencrypt`; `schema.migrate`, `distribute`; `restore.hold`, `release`; `retention.apply`.
     #[schema(example = "tenant.suspend")]
     action: String,
     /// Whose it was; null = of all tenants.

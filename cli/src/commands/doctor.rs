@@ -1,6 +1,7 @@
 //! `trunkline doctor`: what is wrong, and what to do about it.
 
 mod check;
+mod cluster_checks;
 mod database_checks;
 mod sealing_checks;
 mod settings_checks;

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 use trunkline_boot::Settings;
 use trunkline_boot::settings::Pooler;
 use trunkline_domain::TenantId;
 use trunkline_store::roles::{self, Role};
 use trunkline_store::schema::{self, SchemaError};
-use trunkline_store::{Connection, Purpose, audit};
+use trunkline_store::{Connection, Purpose, audit, citus};
 
 use crate::failure::{Failure, message};
 use crate::operator::{OperatorOptions, block_on, connect, record};
@@ -22,6 +22,20 @@ pub(crate) struct Options {
     /// Apply nothing: wait for so long at most until the schema is there, for what must not start before
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     wait: Option<Duration>,
+    /// Then lay the tables on the nodes of a cluster; docs/OPERATIONS.md, "Beyond one machine", says what must be there before
+    #[arg(long, value_name = "ENGINE", conflicts_with = "wait")]
+    distribute: Option<Engine>,
+    /// Shards of each distributed table, which cannot be changed here afterwards; a cluster uses no more nodes than that
+    #[arg(long, value_name = "N", default_value_t = citus::SHARDS, requires = "distribute")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=64))]
+    shards: u32,
+}
+
+/// What distributes tables.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Engine {
+    /// Citus
+    Citus,
 }
 
 /// Between two looks.
@@ -33,21 +47,32 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
         block_on(wait(&settings, patience))?;
         return output.result(&json!({"ready": true}), || "the schema is there".to_owned());
     }
-    let applied = block_on(async {
+    let (applied, distributed) = block_on(async {
         let mut connection = connect(&direct(&settings), Purpose::Maintenance).await?;
         let applied = migrate(&mut connection, &settings).await?;
         if let Some(last) = applied.last() {
             record(&mut connection, audit::Action::Migrate, None::<&TenantId>, Some(last.to_string()))
                 .await?;
         }
-        anyhow::Ok(applied)
-    })?;
-    output.result(&json!({"applied": applied}), || match applied.as_slice() {
-        [] => "the schema is current; nothing to apply".to_owned(),
-        versions => {
-            let lines: Vec<String> = versions.iter().map(|version| format!("applied {version}")).collect();
-            lines.join("\n")
+        // Once distributed, always: a migration may have made a table that belongs to the others.
+        let mut distributed = Vec::new();
+        if options.distribute.is_some() || citus::is_distributed(&mut connection).await? {
+            distributed = citus::distribute(&mut connection, options.shards).await?;
+            if !distributed.is_empty() {
+                let engine = Some("citus".to_owned());
+                record(&mut connection, audit::Action::Distribute, None::<&TenantId>, engine).await?;
+            }
         }
+        anyhow::Ok((applied, distributed))
+    })?;
+    let mut answer = json!({"applied": applied});
+    if options.distribute.is_some() || !distributed.is_empty() {
+        answer["distributed"] = json!(distributed);
+    }
+    output.result(&answer, || {
+        let applied = applied.iter().map(|version| format!("applied {version}"));
+        let lines: Vec<String> = applied.chain(distributed.iter().cloned()).collect();
+        if lines.is_empty() { "the schema is current; nothing to apply".to_owned() } else { lines.join("\n") }
     })
 }
 

@@ -6,6 +6,7 @@ mod audit;
 mod calling;
 mod canaries;
 mod catcher;
+mod cluster;
 mod dev;
 mod every_operation;
 mod house;

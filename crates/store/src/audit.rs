@@ -88,6 +88,8 @@ pub enum Action {
     Reencrypt,
     /// The schema is that of a newer release.
     Migrate,
+    /// Its tables lie on the nodes of a cluster.
+    Distribute,
     /// What is older than it is kept goes now.
     ApplyRetention,
 }
@@ -128,6 +130,7 @@ impl Action {
             Self::ReleaseAfterRestore => "restore.release",
             Self::Reencrypt => "secrets.reencrypt",
             Self::Migrate => "schema.migrate",
+            Self::Distribute => "schema.distribute",
             Self::ApplyRetention => "retention.apply",
         }
     }

@@ -23,6 +23,7 @@ use sqlx::{
 };
 use sqlx_core::transaction::TransactionManager as _;
 
+use crate::citus::Shards;
 use crate::lent::Lent;
 
 /// A connection to the database, of a pool to which it returns or by itself.
@@ -34,6 +35,7 @@ pub struct Connection {
     patience: Option<Duration>,
     /// Nobody knows whether it is in a transaction: one was begun, and the answer did not come.
     is_unclear: bool,
+    shards: Shards,
 }
 
 /// `BEGIN`, and the settings and the role of a purpose.
@@ -45,8 +47,13 @@ enum Held {
 }
 
 impl Connection {
-    pub(crate) fn of_pool(connection: Lent, prologue: Option<Prologue>, patience: Option<Duration>) -> Self {
-        Self { held: Held::OfPool(connection), prologue, patience, is_unclear: false }
+    pub(crate) fn of_pool(
+        connection: Lent,
+        prologue: Option<Prologue>,
+        patience: Option<Duration>,
+        shards: Shards,
+    ) -> Self {
+        Self { held: Held::OfPool(connection), prologue, patience, is_unclear: false, shards }
     }
 
     pub(crate) fn own(
@@ -54,7 +61,12 @@ impl Connection {
         prologue: Option<Prologue>,
         patience: Option<Duration>,
     ) -> Self {
-        Self { held: Held::Own(connection), prologue, patience, is_unclear: false }
+        let shards = Shards::default();
+        Self { held: Held::Own(connection), prologue, patience, is_unclear: false, shards }
+    }
+
+    pub(crate) fn shards(&self) -> &Shards {
+        &self.shards
     }
 
     /// Opens a transaction; it is rolled back unless it is committed.

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use trunkline_domain::{EventId, Lane, TenantId};
 use uuid::Uuid;
 
+use crate::citus::{self, Lanes};
 use crate::{Connection, StoreError};
 
 /// A key that a new event wants for itself.
@@ -110,24 +111,34 @@ pub async fn find(
         .map(|found| KeyHolder { body_sha256: found.body_sha256, event_id: EventId::from(found.event_id) }))
 }
 
-/// Removes at most 1,000 keys that expired before `now`, and returns how many.
+/// Removes at most 1,000 keys that expired before `now`, in each shard, and returns how many: the most of any.
 ///
 /// # Errors
 /// When the database is not available.
 pub async fn sweep(connection: &mut Connection, now: DateTime<Utc>) -> Result<u64, StoreError> {
+    let mut most = 0;
+    for of in citus::every_shard(connection).await? {
+        let done = sweep_of(connection, &of, now).await;
+        most = done.map_err(|error| citus::forget_if_refused(connection, error))?.max(most);
+    }
+    Ok(most)
+}
+
+async fn sweep_of(connection: &mut Connection, of: &Lanes, now: DateTime<Utc>) -> Result<u64, StoreError> {
     let swept = sqlx::query!(
         r#"
         DELETE FROM trunkline.idempotency_keys
-        WHERE (lane, tenant_id, key) IN (
+        WHERE ($2::smallint[] IS NULL OR lane = ANY($2)) AND (lane, tenant_id, key) IN (
             SELECT lane, tenant_id, key
             FROM trunkline.idempotency_keys
-            WHERE expires_at <= $1
+            WHERE expires_at <= $1 AND ($2::smallint[] IS NULL OR lane = ANY($2))
             ORDER BY expires_at
             LIMIT 1000
             FOR UPDATE SKIP LOCKED
         )
         "#,
         now,
+        of.parameter() as _,
     )
     .execute(connection)
     .await?;

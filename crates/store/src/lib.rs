@@ -3,6 +3,7 @@
 pub mod api_keys;
 pub mod attempts;
 pub mod audit;
+pub mod citus;
 mod connection;
 pub mod deliveries;
 pub mod endpoints;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
+use crate::citus::Shards;
 use crate::connection::{Lender, Prologue};
 use crate::lent::Lent;
 use crate::roles::Role;
@@ -16,6 +17,7 @@ pub struct Pool {
     connections: sqlx::PgPool,
     prologue: Option<Prologue>,
     patience: Option<Duration>,
+    shards: Shards,
 }
 
 impl Pool {
@@ -25,7 +27,7 @@ impl Pool {
     /// When none is free, or the database is not available.
     pub async fn acquire(&self) -> Result<Connection, sqlx::Error> {
         let lent = Lent::by(&self.connections).await?;
-        Ok(Connection::of_pool(lent, self.prologue.clone(), self.patience))
+        Ok(Connection::of_pool(lent, self.prologue.clone(), self.patience, self.shards.clone()))
     }
 
     /// Opens a transaction on a connection of its own; it is rolled back unless it is committed.
@@ -52,12 +54,20 @@ impl Pool {
 pub struct Address<'a> {
     url: &'a str,
     is_pooled: bool,
+    is_distributed: bool,
 }
 
 impl<'a> Address<'a> {
     /// `postgres://user:password@host:port/database`
     pub fn new(url: &'a str, is_pooled: bool) -> Self {
-        Self { url, is_pooled }
+        Self { url, is_pooled, is_distributed: false }
+    }
+
+    /// The same, of a database whose tables are distributed or not ([`crate::citus::is_distributed`]). There each plan must know its
+    /// parameters, or nobody could tell which shard it is for.
+    #[must_use]
+    pub fn distributed(self, is_distributed: bool) -> Self {
+        Self { is_distributed, ..self }
     }
 
     /// How to connect for this purpose, and what takes the place of a session's settings where it cannot have any.
@@ -70,7 +80,7 @@ impl<'a> Address<'a> {
         let options = options.application_name("trunkline");
         // Statements are timed and counted by metrics; logging them could show a tenant's values.
         let options = sqlx::ConnectOptions::disable_statement_logging(options);
-        let settings = purpose.session();
+        let settings = purpose.session(self.is_distributed);
         let role = role.map(|role| ("role", role.name()));
         if !self.is_pooled {
             return Ok((options.options(settings.into_iter().chain(role)), None));
@@ -104,6 +114,18 @@ const ANSWER_ON_ITS_WAY: Duration = Duration::from_secs(2);
 /// A setting of every purpose, by which a door sees whether settings arrive ([`crate::schema::require_current`]).
 pub(crate) const MARK: (&str, &str) = ("idle_in_transaction_session_timeout", "10s");
 
+/// What keeps the engine's statements to the keys of an index.
+pub(crate) const DETOURS: [(&str, &str); 6] = [
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_sort", "off"),
+    // Statistics are always behind: a range of new ids looks like one row, and reading it for each of hundreds of keys like a bargain
+    // (400 ms a statement, measured). An index entry that no key asked for is dear.
+    ("cpu_index_tuple_cost", "10"),
+];
+
 /// What the connections are used for; it decides time limits and planner settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -124,8 +146,13 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    fn session(self) -> Vec<(&'static str, &'static str)> {
-        let mut settings = vec![
+    fn session(self, is_distributed: bool) -> Vec<(&'static str, &'static str)> {
+        let mut settings = Vec::new();
+        if is_distributed {
+            // First, so that those after it reach the nodes where they are set for a transaction: its tenant, above all.
+            settings.push(("citus.propagate_set_commands", "local"));
+        }
+        settings.extend([
             MARK,
             ("synchronous_commit", if self == Self::Claim { "off" } else { "on" }),
             ("client_connection_check_interval", "1s"),
@@ -134,24 +161,20 @@ impl Purpose {
             ("timezone", "UTC"),
             // Compiling takes a hundred times as long as any statement here; the planner's guess of a cost sets it off.
             ("jit", "off"),
-        ];
+        ]);
         if self != Self::Maintenance {
             // The engine waits for nobody for long: one row that somebody holds must not keep many others waiting.
             settings.push(("lock_timeout", if self == Self::Engine { "100ms" } else { "1s" }));
             // Where history is read, a generic plan locks every partition at each execution, because it cannot prune
             // them by a parameter before (93 locks against 4, measured). Planning anew costs less.
-            let plans = if self == Self::Ingest { "force_generic_plan" } else { "force_custom_plan" };
+            let is_generic = self == Self::Ingest && !is_distributed;
+            let plans = if is_generic { "force_generic_plan" } else { "force_custom_plan" };
             settings.push(("plan_cache_mode", plans));
         }
         if matches!(self, Self::Engine | Self::Claim) {
             // Everything the engine asks follows keys of an index into a few rows, in the index's order. The planner cannot
             // know that of a partition that was empty when it was last analysed: it would read all of it, or all of a lane.
-            let detours =
-                ["enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_bitmapscan", "enable_sort"];
-            settings.extend(detours.map(|detour| (detour, "off")));
-            // Statistics are always behind: a range of new ids looks like one row, and reading it for each of hundreds of
-            // keys like a bargain (400 ms a statement, measured). An index entry that no key asked for is dear.
-            settings.push(("cpu_index_tuple_cost", "10"));
+            settings.extend(DETOURS);
         }
         if let Some((_, text)) = self.limit() {
             settings.push(("statement_timeout", text));
@@ -234,7 +257,7 @@ fn pool(
         .test_before_acquire(false)
         .idle_timeout(Duration::from_secs(300))
         .connect_lazy_with(options);
-    Ok(Pool { connections, prologue, patience: purpose.patience() })
+    Ok(Pool { connections, prologue, patience: purpose.patience(), shards: Shards::default() })
 }
 
 /// How many connections of a pool are in somebody's hands, how many wait, and how many there may be.

@@ -7,6 +7,7 @@ use trunkline_store::schema::{self, SchemaState};
 use trunkline_store::{Connection, Purpose, StoreError, partitions, restore, roles, time};
 
 use super::check::{Check, Verdict};
+use super::cluster_checks;
 use super::sealing_checks;
 use super::vacuum_checks;
 use crate::failure::message;
@@ -64,6 +65,7 @@ async fn look(
         checks.extend(sealing_checks::all(connection, settings).await?);
         checks.extend(vacuum_checks::all(settings, connection).await?);
         checks.push(held(restore::held_endpoints(connection).await?));
+        checks.extend(cluster_checks::all(connection, settings).await?);
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use trunkline_domain::{EndpointId, Lane, TenantId};
 use uuid::Uuid;
 
+use crate::citus::{self, Lanes};
 use crate::events::IdRange;
 use crate::{Connection, StoreError, row};
 
@@ -40,6 +41,26 @@ pub async fn active_endpoints(
     range: IdRange,
     limit: i64,
 ) -> Result<Vec<ActiveEndpoint>, StoreError> {
+    let mut active = Vec::new();
+    for part in citus::parts(connection, lanes, |lane| *lane).await? {
+        let left = limit - i64::try_from(active.len()).unwrap_or(limit);
+        if left <= 0 {
+            break;
+        }
+        let found = active_of(connection, &part.rows, &part.lanes, places, range, left).await;
+        active.extend(found.map_err(|error| citus::forget_if_refused(connection, error))?);
+    }
+    Ok(active)
+}
+
+async fn active_of(
+    connection: &mut Connection,
+    lanes: &[Lane],
+    of: &Lanes,
+    places: &Places,
+    range: IdRange,
+    limit: i64,
+) -> Result<Vec<ActiveEndpoint>, StoreError> {
     let numbers: Vec<i16> = lanes.iter().map(|lane| lane.number()).collect();
     let after: Vec<Uuid> = lanes
         .iter()
@@ -53,7 +74,7 @@ pub async fn active_endpoints(
             CROSS JOIN LATERAL (
                 SELECT lane, endpoint_id, tenant_id, due_at
                 FROM trunkline.deliveries
-                WHERE lane = place.lane AND endpoint_id > place.endpoint_id
+                WHERE lane = place.lane AND ($6::smallint[] IS NULL OR lane = ANY($6)) AND endpoint_id > place.endpoint_id
                   AND due_at IS NOT NULL AND event_id >= $3 AND event_id < $4
                 ORDER BY endpoint_id, due_at
                 LIMIT 1
@@ -64,7 +85,7 @@ pub async fn active_endpoints(
             CROSS JOIN LATERAL (
                 SELECT lane, endpoint_id, tenant_id, due_at
                 FROM trunkline.deliveries
-                WHERE lane = active.lane AND endpoint_id > active.endpoint_id
+                WHERE lane = active.lane AND ($6::smallint[] IS NULL OR lane = ANY($6)) AND endpoint_id > active.endpoint_id
                   AND due_at IS NOT NULL AND event_id >= $3 AND event_id < $4
                 ORDER BY endpoint_id, due_at
                 LIMIT 1
@@ -74,7 +95,7 @@ pub async fn active_endpoints(
                (
                    SELECT min(d.due_at)
                    FROM trunkline.deliveries AS d
-                   WHERE d.lane = active.lane AND d.endpoint_id = active.endpoint_id
+                   WHERE d.lane = active.lane AND ($6::smallint[] IS NULL OR d.lane = ANY($6)) AND d.endpoint_id = active.endpoint_id
                      AND d.expedited AND d.event_id >= $3 AND d.event_id < $4
                ) AS expedited_from
         FROM active
@@ -85,6 +106,7 @@ pub async fn active_endpoints(
         range.from,
         range.before,
         limit,
+        of.parameter() as _,
     )
     .fetch_all(connection)
     .await?;
@@ -107,6 +129,16 @@ pub async fn active_endpoints(
 /// # Errors
 /// When the database is not available.
 pub async fn oldest_open(connection: &mut Connection) -> Result<Option<Uuid>, StoreError> {
+    let mut oldest = None;
+    for of in citus::every_shard(connection).await? {
+        let found = oldest_open_of(connection, &of).await;
+        let found = found.map_err(|error| citus::forget_if_refused(connection, error))?;
+        oldest = [oldest, found].into_iter().flatten().min();
+    }
+    Ok(oldest)
+}
+
+async fn oldest_open_of(connection: &mut Connection, of: &Lanes) -> Result<Option<Uuid>, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"
         SELECT h.from_id AS "from!"
@@ -124,13 +156,15 @@ pub async fn oldest_open(connection: &mut Connection) -> Result<Option<Uuid>, St
             SELECT
             FROM trunkline.deliveries AS d
             WHERE d.due_at IS NOT NULL AND d.event_id >= h.from_id AND d.event_id < h.until_id
+              AND ($1::smallint[] IS NULL OR d.lane = ANY($1))
             -- Any row will do; the order is that of the index of due work, where only such rows are.
             ORDER BY d.lane, d.endpoint_id, d.due_at
             LIMIT 1
         ) AS open
         ORDER BY h.from_day
         LIMIT 1
-        "#
+        "#,
+        of.parameter() as _,
     )
     .fetch_optional(connection)
     .await?)

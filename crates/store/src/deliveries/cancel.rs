@@ -61,6 +61,7 @@ pub async fn cancel(
             SELECT $1, $2, $3, endpoint_id, attempts, least($4, leased_until), 'superseded', 'cancelled while it was under way'
             FROM cancelled
             WHERE lease IS NOT NULL
+            RETURNING lane
         )
         SELECT count(*) AS "cancelled!" FROM cancelled
         "#,

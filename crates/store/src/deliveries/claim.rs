@@ -3,7 +3,8 @@ use chrono::{DateTime, Utc};
 use trunkline_domain::{EndpointId, EventId, EventType, Lane};
 use uuid::Uuid;
 
-use super::{DeliveryKey, Lease};
+use super::{DeliveryKey, GivenBack, Lease, give_back};
+use crate::citus::{self, Lanes};
 use crate::events::IdRange;
 use crate::{Connection, StoreError, row};
 
@@ -82,6 +83,31 @@ pub async fn claim(
     wanted: &[Wanted],
     terms: ClaimTerms<'_>,
 ) -> Result<Vec<Claimed>, StoreError> {
+    let mut claimed = Vec::new();
+    for part in citus::parts(connection, wanted, |one| one.lane).await? {
+        match claim_of(connection, &part.rows, &part.lanes, terms).await {
+            Ok(more) if claimed.is_empty() => claimed = more,
+            Ok(more) => claimed.extend(more),
+            Err(error) => {
+                if !claimed.is_empty() {
+                    // Nobody will hear of them. Where this fails too, their leases end.
+                    let back = |Claimed { key, lease, .. }| GivenBack { key, lease, retry_at: None };
+                    let back: Vec<_> = claimed.into_iter().map(back).collect();
+                    let _ = give_back(connection, &back).await;
+                }
+                return Err(citus::forget_if_refused(connection, error));
+            }
+        }
+    }
+    Ok(claimed)
+}
+
+async fn claim_of(
+    connection: &mut Connection,
+    wanted: &[Wanted],
+    of: &Lanes,
+    terms: ClaimTerms<'_>,
+) -> Result<Vec<Claimed>, StoreError> {
     let lanes: Vec<i16> = wanted.iter().map(|one| one.lane.number()).collect();
     let endpoints: Vec<Uuid> = wanted.iter().map(|one| one.endpoint_id.as_uuid()).collect();
     let counts: Vec<i64> = wanted.iter().map(|one| one.deliveries_max.into()).collect();
@@ -99,7 +125,7 @@ pub async fn claim(
             CROSS JOIN LATERAL (
                 SELECT lane, tenant_id, event_id, endpoint_id, due_at, leased_until
                 FROM trunkline.deliveries
-                WHERE lane = w.lane AND endpoint_id = w.endpoint_id
+                WHERE lane = w.lane AND ($12::smallint[] IS NULL OR lane = ANY($12)) AND endpoint_id = w.endpoint_id
                   AND due_at >= w.due_from AND due_at <= $7
                   AND (leased_until IS NULL OR leased_until < $7 OR lease >> 32 = ANY($11))
                   AND (expedited OR NOT w.only_expedited)
@@ -116,6 +142,7 @@ pub async fn claim(
             WHERE d.lane = due.lane AND d.tenant_id = due.tenant_id
               AND d.event_id = due.event_id AND d.endpoint_id = due.endpoint_id
               AND d.event_id >= $9 AND d.event_id < $10
+              AND ($12::smallint[] IS NULL OR d.lane = ANY($12))
             RETURNING d.lane, d.tenant_id, d.event_id, d.endpoint_id, d.attempts, d.cycle_attempts, d.ordering_key,
                       due.due_at, due.leased_until AS ran_out_at
         ), abandoned AS (
@@ -124,6 +151,7 @@ pub async fn claim(
                    'the worker disappeared; what the endpoint saw is unknown'
             FROM claimed
             WHERE ran_out_at IS NOT NULL
+            RETURNING lane
         )
         SELECT c.lane, c.tenant_id, c.event_id, c.endpoint_id, c.due_at AS "due_at!", c.attempts, c.cycle_attempts,
                c.ordering_key AS "ordering_key?",
@@ -133,6 +161,7 @@ pub async fn claim(
                    WHERE lane = c.lane AND tenant_id = c.tenant_id AND event_id = c.event_id
                      AND endpoint_id = c.endpoint_id AND attempt = c.attempts - 2
                      AND event_id >= $9 AND event_id < $10
+                     AND ($12::smallint[] IS NULL OR lane = ANY($12))
                    LIMIT 1
                ), false) ELSE false END AS "lost_again!",
                e.type AS "type?", e.traceparent AS "traceparent?", p.payload AS "payload?"
@@ -143,6 +172,7 @@ pub async fn claim(
             FROM trunkline.events
             WHERE lane = c.lane AND tenant_id = c.tenant_id AND event_id = c.event_id
               AND event_id >= $9 AND event_id < $10
+              AND ($12::smallint[] IS NULL OR lane = ANY($12))
             LIMIT 1
         ) AS e
         LEFT JOIN LATERAL (
@@ -150,6 +180,7 @@ pub async fn claim(
             FROM trunkline.payloads
             WHERE lane = c.lane AND tenant_id = c.tenant_id AND event_id = c.event_id
               AND event_id >= $9 AND event_id < $10
+              AND ($12::smallint[] IS NULL OR lane = ANY($12))
             LIMIT 1
         ) AS p ON true
         "#,
@@ -164,6 +195,7 @@ pub async fn claim(
         terms.range.from,
         terms.range.before,
         &dead,
+        of.parameter() as _,
     )
     .fetch_all(connection)
     .await?;

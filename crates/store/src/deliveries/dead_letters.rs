@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::DeliveryKey;
 use super::key::KeyColumns;
+use crate::citus::{self, Lanes};
 use crate::events::ordering::{self, Line};
 use crate::wake::Hint;
 use crate::{Connection, StoreError, row};
@@ -147,6 +148,20 @@ pub async fn requeue(
     keys: &[DeliveryKey],
     now: DateTime<Utc>,
 ) -> Result<u64, StoreError> {
+    let mut count = 0;
+    for part in citus::parts(connection, keys, |key| key.lane).await? {
+        let done = requeue_of(connection, &part.rows, &part.lanes, now).await;
+        count += done.map_err(|error| citus::forget_if_refused(connection, error))?;
+    }
+    Ok(count)
+}
+
+async fn requeue_of(
+    connection: &mut Connection,
+    keys: &[DeliveryKey],
+    of: &Lanes,
+    now: DateTime<Utc>,
+) -> Result<u64, StoreError> {
     let keys = KeyColumns::of(keys);
     let (lowest, highest) = keys.event_range();
     let requeued = sqlx::query!(
@@ -157,10 +172,11 @@ pub async fn requeue(
         WHERE d.lane = k.lane AND d.tenant_id = k.tenant_id AND d.event_id = k.event_id
           AND d.endpoint_id = k.endpoint_id
           AND d.status = 'FAILED' AND d.due_at IS NULL
-          AND d.event_id BETWEEN $5 AND $6
+          AND d.event_id BETWEEN $5 AND $6 AND ($8::smallint[] IS NULL OR d.lane = ANY($8))
           AND EXISTS (
               SELECT FROM trunkline.payloads AS p
               WHERE p.lane = k.lane AND p.tenant_id = k.tenant_id AND p.event_id = k.event_id AND p.payload IS NOT NULL
+                AND ($8::smallint[] IS NULL OR p.lane = ANY($8))
           )
           AND EXISTS (
               SELECT FROM trunkline.endpoints AS e
@@ -174,6 +190,7 @@ pub async fn requeue(
         lowest,
         highest,
         now,
+        of.parameter() as _,
     )
     .execute(connection)
     .await?;
@@ -211,6 +228,20 @@ pub async fn purge(
     keys: &[DeliveryKey],
     now: DateTime<Utc>,
 ) -> Result<u64, StoreError> {
+    let mut count = 0;
+    for part in citus::parts(connection, keys, |key| key.lane).await? {
+        let done = purge_of(connection, &part.rows, &part.lanes, now).await;
+        count += done.map_err(|error| citus::forget_if_refused(connection, error))?;
+    }
+    Ok(count)
+}
+
+async fn purge_of(
+    connection: &mut Connection,
+    keys: &[DeliveryKey],
+    of: &Lanes,
+    now: DateTime<Utc>,
+) -> Result<u64, StoreError> {
     let keys = KeyColumns::of(keys);
     let (lowest, highest) = keys.event_range();
     let purged = sqlx::query!(
@@ -221,7 +252,7 @@ pub async fn purge(
         WHERE d.lane = k.lane AND d.tenant_id = k.tenant_id AND d.event_id = k.event_id
           AND d.endpoint_id = k.endpoint_id
           AND d.status = 'FAILED' AND d.due_at IS NULL
-          AND d.event_id BETWEEN $5 AND $6
+          AND d.event_id BETWEEN $5 AND $6 AND ($8::smallint[] IS NULL OR d.lane = ANY($8))
         "#,
         &keys.lanes,
         &keys.tenants,
@@ -230,6 +261,7 @@ pub async fn purge(
         lowest,
         highest,
         now,
+        of.parameter() as _,
     )
     .execute(connection)
     .await?;

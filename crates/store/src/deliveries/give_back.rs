@@ -2,6 +2,7 @@ use chrono::{DateTime, Utc};
 
 use super::key::KeyColumns;
 use super::{DeliveryKey, Lease};
+use crate::citus::{self, Lanes};
 use crate::{Connection, StoreError};
 
 /// A claim that is given back.
@@ -21,6 +22,19 @@ pub struct GivenBack {
 /// # Errors
 /// When the database is not available.
 pub async fn give_back(connection: &mut Connection, claims: &[GivenBack]) -> Result<usize, StoreError> {
+    let mut given = 0;
+    for part in citus::parts(connection, claims, |one| one.key.lane).await? {
+        let done = give_back_of(connection, &part.rows, &part.lanes).await;
+        given += done.map_err(|error| citus::forget_if_refused(connection, error))?;
+    }
+    Ok(given)
+}
+
+async fn give_back_of(
+    connection: &mut Connection,
+    claims: &[GivenBack],
+    of: &Lanes,
+) -> Result<usize, StoreError> {
     let keys = KeyColumns::of(claims.iter().map(|one| &one.key));
     let (lowest, highest) = keys.event_range();
     let leases: Vec<i64> = claims.iter().map(|one| one.lease.0).collect();
@@ -35,7 +49,7 @@ pub async fn give_back(connection: &mut Connection, claims: &[GivenBack]) -> Res
         WHERE d.lane = c.lane AND d.tenant_id = c.tenant_id AND d.event_id = c.event_id
           AND d.endpoint_id = c.endpoint_id
           AND d.lease = c.lease
-          AND d.event_id BETWEEN $6 AND $7
+          AND d.event_id BETWEEN $6 AND $7 AND ($9::smallint[] IS NULL OR d.lane = ANY($9))
         "#,
         &keys.lanes,
         &keys.tenants,
@@ -45,6 +59,7 @@ pub async fn give_back(connection: &mut Connection, claims: &[GivenBack]) -> Res
         lowest,
         highest,
         &due as _,
+        of.parameter() as _,
     )
     .execute(connection)
     .await?;

@@ -5,6 +5,7 @@ use trunkline_domain::AttemptOutcome;
 
 use super::key::KeyColumns;
 use super::{DeliveryKey, Lease};
+use crate::citus::{self, Lanes};
 use crate::events::ordering::{self, KeyName, Line};
 use crate::wake::Hint;
 use crate::{Connection, StoreError};
@@ -159,9 +160,23 @@ async fn held_by_others(
     connection: &mut Connection,
     ended: &[&EndedAttempt],
 ) -> Result<BTreeSet<usize>, StoreError> {
-    let keys = KeyColumns::of(ended.iter().map(|one| &one.key));
+    let numbered: Vec<(usize, &EndedAttempt)> = ended.iter().copied().enumerate().collect();
+    let mut held = BTreeSet::new();
+    for part in citus::parts(connection, &numbered, |(_, one)| one.key.lane).await? {
+        let found = held_of(connection, &part.rows, &part.lanes).await;
+        held.extend(found.map_err(|error| citus::forget_if_refused(connection, error))?);
+    }
+    Ok(held)
+}
+
+async fn held_of(
+    connection: &mut Connection,
+    ended: &[(usize, &EndedAttempt)],
+    of: &Lanes,
+) -> Result<Vec<usize>, StoreError> {
+    let keys = KeyColumns::of(ended.iter().map(|(_, one)| &one.key));
     let (lowest, highest) = keys.event_range();
-    let leases: Vec<i64> = ended.iter().map(|one| one.lease.0).collect();
+    let leases: Vec<i64> = ended.iter().map(|(_, one)| one.lease.0).collect();
     let held = sqlx::query_scalar!(
         r#"
         WITH ours AS MATERIALIZED (
@@ -171,14 +186,14 @@ async fn held_by_others(
             JOIN trunkline.deliveries AS d
                 ON d.lane = e.lane AND d.tenant_id = e.tenant_id AND d.event_id = e.event_id
                AND d.endpoint_id = e.endpoint_id AND d.lease = e.lease
-            WHERE d.event_id BETWEEN $6 AND $7
+            WHERE d.event_id BETWEEN $6 AND $7 AND ($8::smallint[] IS NULL OR d.lane = ANY($8))
         ), free AS MATERIALIZED (
             SELECT o.number
             FROM ours AS o
             JOIN trunkline.deliveries AS d
                 ON d.lane = o.lane AND d.tenant_id = o.tenant_id AND d.event_id = o.event_id
                AND d.endpoint_id = o.endpoint_id
-            WHERE d.event_id BETWEEN $6 AND $7
+            WHERE d.event_id BETWEEN $6 AND $7 AND ($8::smallint[] IS NULL OR d.lane = ANY($8))
             FOR UPDATE OF d SKIP LOCKED
         )
         SELECT number AS "number!" FROM ours
@@ -192,10 +207,11 @@ async fn held_by_others(
         &leases,
         lowest,
         highest,
+        of.parameter() as _,
     )
     .fetch_all(connection)
     .await?;
-    Ok(held.into_iter().filter_map(|number| usize::try_from(number - 1).ok()).collect())
+    Ok(held.into_iter().filter_map(|number| at(ended, number)).collect())
 }
 
 /// Writes many outcomes in one statement: the status row and the attempt's row together, and only where the lease
@@ -210,6 +226,29 @@ pub async fn record(
     worker: &str,
     now: DateTime<Utc>,
 ) -> Result<Vec<usize>, StoreError> {
+    let numbered: Vec<(usize, &EndedAttempt)> = ended.iter().copied().enumerate().collect();
+    let mut written = Vec::with_capacity(ended.len());
+    for part in citus::parts(connection, &numbered, |(_, one)| one.key.lane).await? {
+        let done = record_of(connection, &part.rows, &part.lanes, worker, now).await;
+        written.extend(done.map_err(|error| citus::forget_if_refused(connection, error))?);
+    }
+    Ok(written)
+}
+
+/// The index of the outcome that a statement calls by that number, from 1.
+fn at(ended: &[(usize, &EndedAttempt)], number: i64) -> Option<usize> {
+    let place = usize::try_from(number - 1).ok()?;
+    ended.get(place).map(|(index, _)| *index)
+}
+
+async fn record_of(
+    connection: &mut Connection,
+    numbered: &[(usize, &EndedAttempt)],
+    of: &Lanes,
+    worker: &str,
+    now: DateTime<Utc>,
+) -> Result<Vec<usize>, StoreError> {
+    let ended: Vec<&EndedAttempt> = numbered.iter().map(|(_, one)| *one).collect();
     let keys = KeyColumns::of(ended.iter().map(|one| &one.key));
     let (lowest, highest) = keys.event_range();
     let leases: Vec<i64> = ended.iter().map(|one| one.lease.0).collect();
@@ -226,10 +265,7 @@ pub async fn record(
         .collect();
     let headers: Vec<Option<&[u8]>> = ended.iter().map(|one| one.response_headers.as_deref()).collect();
     let urls: Vec<&str> = ended.iter().map(|one| one.url.as_str()).collect();
-    let statuses: Vec<&str> = ended
-        .iter()
-        .map(|one| if one.next == NextStep::Delivered { "DELIVERED" } else { "FAILED" })
-        .collect();
+    let delivered: Vec<bool> = ended.iter().map(|one| one.next == NextStep::Delivered).collect();
     let due: Vec<Option<DateTime<Utc>>> = ended
         .iter()
         .map(|one| match one.next {
@@ -243,12 +279,16 @@ pub async fn record(
             SELECT *
             FROM unnest($1::smallint[], $2::text[], $3::uuid[], $4::uuid[], $5::bigint[], $6::integer[],
                         $7::timestamptz[], $8::integer[], $9::smallint[], $10::text[], $11::text[], $12::bytea[],
-                        $13::text[], $14::text[], $15::timestamptz[], $20::bytea[]) WITH ORDINALITY
+                        $13::text[], $14::boolean[], $15::timestamptz[], $20::bytea[]) WITH ORDINALITY
                  AS e (lane, tenant_id, event_id, endpoint_id, lease, attempt, started_at, duration_ms, status_code,
-                       outcome, error, response_excerpt, url, status, due_at, response_headers, number)
+                       outcome, error, response_excerpt, url, is_delivered, due_at, response_headers, number)
         ), recorded AS (
             UPDATE trunkline.deliveries AS d
-            SET status = e.status::trunkline.delivery_status,
+            -- Constants, since reading a text as one of an enum is not immutable, and a node of a cluster would refuse it here.
+            SET status = CASE
+                    WHEN e.is_delivered THEN 'DELIVERED'::trunkline.delivery_status
+                    ELSE 'FAILED'::trunkline.delivery_status
+                END,
                 due_at = e.due_at,
                 lease = NULL,
                 leased_until = NULL,
@@ -262,6 +302,7 @@ pub async fn record(
               AND d.endpoint_id = e.endpoint_id
               AND d.lease = e.lease
               AND d.event_id BETWEEN $16 AND $17
+              AND ($21::smallint[] IS NULL OR d.lane = ANY($21))
             RETURNING e.*
         ), written AS (
             INSERT INTO trunkline.attempts (lane, tenant_id, event_id, endpoint_id, attempt, started_at, duration_ms,
@@ -269,6 +310,7 @@ pub async fn record(
             SELECT lane, tenant_id, event_id, endpoint_id, attempt, started_at, duration_ms,
                    status_code, outcome::trunkline.attempt_outcome, error, response_excerpt, response_headers, url, $18
             FROM recorded
+            RETURNING lane
         )
         SELECT coalesce(array_agg(number), '{}') AS "recorded!" FROM recorded
         "#,
@@ -285,17 +327,18 @@ pub async fn record(
         &errors as _,
         &excerpts as _,
         &urls as _,
-        &statuses as _,
+        &delivered,
         &due as _,
         lowest,
         highest,
         worker,
         now,
         &headers as _,
+        of.parameter() as _,
     )
     .fetch_one(connection)
     .await?;
-    Ok(recorded.into_iter().filter_map(|number: i64| usize::try_from(number - 1).ok()).collect())
+    Ok(recorded.into_iter().filter_map(|number: i64| at(numbered, number)).collect())
 }
 
 fn saturating(number: u32) -> i32 {

@@ -64,6 +64,7 @@ pub async fn reopen(
             SELECT $1, $2, $3, endpoint_id, attempts, least($4, leased_until), 'superseded', 'retried by hand while it was under way'
             FROM reopened
             WHERE lease IS NOT NULL
+            RETURNING lane
         )
         SELECT (SELECT count(*) FROM reopened) AS "reopened!", EXISTS (SELECT FROM failed) AS "any_failed!",
                EXISTS (SELECT FROM content) AS "has_content!"

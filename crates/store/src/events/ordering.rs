@@ -5,14 +5,15 @@
 
 mod lines;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use trunkline_domain::{EventId, Lane, OrderingKey, TenantId};
 use uuid::Uuid;
 
+use crate::citus::{self, Lanes};
 use crate::{Connection, StoreError};
 
-pub use lines::{Line, Stranded, lines_of, lines_of_event, release, stranded};
+pub use lines::{Line, Place, Stranded, lines_of, lines_of_event, release, stranded};
 
 /// A key and whose it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +39,21 @@ impl KeyName {
 /// # Errors
 /// [`StoreError::Locked`] when another transaction holds one for longer than `lock_timeout`.
 pub async fn lock(connection: &mut Connection, names: &[KeyName]) -> Result<Vec<EventId>, StoreError> {
+    let mut found = HashMap::new();
+    for part in citus::parts(connection, names, |name| name.lane).await? {
+        found.extend(lock_of(connection, &part.rows).await?);
+    }
+    let last = |name: &KeyName| {
+        let key = (name.lane.number(), name.tenant_id.to_string(), name.key.clone());
+        EventId::from(found.get(&key).copied().unwrap_or(Uuid::nil()))
+    };
+    Ok(names.iter().map(last).collect())
+}
+
+async fn lock_of(
+    connection: &mut Connection,
+    names: &[KeyName],
+) -> Result<HashMap<(i16, String, String), Uuid>, StoreError> {
     let columns = Columns::of(names);
     // DO UPDATE and not DO NOTHING: only a row that was written is locked.
     let rows = sqlx::query!(
@@ -54,13 +70,7 @@ pub async fn lock(connection: &mut Connection, names: &[KeyName]) -> Result<Vec<
     )
     .fetch_all(connection)
     .await?;
-    let found: std::collections::HashMap<(i16, String, String), Uuid> =
-        rows.into_iter().map(|row| ((row.lane, row.tenant_id, row.key), row.last_event_id)).collect();
-    let last = |name: &KeyName| {
-        let key = (name.lane.number(), name.tenant_id.to_string(), name.key.clone());
-        EventId::from(found.get(&key).copied().unwrap_or(Uuid::nil()))
-    };
-    Ok(names.iter().map(last).collect())
+    Ok(rows.into_iter().map(|row| ((row.lane, row.tenant_id, row.key), row.last_event_id)).collect())
 }
 
 /// Locks those of the keys that nobody else holds, and returns them (a key has a row from its first event on, for ever): whoever has something to bring to its end waits for no
@@ -72,17 +82,32 @@ pub async fn lock_free(
     connection: &mut Connection,
     names: &[KeyName],
 ) -> Result<HashSet<KeyName>, StoreError> {
+    let mut locked = HashSet::new();
+    for part in citus::parts(connection, names, |name| name.lane).await? {
+        let done = lock_free_of(connection, &part.rows, &part.lanes).await;
+        locked.extend(done.map_err(|error| citus::forget_if_refused(connection, error))?);
+    }
+    Ok(locked)
+}
+
+async fn lock_free_of(
+    connection: &mut Connection,
+    names: &[KeyName],
+    of: &Lanes,
+) -> Result<Vec<KeyName>, StoreError> {
     let columns = Columns::of(names);
     let free = sqlx::query_scalar!(
         r#"
         SELECT n.number AS "number!"
         FROM unnest($1::smallint[], $2::text[], $3::text[]) WITH ORDINALITY AS n (lane, tenant_id, key, number)
         JOIN trunkline.ordering_keys AS k ON k.lane = n.lane AND k.tenant_id = n.tenant_id AND k.key = n.key
+        WHERE $4::smallint[] IS NULL OR k.lane = ANY($4)
         FOR UPDATE OF k SKIP LOCKED
         "#,
         &columns.lanes,
         &columns.tenants,
         &columns.keys,
+        of.parameter() as _,
     )
     .fetch_all(connection)
     .await?;
@@ -99,19 +124,34 @@ pub async fn note_last(
     names: &[KeyName],
     last: &[EventId],
 ) -> Result<(), StoreError> {
-    let columns = Columns::of(names);
-    let last: Vec<Uuid> = last.iter().map(|id| id.as_uuid()).collect();
+    let noted: Vec<(&KeyName, EventId)> = names.iter().zip(last.iter().copied()).collect();
+    for part in citus::parts(connection, &noted, |(name, _)| name.lane).await? {
+        let done = note_last_of(connection, &part.rows, &part.lanes).await;
+        done.map_err(|error| citus::forget_if_refused(connection, error))?;
+    }
+    Ok(())
+}
+
+async fn note_last_of(
+    connection: &mut Connection,
+    noted: &[(&KeyName, EventId)],
+    of: &Lanes,
+) -> Result<(), StoreError> {
+    let columns = Columns::of(noted.iter().map(|(name, _)| *name));
+    let last: Vec<Uuid> = noted.iter().map(|(_, id)| id.as_uuid()).collect();
     sqlx::query!(
         r#"
         UPDATE trunkline.ordering_keys AS k
         SET last_event_id = n.last_event_id
         FROM unnest($1::smallint[], $2::text[], $3::text[], $4::uuid[]) AS n (lane, tenant_id, key, last_event_id)
         WHERE k.lane = n.lane AND k.tenant_id = n.tenant_id AND k.key = n.key
+          AND ($5::smallint[] IS NULL OR k.lane = ANY($5))
         "#,
         &columns.lanes,
         &columns.tenants,
         &columns.keys,
         &last,
+        of.parameter() as _,
     )
     .execute(connection)
     .await?;
@@ -129,9 +169,27 @@ pub async fn hold_back(
     tenants: &[TenantId],
     events: &[EventId],
 ) -> Result<(), StoreError> {
-    let lanes: Vec<i16> = lanes.iter().map(|lane| lane.number()).collect();
-    let tenants: Vec<&str> = tenants.iter().map(TenantId::as_str).collect();
-    let events: Vec<Uuid> = events.iter().map(|id| id.as_uuid()).collect();
+    let held: Vec<(Lane, &TenantId, EventId)> = lanes
+        .iter()
+        .zip(tenants)
+        .zip(events)
+        .map(|((lane, tenant_id), id)| (*lane, tenant_id, *id))
+        .collect();
+    for part in citus::parts(connection, &held, |(lane, ..)| *lane).await? {
+        let done = hold_back_of(connection, &part.rows, &part.lanes).await;
+        done.map_err(|error| citus::forget_if_refused(connection, error))?;
+    }
+    Ok(())
+}
+
+async fn hold_back_of(
+    connection: &mut Connection,
+    events: &[(Lane, &TenantId, EventId)],
+    of: &Lanes,
+) -> Result<(), StoreError> {
+    let lanes: Vec<i16> = events.iter().map(|(lane, ..)| lane.number()).collect();
+    let tenants: Vec<&str> = events.iter().map(|(_, tenant_id, _)| tenant_id.as_str()).collect();
+    let events: Vec<Uuid> = events.iter().map(|(.., id)| id.as_uuid()).collect();
     sqlx::query!(
         r#"
         UPDATE trunkline.deliveries AS d
@@ -140,15 +198,18 @@ pub async fn hold_back(
         JOIN trunkline.endpoints AS e USING (tenant_id)
         WHERE d.lane = i.lane AND d.tenant_id = i.tenant_id AND d.event_id = i.event_id
           AND d.endpoint_id = e.endpoint_id AND d.ordering_key IS NOT NULL
+          AND ($4::smallint[] IS NULL OR d.lane = ANY($4))
           AND (
               EXISTS (
                   SELECT FROM trunkline.deliveries AS b
-                  WHERE b.lane = d.lane AND b.tenant_id = d.tenant_id AND b.endpoint_id = d.endpoint_id
+                  WHERE b.lane = d.lane AND ($4::smallint[] IS NULL OR b.lane = ANY($4))
+                    AND b.tenant_id = d.tenant_id AND b.endpoint_id = d.endpoint_id
                     AND b.ordering_key = d.ordering_key AND b.finished_at IS NULL AND b.event_id < d.event_id
               )
               OR (e.ordering_blocks AND EXISTS (
                   SELECT FROM trunkline.deliveries AS b
-                  WHERE b.lane = d.lane AND b.tenant_id = d.tenant_id AND b.status = 'FAILED' AND b.due_at IS NULL
+                  WHERE b.lane = d.lane AND ($4::smallint[] IS NULL OR b.lane = ANY($4))
+                    AND b.tenant_id = d.tenant_id AND b.status = 'FAILED' AND b.due_at IS NULL
                     AND b.endpoint_id = d.endpoint_id AND b.ordering_key = d.ordering_key AND b.event_id < d.event_id
               ))
           )
@@ -156,6 +217,7 @@ pub async fn hold_back(
         &lanes,
         &tenants as _,
         &events,
+        of.parameter() as _,
     )
     .execute(connection)
     .await?;
@@ -170,11 +232,13 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(names: &[KeyName]) -> Self {
-        Self {
-            lanes: names.iter().map(|name| name.lane.number()).collect(),
-            tenants: names.iter().map(|name| name.tenant_id.to_string()).collect(),
-            keys: names.iter().map(|name| name.key.clone()).collect(),
+    fn of<'a>(names: impl IntoIterator<Item = &'a KeyName>) -> Self {
+        let mut columns = Self { lanes: Vec::new(), tenants: Vec::new(), keys: Vec::new() };
+        for name in names {
+            columns.lanes.push(name.lane.number());
+            columns.tenants.push(name.tenant_id.to_string());
+            columns.keys.push(name.key.clone());
         }
+        columns
     }
 }

@@ -84,10 +84,12 @@ pub async fn publish(
                 (lane, tenant_id, event_id, endpoint_id, status, due_at, created_at, ordering_key)
             SELECT lane, tenant_id, event_id, endpoint_id, 'PENDING', due_at, created_at, ordering_key
             FROM matched
+            RETURNING lane
         ), kept AS (
             INSERT INTO trunkline.payloads (lane, tenant_id, event_id, payload)
             SELECT lane, tenant_id, event_id, payload
             FROM incoming
+            RETURNING lane
         ), stored AS (
             INSERT INTO trunkline.events
                 (lane, tenant_id, event_id, type, payload_sha256, payload_bytes, created_at, deliver_at,
@@ -95,6 +97,7 @@ pub async fn publish(
             SELECT lane, tenant_id, event_id, type, payload_sha256, octet_length(payload), created_at, deliver_at,
                    ordering_key, traceparent, event_id IN (SELECT event_id FROM matched)
             FROM incoming
+            RETURNING lane
         )
         SELECT DISTINCT lane AS "lane?", tenant_id AS "tenant_id?", endpoint_id AS "endpoint_id?", NULL::uuid AS unrouted
         FROM matched

@@ -46,15 +46,18 @@ pub async fn publish_operational(
             INSERT INTO trunkline.deliveries (lane, tenant_id, event_id, endpoint_id, status, due_at, created_at)
             SELECT lane, tenant_id, $3, endpoint_id, 'PENDING', $7, $7
             FROM target
+            RETURNING lane
         ), kept AS (
             INSERT INTO trunkline.payloads (lane, tenant_id, event_id, payload)
             SELECT lane, tenant_id, $3, $5
             FROM target
+            RETURNING lane
         ), stored AS (
             INSERT INTO trunkline.events
                 (lane, tenant_id, event_id, type, payload_sha256, payload_bytes, created_at, routed)
             SELECT lane, tenant_id, $3, $4, $6, octet_length($5::bytea), $7, true
             FROM target
+            RETURNING lane
         )
         SELECT lane, endpoint_id
         FROM target

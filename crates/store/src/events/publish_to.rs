@@ -23,11 +23,13 @@ pub async fn publish_to(
             INSERT INTO trunkline.payloads (lane, tenant_id, event_id, payload)
             SELECT $1, $2, $3, $5
             FROM wanted
+            RETURNING lane
         ), fanned_out AS (
             INSERT INTO trunkline.deliveries
                 (lane, tenant_id, event_id, endpoint_id, status, expedited, due_at, created_at)
             SELECT $1, $2, $3, endpoint_id, 'PENDING', true, $6, $6
             FROM wanted
+            RETURNING lane
         )
         INSERT INTO trunkline.events
             (lane, tenant_id, event_id, type, payload_sha256, payload_bytes, created_at, traceparent, routed)

@@ -2,6 +2,7 @@ use chrono::{DateTime, Utc};
 use trunkline_domain::{EndpointId, TenantId};
 use uuid::Uuid;
 
+use crate::citus::{self, Lanes};
 use crate::{Connection, StoreError, row};
 
 /// Deliveries of one endpoint that were cancelled because their time was over.
@@ -26,6 +27,21 @@ pub async fn expire(
     now: DateTime<Utc>,
     limit: i64,
 ) -> Result<Vec<Expired>, StoreError> {
+    let mut expired = Vec::new();
+    for of in citus::every_shard(connection).await? {
+        let done = expire_of(connection, below, &of, now, limit).await;
+        expired.extend(done.map_err(|error| citus::forget_if_refused(connection, error))?);
+    }
+    Ok(expired)
+}
+
+async fn expire_of(
+    connection: &mut Connection,
+    below: Uuid,
+    of: &Lanes,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<Expired>, StoreError> {
     let rows = sqlx::query!(
         r#"
         WITH found AS MATERIALIZED (
@@ -33,7 +49,7 @@ pub async fn expire(
             (
                 SELECT lane, tenant_id, event_id, endpoint_id
                 FROM trunkline.deliveries
-                WHERE due_at IS NOT NULL AND event_id < $1
+                WHERE due_at IS NOT NULL AND event_id < $1 AND ($4::smallint[] IS NULL OR lane = ANY($4))
                 LIMIT $3
             )
             UNION ALL
@@ -41,6 +57,7 @@ pub async fn expire(
                 SELECT lane, tenant_id, event_id, endpoint_id
                 FROM trunkline.deliveries
                 WHERE held AND ordering_key IS NOT NULL AND finished_at IS NULL AND event_id < $1
+                  AND ($4::smallint[] IS NULL OR lane = ANY($4))
                 LIMIT $3
             )
             LIMIT $3
@@ -48,7 +65,7 @@ pub async fn expire(
             SELECT d.lane, d.tenant_id, d.event_id, d.endpoint_id, d.attempts, d.lease, d.leased_until
             FROM found AS f
             JOIN trunkline.deliveries AS d USING (lane, tenant_id, event_id, endpoint_id)
-            WHERE (d.due_at IS NOT NULL OR d.held) AND d.event_id < $1
+            WHERE (d.due_at IS NOT NULL OR d.held) AND d.event_id < $1 AND ($4::smallint[] IS NULL OR d.lane = ANY($4))
             FOR UPDATE OF d SKIP LOCKED
         ), cancelled AS (
             UPDATE trunkline.deliveries AS d
@@ -56,7 +73,7 @@ pub async fn expire(
                 finished_at = $2, last_error = 'expired'
             FROM open AS o
             WHERE d.lane = o.lane AND d.tenant_id = o.tenant_id AND d.event_id = o.event_id AND d.endpoint_id = o.endpoint_id
-              AND d.event_id < $1
+              AND d.event_id < $1 AND ($4::smallint[] IS NULL OR d.lane = ANY($4))
             RETURNING d.lane, d.tenant_id, d.event_id, d.endpoint_id, o.attempts, o.lease, o.leased_until
         ), superseded AS (
             INSERT INTO trunkline.attempts (lane, tenant_id, event_id, endpoint_id, attempt, started_at, outcome, error)
@@ -64,6 +81,7 @@ pub async fn expire(
                    'its time was over while it was under way'
             FROM cancelled
             WHERE lease IS NOT NULL
+            RETURNING lane
         )
         SELECT tenant_id, endpoint_id, count(*) AS "count!"
         FROM cancelled
@@ -72,6 +90,7 @@ pub async fn expire(
         below,
         now,
         limit,
+        of.parameter() as _,
     )
     .fetch_all(connection)
     .await?;

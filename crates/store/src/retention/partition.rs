@@ -3,6 +3,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use sqlx::{AssertSqlSafe, Row as _};
 
+use crate::citus::{self, Lanes};
 use crate::{Connection, StoreError, Transaction};
 
 /// Days looked at in one go: a quarter of a year of neglect.
@@ -73,18 +74,38 @@ pub enum Standing {
 /// # Errors
 /// When the database is not available.
 pub async fn past(connection: &mut Connection, end: DateTime<Utc>) -> Result<Vec<Day>, StoreError> {
+    let mut days: Vec<Day> = Vec::new();
+    for of in citus::every_shard(connection).await? {
+        let found = past_of(connection, &of, end).await;
+        let found = found.map_err(|error| citus::forget_if_refused(connection, error))?;
+        // The same days each time: a day has open work where any shard has some.
+        for day in &mut days {
+            day.has_open_work |= found.iter().any(|one| one.from_day == day.from_day && one.has_open_work);
+        }
+        if days.is_empty() {
+            days = found;
+        }
+    }
+    Ok(days)
+}
+
+async fn past_of(
+    connection: &mut Connection,
+    of: &Lanes,
+    end: DateTime<Utc>,
+) -> Result<Vec<Day>, StoreError> {
     let rows = sqlx::query!(
         r#"
         SELECT h.from_day, h.until_day, h.payloads_gone_at IS NOT NULL AS "payloads_gone!", (
             EXISTS (
                 SELECT FROM trunkline.deliveries
-                WHERE due_at IS NOT NULL
+                WHERE due_at IS NOT NULL AND ($3::smallint[] IS NULL OR lane = ANY($3))
                   AND event_id >= trunkline.uuid_v7_floor(h.from_day::timestamp AT TIME ZONE 'UTC')
                   AND event_id < trunkline.uuid_v7_floor(h.until_day::timestamp AT TIME ZONE 'UTC')
             )
             OR EXISTS (
                 SELECT FROM trunkline.deliveries
-                WHERE held AND ordering_key IS NOT NULL AND finished_at IS NULL
+                WHERE held AND ordering_key IS NOT NULL AND finished_at IS NULL AND ($3::smallint[] IS NULL OR lane = ANY($3))
                   AND event_id >= trunkline.uuid_v7_floor(h.from_day::timestamp AT TIME ZONE 'UTC')
                   AND event_id < trunkline.uuid_v7_floor(h.until_day::timestamp AT TIME ZONE 'UTC')
             )
@@ -96,6 +117,7 @@ pub async fn past(connection: &mut Connection, end: DateTime<Utc>) -> Result<Vec
         "#,
         end,
         DAYS_MAX,
+        of.parameter() as _,
     )
     .fetch_all(connection)
     .await?;
@@ -149,6 +171,9 @@ pub async fn detach(
     from_day: NaiveDate,
 ) -> Result<(), StoreError> {
     let (parent, partition) = (table.name(), table.partition(from_day));
+    if citus::is_distributed(connection).await? {
+        return citus::detach(connection, parent, &partition).await;
+    }
     let sql = format!("ALTER TABLE trunkline.{parent} DETACH PARTITION trunkline.{partition} CONCURRENTLY");
     Ok(connection.execute_alone(sql).await?)
 }

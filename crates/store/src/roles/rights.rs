@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Role;
+use crate::citus;
 use crate::{Connection, StoreError};
 
 /// What the secrets of endpoints are to those who set them and need not read them.
@@ -33,7 +34,7 @@ pub const RIGHTS: &[(Role, &str, &str)] = &[
     (Role::Ingest, "trunkline", "USAGE"),
     (Role::Ingest, "endpoints", "SELECT (tenant_id, endpoint_id, enabled, operational, deleted_at, event_types, payload_filter, filter_weight, ordered, ordering_blocks)"),
     (Role::Ingest, "events", "SELECT (lane, tenant_id, event_id); INSERT"),
-    (Role::Ingest, "payloads", "INSERT"),
+    (Role::Ingest, "payloads", "SELECT (lane); INSERT"),
     (Role::Ingest, "deliveries", "SELECT (lane, tenant_id, event_id, endpoint_id, status, due_at, finished_at, ordering_key); INSERT; UPDATE (held, due_at)"),
     (Role::Ingest, "idempotency_keys", "SELECT; INSERT; UPDATE"),
     (Role::Ingest, "ordering_keys", "SELECT; INSERT; UPDATE"),
@@ -56,7 +57,7 @@ pub const RIGHTS: &[(Role, &str, &str)] = &[
     (Role::Operator, "endpoint_secrets", SECRETS_UNREAD),
     (Role::Operator, "payloads", "SELECT (lane, tenant_id, event_id); DELETE"),
     (Role::Operator, "deliveries", "SELECT; UPDATE"),
-    (Role::Operator, "attempts", "INSERT"),
+    (Role::Operator, "attempts", "SELECT (lane); INSERT"),
     (Role::Operator, "event_types", "SELECT; DELETE"),
     (Role::Operator, "replays", "SELECT; UPDATE"),
     (Role::Operator, "audit", "SELECT; INSERT"),
@@ -122,11 +123,14 @@ impl Right {
     }
 }
 
-fn wanted() -> BTreeSet<Right> {
+fn wanted(is_distributed: bool) -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
     for (role, object, words) in RIGHTS {
         for word in words.split("; ") {
-            let (privilege, columns) = word.split_once(" (").unwrap_or((word, ""));
+            let (privilege, mut columns) = word.split_once(" (").unwrap_or((word, ""));
+            if is_distributed && citus::is_whole(object) {
+                columns = "";
+            }
             let right = |column: Option<&str>| Right {
                 role: role.name().to_owned(),
                 object: (*object).to_owned(),
@@ -188,7 +192,15 @@ async fn found(connection: &mut Connection) -> Result<BTreeSet<Right>, StoreErro
 /// # Errors
 /// When the database is not available.
 pub async fn differences(connection: &mut Connection) -> Result<Vec<Difference>, StoreError> {
-    let (wanted, found) = (wanted(), found(connection).await?);
+    let is_distributed = citus::is_distributed(connection).await?;
+    differences_where(connection, is_distributed).await
+}
+
+async fn differences_where(
+    connection: &mut Connection,
+    is_distributed: bool,
+) -> Result<Vec<Difference>, StoreError> {
+    let (wanted, found) = (wanted(is_distributed), found(connection).await?);
     let too_much = found
         .difference(&wanted)
         .map(|right| Difference { is_missing: false, remedy: right.statement("REVOKE", "FROM") });
@@ -204,12 +216,18 @@ pub async fn differences(connection: &mut Connection) -> Result<Vec<Difference>,
 /// # Errors
 /// When the login does not own the tables, or the database is not available.
 pub async fn grant(connection: &mut Connection) -> Result<(), StoreError> {
+    let is_distributed = citus::is_distributed(connection).await?;
+    grant_where(connection, is_distributed).await
+}
+
+/// The same, as they are where tables are distributed or not.
+pub(crate) async fn grant_where(connection: &mut Connection, is_distributed: bool) -> Result<(), StoreError> {
     let mut transaction = connection.begin().await?;
     // The number is arbitrary and used for nothing else.
     sqlx::query!("SELECT pg_advisory_xact_lock(7310582648)").execute(&mut *transaction).await?;
     // Again after what was revoked: rights on columns may have gone with those on their table.
     for _ in 0..2 {
-        for difference in differences(&mut transaction).await? {
+        for difference in differences_where(&mut transaction, is_distributed).await? {
             sqlx::raw_sql(sqlx::AssertSqlSafe(difference.remedy)).execute(&mut *transaction).await?;
         }
     }

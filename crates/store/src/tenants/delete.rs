@@ -164,6 +164,7 @@ async fn cancel_open(
                    'cancelled while it was under way'
             FROM cancelled
             WHERE lease IS NOT NULL
+            RETURNING lane
         )
         SELECT count(*) AS "cancelled!" FROM cancelled
         "#,

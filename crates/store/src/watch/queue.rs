@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use trunkline_domain::{EndpointId, EventId, TenantId};
 use uuid::Uuid;
 
+use crate::citus::{self, Lanes};
 use crate::deliveries::oldest_open;
+use crate::events::IdRange;
 use crate::{Connection, StoreError, row};
 
 /// Endpoints with open work that are looked at. Beyond it the queue is told by estimate.
@@ -102,7 +104,23 @@ async fn waiting(
     now: DateTime<Utc>,
 ) -> Result<Vec<WaitingEndpoint>, StoreError> {
     let Some(from) = oldest_open(connection).await? else { return Ok(Vec::new()) };
-    let before = EventId::first_at(now + AHEAD).as_uuid();
+    let range = IdRange { from, before: EventId::first_at(now + AHEAD).as_uuid() };
+    let mut waiting = Vec::new();
+    for of in citus::every_shard(connection).await? {
+        let found = waiting_of(connection, &of, now, range).await;
+        waiting.extend(found.map_err(|error| citus::forget_if_refused(connection, error))?);
+    }
+    // Those of which nothing is due come last.
+    waiting.sort_by_key(|one: &WaitingEndpoint| (one.oldest_due_at.is_none(), one.oldest_due_at));
+    Ok(waiting)
+}
+
+async fn waiting_of(
+    connection: &mut Connection,
+    of: &Lanes,
+    now: DateTime<Utc>,
+    range: IdRange,
+) -> Result<Vec<WaitingEndpoint>, StoreError> {
     let found = sqlx::query!(
         r#"
         WITH RECURSIVE active AS (
@@ -110,7 +128,7 @@ async fn waiting(
             (
                 SELECT lane, endpoint_id, tenant_id
                 FROM trunkline.deliveries
-                WHERE due_at IS NOT NULL AND event_id >= $2 AND event_id < $3
+                WHERE due_at IS NOT NULL AND event_id >= $2 AND event_id < $3 AND ($5::smallint[] IS NULL OR lane = ANY($5))
                 ORDER BY lane, endpoint_id, due_at
                 LIMIT 1
             )
@@ -120,7 +138,7 @@ async fn waiting(
             CROSS JOIN LATERAL (
                 SELECT lane, endpoint_id, tenant_id
                 FROM trunkline.deliveries
-                WHERE (lane, endpoint_id) > (active.lane, active.endpoint_id)
+                WHERE (lane, endpoint_id) > (active.lane, active.endpoint_id) AND ($5::smallint[] IS NULL OR lane = ANY($5))
                   AND due_at IS NOT NULL AND event_id >= $2 AND event_id < $3
                 ORDER BY lane, endpoint_id, due_at
                 LIMIT 1
@@ -137,6 +155,7 @@ async fn waiting(
                    SELECT d.due_at
                    FROM trunkline.deliveries AS d
                    WHERE d.lane = a.lane AND d.endpoint_id = a.endpoint_id AND d.due_at <= $1
+                     AND ($5::smallint[] IS NULL OR d.lane = ANY($5))
                      AND (d.leased_until IS NULL OR d.leased_until < $1)
                      AND d.event_id >= $2 AND d.event_id < $3
                    ORDER BY d.due_at
@@ -147,17 +166,18 @@ async fn waiting(
         JOIN trunkline.tenants AS t ON t.tenant_id = a.tenant_id
         "#,
         now,
-        from,
-        before,
+        range.from,
+        range.before,
         ENDPOINTS_MAX,
+        of.parameter() as _,
     )
     .fetch_all(&mut *connection)
     .await?;
     let lanes: Vec<i16> = found.iter().map(|one| one.lane).collect();
     let ids: Vec<Uuid> = found.iter().map(|one| one.endpoint_id).collect();
-    let counts = count(connection, &lanes, &ids, now, from, before).await?;
+    let counts = count(connection, &lanes, &ids, of, now, range).await?;
     let is_all_cut = counts.values().map(Count::total).sum::<i64>() >= COUNTED_OF_ALL;
-    let mut waiting = found
+    found
         .into_iter()
         .map(|found| {
             let count = counts.get(&found.endpoint_id).copied().unwrap_or_default();
@@ -178,10 +198,7 @@ async fn waiting(
                 is_cut: count.total() >= COUNTED_OF_ONE || (is_all_cut && count.total() == 0),
             })
         })
-        .collect::<Result<Vec<_>, StoreError>>()?;
-    // Those of which nothing is due come last.
-    waiting.sort_by_key(|one| (one.oldest_due_at.is_none(), one.oldest_due_at));
-    Ok(waiting)
+        .collect()
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -210,9 +227,9 @@ async fn count(
     connection: &mut Connection,
     lanes: &[i16],
     endpoints: &[Uuid],
+    of: &Lanes,
     now: DateTime<Utc>,
-    from: Uuid,
-    before: Uuid,
+    range: IdRange,
 ) -> Result<HashMap<Uuid, Count>, StoreError> {
     let rows = sqlx::query_as!(
         Found,
@@ -228,6 +245,7 @@ async fn count(
                 SELECT due_at, leased_until
                 FROM trunkline.deliveries
                 WHERE lane = w.lane AND endpoint_id = w.endpoint_id AND due_at IS NOT NULL
+                  AND ($8::smallint[] IS NULL OR lane = ANY($8))
                   AND event_id >= $4 AND event_id < $5
                 ORDER BY due_at
                 LIMIT $6
@@ -239,10 +257,11 @@ async fn count(
         lanes,
         endpoints,
         now,
-        from,
-        before,
+        range.from,
+        range.before,
         COUNTED_OF_ONE,
         COUNTED_OF_ALL,
+        of.parameter() as _,
     )
     .fetch_all(connection)
     .await?;

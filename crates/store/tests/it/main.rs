@@ -4,6 +4,7 @@
 
 mod catalog;
 mod claims;
+mod cluster;
 mod connections;
 mod deliveries;
 mod documented_questions;

@@ -57,7 +57,7 @@ pub(super) const ALL: [Mutant; 6] = [
         // The number of an attempt is a second fence, since the worker that retakes it writes it down as abandoned.
         edits: &[
             ("              AND d.lease = e.lease\n", ""),
-            ("            FROM recorded\n        )", "            FROM recorded ON CONFLICT DO NOTHING\n        )"),
+            ("            FROM recorded\n            RETURNING lane", "            FROM recorded ON CONFLICT DO NOTHING\n            RETURNING lane"),
         ],
         is_statement: true,
         caught_by: "outcome_late",

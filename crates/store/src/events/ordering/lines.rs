@@ -5,6 +5,7 @@ use trunkline_domain::{EndpointId, EventId, Lane, TenantId};
 use uuid::Uuid;
 
 use super::KeyName;
+use crate::citus::{self, Lanes};
 use crate::deliveries::{DeliveryKey, KeyColumns};
 use crate::wake::Hint;
 use crate::{Connection, StoreError, row};
@@ -45,6 +46,20 @@ pub async fn release(
     lines: &[Line],
     now: DateTime<Utc>,
 ) -> Result<Vec<Hint>, StoreError> {
+    let mut released = Vec::new();
+    for part in citus::parts(connection, lines, |line| line.name.lane).await? {
+        let done = release_of(connection, &part.rows, &part.lanes, now).await;
+        released.extend(done.map_err(|error| citus::forget_if_refused(connection, error))?);
+    }
+    Ok(released)
+}
+
+async fn release_of(
+    connection: &mut Connection,
+    lines: &[Line],
+    of: &Lanes,
+    now: DateTime<Utc>,
+) -> Result<Vec<Hint>, StoreError> {
     let lanes: Vec<i16> = lines.iter().map(|line| line.name.lane.number()).collect();
     let tenants: Vec<&str> = lines.iter().map(|line| line.name.tenant_id.as_str()).collect();
     let keys: Vec<&str> = lines.iter().map(|line| line.name.key.as_str()).collect();
@@ -59,7 +74,8 @@ pub async fn release(
         CROSS JOIN LATERAL (
             SELECT f.event_id, f.held
             FROM trunkline.deliveries AS f
-            WHERE f.lane = n.lane AND f.tenant_id = n.tenant_id AND f.endpoint_id = n.endpoint_id
+            WHERE f.lane = n.lane AND ($6::smallint[] IS NULL OR f.lane = ANY($6))
+              AND f.tenant_id = n.tenant_id AND f.endpoint_id = n.endpoint_id
               AND f.ordering_key = n.key AND f.finished_at IS NULL
             ORDER BY f.event_id
             LIMIT 1
@@ -67,15 +83,18 @@ pub async fn release(
         CROSS JOIN LATERAL (
             SELECT deliver_at
             FROM trunkline.events
-            WHERE lane = n.lane AND tenant_id = n.tenant_id AND event_id = first.event_id
+            WHERE lane = n.lane AND ($6::smallint[] IS NULL OR lane = ANY($6))
+              AND tenant_id = n.tenant_id AND event_id = first.event_id
             LIMIT 1
         ) AS v
         WHERE first.held
-          AND d.lane = n.lane AND d.tenant_id = n.tenant_id AND d.event_id = first.event_id
+          AND d.lane = n.lane AND ($6::smallint[] IS NULL OR d.lane = ANY($6))
+          AND d.tenant_id = n.tenant_id AND d.event_id = first.event_id
           AND d.endpoint_id = n.endpoint_id AND d.held
           AND NOT (e.ordering_blocks AND EXISTS (
               SELECT FROM trunkline.deliveries AS b
-              WHERE b.lane = n.lane AND b.tenant_id = n.tenant_id AND b.status = 'FAILED' AND b.due_at IS NULL
+              WHERE b.lane = n.lane AND ($6::smallint[] IS NULL OR b.lane = ANY($6))
+                AND b.tenant_id = n.tenant_id AND b.status = 'FAILED' AND b.due_at IS NULL
                 AND b.endpoint_id = n.endpoint_id AND b.ordering_key = n.key AND b.event_id < first.event_id
           ))
         RETURNING d.lane, d.tenant_id, d.endpoint_id
@@ -85,6 +104,7 @@ pub async fn release(
         &keys as _,
         &endpoints,
         now,
+        of.parameter() as _,
     )
     .fetch_all(connection)
     .await?;
@@ -134,6 +154,19 @@ pub async fn lines_of(
     connection: &mut Connection,
     deliveries: &[DeliveryKey],
 ) -> Result<Vec<Line>, StoreError> {
+    let mut lines = Vec::new();
+    for part in citus::parts(connection, deliveries, |key| key.lane).await? {
+        let found = lines_of_some(connection, &part.rows, &part.lanes).await;
+        lines.extend(found.map_err(|error| citus::forget_if_refused(connection, error))?);
+    }
+    Ok(lines)
+}
+
+async fn lines_of_some(
+    connection: &mut Connection,
+    deliveries: &[DeliveryKey],
+    of: &Lanes,
+) -> Result<Vec<Line>, StoreError> {
     let columns = KeyColumns::of(deliveries);
     let (lowest, highest) = columns.event_range();
     let rows = sqlx::query!(
@@ -143,6 +176,7 @@ pub async fn lines_of(
         JOIN trunkline.deliveries AS d
             ON d.lane = k.lane AND d.tenant_id = k.tenant_id AND d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id
         WHERE d.ordering_key IS NOT NULL AND d.event_id BETWEEN $5 AND $6
+          AND ($7::smallint[] IS NULL OR d.lane = ANY($7))
         "#,
         &columns.lanes,
         &columns.tenants,
@@ -150,6 +184,7 @@ pub async fn lines_of(
         &columns.endpoints,
         lowest,
         highest,
+        of.parameter() as _,
     )
     .fetch_all(connection)
     .await?;
@@ -164,10 +199,18 @@ pub struct Stranded {
     /// Something waits in them though nothing is before it; [`release`] lets it go.
     pub lines: Vec<Line>,
     /// Where the next look begins; `None` = this one came to the end.
-    pub next: Option<Line>,
+    pub next: Option<Place>,
 }
 
-/// Looks through at most `rows_max` open deliveries with a key, from the line after that one on, for lines whose first waits though
+/// How far a look through all lines came.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    shard: usize,
+    /// The last line that was looked at.
+    line: Option<Line>,
+}
+
+/// Looks through at most `rows_max` open deliveries with a key, from that place on, for lines whose first waits though
 /// nothing is before it: what an end left behind that could not look, because somebody published with the key just then, or did
 /// not, such as an endpoint's that delivers in order no more.
 ///
@@ -175,9 +218,28 @@ pub struct Stranded {
 /// When the database is not available.
 pub async fn stranded(
     connection: &mut Connection,
-    after: Option<&Line>,
+    from: Place,
     rows_max: i64,
 ) -> Result<Stranded, StoreError> {
+    let shards = citus::every_shard(connection).await?;
+    let Some(of) = shards.get(from.shard) else { return Ok(Stranded::default()) };
+    let found = stranded_of(connection, of, from.line.as_ref(), rows_max).await;
+    let (lines, last) = found.map_err(|error| citus::forget_if_refused(connection, error))?;
+    let next = match last {
+        Some(line) => Some(Place { line: Some(line), ..from }),
+        None if from.shard + 1 < shards.len() => Some(Place { shard: from.shard + 1, line: None }),
+        None => None,
+    };
+    Ok(Stranded { lines, next })
+}
+
+/// The last line that was looked at, where there may be more, beside what was found.
+async fn stranded_of(
+    connection: &mut Connection,
+    of: &Lanes,
+    after: Option<&Line>,
+    rows_max: i64,
+) -> Result<(Vec<Line>, Option<Line>), StoreError> {
     let rows = sqlx::query!(
         r#"
         WITH portion AS MATERIALIZED (
@@ -185,6 +247,7 @@ pub async fn stranded(
             SELECT lane, tenant_id, endpoint_id, ordering_key, event_id, held
             FROM trunkline.deliveries
             WHERE ordering_key IS NOT NULL AND finished_at IS NULL
+              AND ($6::smallint[] IS NULL OR lane = ANY($6))
               AND (lane, tenant_id, endpoint_id, ordering_key) > ($1, $2, $3, $4)
             ORDER BY lane, tenant_id, endpoint_id, ordering_key, event_id
             LIMIT $5
@@ -204,7 +267,8 @@ pub async fn stranded(
             WHERE f.held
               AND NOT (e.ordering_blocks AND EXISTS (
                   SELECT FROM trunkline.deliveries AS b
-                  WHERE b.lane = f.lane AND b.tenant_id = f.tenant_id AND b.status = 'FAILED' AND b.due_at IS NULL
+                  WHERE b.lane = f.lane AND ($6::smallint[] IS NULL OR b.lane = ANY($6))
+                    AND b.tenant_id = f.tenant_id AND b.status = 'FAILED' AND b.due_at IS NULL
                     AND b.endpoint_id = f.endpoint_id AND b.ordering_key = f.ordering_key AND b.event_id < f.event_id
               ))
         )
@@ -221,17 +285,18 @@ pub async fn stranded(
         after.map_or(Uuid::nil(), |line| line.endpoint_id.as_uuid()),
         after.map_or("", |line| line.name.key.as_str()),
         rows_max,
+        of.parameter() as _,
     )
     .fetch_all(connection)
     .await?;
-    let mut found = Stranded::default();
+    let (mut lines, mut last) = (Vec::new(), None);
     for row in rows {
         let line = Line::read(row.lane, row.tenant_id, row.key, row.endpoint_id)?;
         if row.is_next {
-            found.next = Some(line);
+            last = Some(line);
         } else {
-            found.lines.push(line);
+            lines.push(line);
         }
     }
-    Ok(found)
+    Ok((lines, last))
 }
