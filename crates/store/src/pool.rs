@@ -284,7 +284,8 @@ pub async fn connect<'a>(
 /// now and then whether it is there: its lock must not outlive it for hours because the network never said that it is gone.
 pub(crate) fn worker_options(url: &str) -> Result<PgConnectOptions, StoreError> {
     let options = PgConnectOptions::from_str(url).map_err(|_| no_address(InvalidUrl))?;
-    Ok(options.application_name("trunkline").options([
+    let options = sqlx::ConnectOptions::disable_statement_logging(options.application_name("trunkline"));
+    Ok(options.options([
         ("role", Role::Worker.name()),
         ("tcp_keepalives_idle", "5"),
         ("tcp_keepalives_interval", "5"),

@@ -1,6 +1,6 @@
 //! SIGTERM under load, door by door, as a rolling release does it (R5): exit 0 in time, nothing twice, no request fails.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
@@ -80,8 +80,9 @@ async fn while_attempts_last(trial: &mut Trial, house: &mut House) -> anyhow::Re
         let tenant = house.tenant(name, &format!("/{name}")).await?;
         let ledger = trial.ledger(name)?;
         Publisher::start(house.apis_in_turn(), &tenant.api_key, ledger, load.clone()).finish().await?;
+        until_arrived(house, &format!("/{name}")).await?;
     }
-    let stopped = stop_while_hanging(house, |_| {}).await?;
+    let stopped = stop_while_hanging(house, UNDER_WAY as usize, || {}).await?;
     trial.report.within("stop with attempts that last", stopped, LASTING_STOPPED);
     let ended = "SELECT count(*) FROM trunkline.deliveries AS d JOIN trunkline.attempts AS a USING (event_id, endpoint_id)
                  WHERE d.attempts = 1 AND (d.tenant_id, a.outcome) IN (('slow', 'succeeded'), ('hanging', 'timeout'))";
@@ -89,15 +90,29 @@ async fn while_attempts_last(trial: &mut Trial, house: &mut House) -> anyhow::Re
 
     let worker = house.workers.len() - 1;
     house.workers[worker].start_ready().await?;
-    let stopped = stop_while_hanging(house, |_| proxy.turn(Weather::Silent)).await?;
+    // Of what failed before, one at a time is tried.
+    let stopped = stop_while_hanging(house, 1, || proxy.turn(Weather::Silent)).await?;
     trial.report.within("stop with the database silent", stopped, LASTING_STOPPED);
     Ok(())
 }
 
-/// Stops the last worker while all attempts at the endpoint that hangs are under way.
-async fn stop_while_hanging(house: &mut House, before: impl FnOnce(&House)) -> anyhow::Result<Duration> {
-    house.sink.until_open("/hanging", UNDER_WAY as usize).await?;
-    before(house);
+async fn until_arrived(house: &House, path: &str) -> anyhow::Result<()> {
+    let since = Instant::now();
+    while (house.sink.arrivals().iter().filter(|one| one.path == path).count() as u64) < UNDER_WAY {
+        ensure!(since.elapsed() < Duration::from_secs(20), "{path} is not called");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// Stops the last worker while so many attempts at the endpoint that hangs are under way.
+async fn stop_while_hanging(
+    house: &mut House,
+    under_way: usize,
+    before: impl FnOnce(),
+) -> anyhow::Result<Duration> {
+    house.sink.until_open("/hanging", under_way).await?;
+    before();
     let worker = house.workers.len() - 1;
     let stopped = house.workers[worker].stop().await?;
     ensure!(stopped.code == Some(0), "it ended with {:?}", stopped.code);
