@@ -6,6 +6,7 @@ mod audit;
 mod calling;
 mod canaries;
 mod catcher;
+mod cluster_example;
 mod dev;
 mod every_operation;
 mod house;
