@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Checks what deploy/ and docker-compose.yml say, for mistakes that would only show when they are deployed.
 
-    manifests.py TOOLS     TOOLS is a folder with kubectl and helm (.ci/run makes it); needs .ci/requirements.txt
+    manifests.py TOOLS [--write]     TOOLS is a folder with kubectl and helm (.ci/run makes it); needs .ci/requirements.txt
 
 What it holds:
-- kustomize renders the base, both overlays and the database example; helm renders the chart, and the same objects: base and
+- kustomize renders the base, both overlays, every component and the database example; helm renders the chart, and the same objects: base and
   the chart's values.yaml, each overlay and the values of its name in the chart's ci/;
+- the rules of deploy/alerts are those of the PrometheusRule (--write makes it), which has no other way to them;
+- the example of a database has the connections that the production overlay can come to take, and every overlay brings its namespace;
 - every object is what each of the Kubernetes versions below knows, no field too many;
 - every environment variable named TRUNKLINE__* is a setting that the programs know (crates/boot/src/settings/keys.rs), and
   docs/OPERATIONS.md lists each setting and none besides;
@@ -22,6 +24,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 import kubernetes_validate
 import yaml
@@ -32,13 +35,16 @@ CHART = ROOT / "deploy" / "helm" / "trunkline"
 COMPOSE = ROOT / "docker-compose.yml"
 KEYS = ROOT / "crates" / "boot" / "src" / "settings" / "keys.rs"
 OPERATIONS = ROOT / "docs" / "OPERATIONS.md"
+RULES = ROOT / "deploy" / "alerts" / "trunkline.rules.yaml"
+RULE_OBJECT = KUSTOMIZE / "components" / "alerts" / "prometheus-rule.yaml"
 TOOLS = pathlib.Path(sys.argv[1])
 
 # The first that knows a preStop of sleep, those that most clusters run, and the newest.
 KUBERNETES = ["1.30", "1.32", "1.34", "1.36", "1.37"]
 
-# A program that is told to stop is gone within this many seconds.
+# A program that is told to stop is gone within this many seconds, a worker so many after worker.drain.
 STOP_SECONDS = 25
+AFTER_DRAIN_SECONDS = 3
 
 DOORS = {"api", "worker", "receiver"}
 
@@ -57,15 +63,22 @@ def expect(holds, what):
 
 
 def main():
+    if "--write" in sys.argv:
+        write_rules()
     rendered = {name: kustomize(name) for name in ("base", "overlays/dev", "overlays/production", "postgres")}
+    rendered["every component"] = every_component()
     for name, objects in rendered.items():
         check_known(name, objects)
         check_names(name, objects)
-    for name in ("base", "overlays/dev", "overlays/production"):
+    for name in ("base", "overlays/dev", "overlays/production", "every component"):
         objects = rendered[name]
         check_pods(name, objects)
         check_selectors(name, objects)
         check_network(name, objects)
+    for name in ("overlays/dev", "overlays/production", "postgres"):
+        expect(any(thing["kind"] == "Namespace" for thing in rendered[name]), f"{name}: no namespace, nothing can be applied")
+    check_rules()
+    check_connections(rendered["overlays/production"], rendered["postgres"])
     check_base(rendered["base"])
     compare("base", rendered["base"], helm())
     for overlay in ("dev", "production"):
@@ -81,12 +94,23 @@ def main():
 
 
 def run(*command):
-    text = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
-    return [thing for thing in yaml.safe_load_all(text) if thing]
+    ran = subprocess.run(command, check=False, capture_output=True)
+    if ran.returncode != 0:
+        sys.exit(ran.stderr.decode())
+    return [thing for thing in yaml.safe_load_all(ran.stdout) if thing]
 
 
 def kustomize(name):
     return run(TOOLS / "kubectl", "kustomize", KUSTOMIZE / name)
+
+
+def every_component():
+    """Each of them at once, on the base: no overlay has all."""
+    components = [f"../components/{folder.name}" for folder in sorted((KUSTOMIZE / "components").iterdir())]
+    with tempfile.TemporaryDirectory(dir=KUSTOMIZE) as folder:
+        text = yaml.safe_dump({"resources": ["../base"], "components": components})
+        pathlib.Path(folder, "kustomization.yaml").write_text(text, encoding="utf-8")
+        return kustomize(pathlib.Path(folder).name)
 
 
 def helm(*options):
@@ -119,7 +143,7 @@ def check_base(objects):
     names = {identity(thing) for thing in objects}
     expected = {f"Deployment trunkline-{door}" for door in DOORS}
     expected |= {f"PodDisruptionBudget trunkline-{door}" for door in DOORS}
-    expected |= {"Job trunkline-migrate", "Service trunkline-api", "Service trunkline-receiver"}
+    expected |= {"Job trunkline-migrate", "CronJob trunkline-retention", "Service trunkline-api", "Service trunkline-receiver"}
     expect(expected <= names, f"base: missing {sorted(expected - names)}")
     for thing in objects:
         expect(thing["kind"] != "Secret", f"base: {identity(thing)}: secrets belong to the overlay")
@@ -128,13 +152,25 @@ def check_base(objects):
 
 def check_pods(name, objects):
     for thing in objects:
-        if thing["kind"] not in ("Deployment", "Job"):
+        if thing["kind"] not in ("Deployment", "Job", "CronJob"):
             continue
         where = f"{name}: {identity(thing)}"
-        pod = thing["spec"]["template"]["spec"]
+        spec = thing["spec"].get("jobTemplate", thing)["spec"]
+        pod = spec["template"]["spec"]
         check_restricted(where, pod)
         if thing["kind"] == "Deployment":
-            check_door(where, pod)
+            check_door(where, pod, settings_of(name, objects, pod))
+            wait = int(pod["initContainers"][0]["args"][2].removesuffix("m")) * 60
+            expect(spec.get("progressDeadlineSeconds", 600) > wait, f"{where}: called failed while it waits for the schema")
+
+
+def settings_of(name, objects, pod):
+    """What its settings say, which are of a name of their own for every content."""
+    source = pod["containers"][0]["envFrom"][0]["configMapRef"]["name"]
+    found = [thing["data"] for thing in objects if identity(thing) == f"ConfigMap {source}"]
+    expect(len(found) == 1, f"{name}: no ConfigMap {source}")
+    expect(source != "trunkline-settings", f"{name}: {source} changes under pods of the release before")
+    return found[0] if found else {}
 
 
 def check_restricted(where, pod):
@@ -154,14 +190,17 @@ def check_restricted(where, pod):
         expect("memory" in resources.get("limits", {}), f"{where}: may take all memory")
 
 
-def check_door(where, pod):
+def check_door(where, pod, settings):
+    stop = STOP_SECONDS
+    if "worker" in where:
+        stop = max(stop, int(settings["TRUNKLINE__WORKER__DRAIN"].removesuffix("s")) + AFTER_DRAIN_SECONDS)
     waits = [container.get("args", [])[:2] for container in pod.get("initContainers", [])]
     expect(["migrate", "--wait"] in waits, f"{where}: does not wait for the schema")
     expect(len(pod.get("topologySpreadConstraints", [])) == 2, f"{where}: not spread over zones and nodes")
     for container in pod["containers"]:
         pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         given = pod.get("terminationGracePeriodSeconds", 30)
-        expect(given > pause + STOP_SECONDS, f"{where}: {given} s to stop are too few")
+        expect(given > pause + stop, f"{where}: {given} s to stop are too few")
         probes = {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
         for probe, path in probes.items():
             expect(container.get(probe, {}).get("httpGet", {}).get("path") == path, f"{where}: {probe}")
@@ -206,6 +245,30 @@ def is_reached(blocks, address):
     return False
 
 
+def check_rules():
+    """The operator's object cannot be made of the file by either tool."""
+    rules, thing = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in (RULES, RULE_OBJECT))
+    expect(thing["spec"] == rules, f"{RULE_OBJECT.name} is not what {RULES.name} says: .ci/manifests.py TOOLS --write")
+
+
+def write_rules():
+    head = RULE_OBJECT.read_text(encoding="utf-8").partition("\nspec:\n")[0]
+    rules = "groups:" + RULES.read_text(encoding="utf-8").partition("\ngroups:")[2]
+    body = "".join(f"  {line}" if line.strip() else line for line in rules.splitlines(keepends=True))
+    RULE_OBJECT.write_text(f"{head}\nspec:\n{body}", encoding="utf-8")
+
+
+def check_connections(production, postgres):
+    """The sum of docs/OPERATIONS.md: every replica that scaling allows, and one more of each during a rollout."""
+    found = {identity(thing): thing.get("spec") for thing in production + postgres}
+    api = found["HorizontalPodAutoscaler trunkline-api"]["maxReplicas"] + 1
+    worker = found["ScaledObject trunkline-worker"]["maxReplicaCount"] + 1
+    receiver = found["Deployment trunkline-receiver"]["replicas"] + 1
+    needed = api * 27 + worker * 13 + receiver * 10 + 20
+    given = int(found["Cluster trunkline-postgres"]["postgresql"]["parameters"]["max_connections"])
+    expect(given >= needed, f"postgres: {given} connections, {needed} may be taken")
+
+
 def compare(name, kustomized, charted):
     """The same objects but for what only one of the two tools makes: namespaces and Secrets, and Helm's own labels."""
     shared = [thing for thing in kustomized if thing["kind"] not in ("Namespace", "Secret")]
@@ -225,10 +288,14 @@ def plain(thing):
     metadata.pop("namespace", None)
     for label in ("helm.sh/chart", "app.kubernetes.io/managed-by"):
         metadata.get("labels", {}).pop(label, None)
-    # A Job cannot be changed: the chart names one for each revision.
+    # A chart's settings of earlier releases are kept, as kubectl keeps them anyway.
+    metadata.get("annotations", {}).pop("helm.sh/resource-policy", None)
+    if not metadata.get("annotations"):
+        metadata.pop("annotations", None)
+    # A Job cannot be changed: the chart names one for each revision. Each tool has its own hash of settings.
     if thing["kind"] == "Job":
         metadata["name"] = re.sub(r"-\d+$", "", metadata["name"])
-    return thing
+    return yaml.safe_load(re.sub(r"trunkline-settings-[a-z0-9]{10}\b", "trunkline-settings", yaml.safe_dump(thing)))
 
 
 def differences(at, here, there):
@@ -249,7 +316,7 @@ def check_compose(compose):
             expect(needed in services, f"compose: {name} depends on {needed}, which is not there")
             expect(how["condition"] != "service_started", f"compose: {name} does not wait for {needed}")
         # A step that ends is waited for by its end.
-        if name != "migrate":
+        if service.get("restart") != "no":
             expect("test" in service.get("healthcheck", {}), f"compose: {name} has no health check")
         if "trunkline" in service["image"]:
             grace = int(str(service.get("stop_grace_period", "10s")).removesuffix("s"))

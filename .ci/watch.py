@@ -24,6 +24,10 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
 RULES = ROOT / "deploy/alerts/trunkline.rules.yaml"
 
+# As whom people look: a dashboard's login is a member of the first, whoever is on call is the second.
+DASHBOARD = "trunkline_reader"
+ON_CALL = "oncall_login"
+
 # What `$__rate_interval` stands for here: four scrapes of a second, and some more for a busy machine.
 RATE_INTERVAL = "10s"
 SCRAPES_MIN = 15
@@ -259,9 +263,10 @@ def check_names(known):
             fail(f"{path.name} asks for {unknown}")
 
 
-def psql(url, sql):
+def psql(url, sql, role=None):
     options = ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1", "--command", sql]
-    ran = subprocess.run(["psql", url, *options], capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PGOPTIONS": f"-c role={role}"} if role else None
+    ran = subprocess.run(["psql", url, *options], capture_output=True, text=True, check=False, env=environment)
     if ran.returncode != 0:
         fail(f"{ran.stderr}\nin {sql}")
     return ran.stdout.splitlines()
@@ -284,15 +289,15 @@ def check_history_queries(dev):
     for path in DASHBOARDS:
         dashboard = json.loads(path.read_text())
         for variable in dashboard["templating"]["list"]:
-            if variable["type"] == "query" and tenant not in psql(dev["database_url"], variable["query"]):
+            if variable["type"] == "query" and tenant not in psql(dev["database_url"], variable["query"], DASHBOARD):
                 fail(f"{path.name}: the variable {variable['name']} does not offer {tenant}")
         for title, target in queries(dashboard):
             if "rawSql" not in target:
                 continue
             sql = as_grafana(target["rawSql"], tenant)
-            wait_for(f"a row of {path.name}, {title!r}", lambda: psql(dev["database_url"], sql))
+            wait_for(f"a row of {path.name}, {title!r}", lambda: psql(dev["database_url"], sql, DASHBOARD))
             # Of a tenant that is not there, nothing of anybody else is shown.
-            if rows := psql(dev["database_url"], as_grafana(target["rawSql"], "nobody")):
+            if rows := psql(dev["database_url"], as_grafana(target["rawSql"], "nobody"), DASHBOARD):
                 fail(f"{path.name}, {title!r} shows a stranger {rows}")
             count += 1
     print(f"dashboards: {count} SQL queries, each found something, and nothing of anybody else")
@@ -303,8 +308,11 @@ def check_runbook_queries(dev):
     blocks = re.findall(r"^```sql\n(.*?)^```$", (ROOT / "docs/RUNBOOKS.md").read_text(), re.MULTILINE | re.DOTALL)
     inline = re.findall(r"`(SELECT [^`]*;)`", (ROOT / "docs/RUNBOOKS.md").read_text())
     queries = [sql for sql in blocks + inline if "PID" not in sql]
+    # docs/SECURITY.md: oncall_login.
+    psql(dev["database_url"], f"CREATE ROLE {ON_CALL} IN ROLE trunkline_operator, trunkline_reader, pg_monitor")
     for sql in queries:
-        psql(dev["database_url"], sql)
+        # What only the owner may do says so.
+        psql(dev["database_url"], sql, None if "create_partitions" in sql else ON_CALL)
     print(f"runbooks: {len(queries)} queries run")
 
 

@@ -78,7 +78,7 @@ pub struct Door {
     keeper: Keeper,
     session: SessionKeeper,
     upkeep: Upkeep,
-    sampler: Sampler,
+    sampler: Box<Sampler>,
     pools: Vec<WatchedPool>,
     replayer: Replayer,
     retention: Retention,
@@ -153,7 +153,7 @@ pub async fn build_asking(
     let pools: Vec<WatchedPool> = vec![("engine", look(&pool)), ("claim", look(&claim_pool))];
     Ok(Door {
         pools,
-        sampler: Sampler::new(pool.clone(), clock.clone()),
+        sampler: Box::new(Sampler::new(pool.clone(), clock.clone(), settings)),
         engine: Box::new(Engine::new(settings, parts)),
         recorder: Recorder {
             pool: pool.clone(),

@@ -3,15 +3,15 @@
 
 mod export;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use secrecy::ExposeSecret;
 use trunkline_boot::{Clock, Settings, SettingsError, Shutdown};
-use trunkline_domain::EventId;
+use trunkline_domain::{EventId, TenantId};
 use trunkline_store::pool::{InvalidUrl, within};
-use trunkline_store::retention::{self, Day, HistoryTable, Scope, Standing, Turn};
+use trunkline_store::retention::{self, Day, HistoryTable, Left, Place, Scope, Standing, Turn};
 use trunkline_store::{Address, Connection, Pool, Purpose, StoreError, pool, time};
 use uuid::Uuid;
 
@@ -30,8 +30,11 @@ const GRACE: chrono::Duration = chrono::Duration::days(30);
 /// Deliveries cancelled, or events erased, in one transaction.
 const BATCH: i64 = 1_000;
 
-/// Batches in a round, so that nothing else waits for a large backlog.
+/// Batches cancelled in a round, so that nothing else waits for a large backlog.
 const BATCHES_MAX: usize = 50;
+
+/// How long a round erases, so that days can go too.
+const ERASING: Duration = Duration::from_secs(20);
 
 /// Days counted in a round.
 const COUNTED_MAX: usize = 20;
@@ -82,6 +85,11 @@ pub async fn end_history(settings: &Settings) -> Result<(), RetentionError> {
     done
 }
 
+/// As the calendar counts it; what is too long for that is for ever.
+pub(crate) fn kept(time: Duration) -> chrono::Duration {
+    chrono::Duration::from_std(time).unwrap_or(chrono::Duration::MAX)
+}
+
 /// Ends history.
 pub(crate) struct Retention {
     /// Connections are made for a round and closed after it: a worker needs none in between.
@@ -94,21 +102,12 @@ pub(crate) struct Retention {
     export: Option<PathBuf>,
     /// Whether it was said that this login cannot do it.
     told: bool,
-    /// How far erasing has come in each scope: what is below was seen to.
-    seen: HashMap<Scope, Progress>,
-}
-
-/// Where to go on in a scope.
-#[derive(Debug, Clone, Copy, Default)]
-struct Progress {
-    next: Uuid,
-    /// The first event that was passed over because it is not at its end.
-    open: Option<Uuid>,
+    /// Where a batch was erased last: the next round begins with the scope behind it.
+    served: Option<Name>,
 }
 
 impl Retention {
     pub(crate) fn new(settings: &Settings, url: &str, clock: Clock, herald: Herald) -> Self {
-        let kept = |time: Duration| chrono::Duration::from_std(time).unwrap_or(chrono::Duration::MAX);
         Self {
             url: url.to_owned(),
             is_pooled: settings.database.is_pooled(),
@@ -118,7 +117,7 @@ impl Retention {
             payloads: kept(settings.retention.payloads),
             export: settings.retention.export.clone(),
             told: false,
-            seen: HashMap::new(),
+            served: None,
         }
     }
 
@@ -163,19 +162,32 @@ impl Retention {
         let mut connection = pool.acquire().await.map_err(StoreError::from)?;
         self.count(&mut connection).await?;
         self.expire(&mut connection).await?;
-        for day in retention::past(&mut connection, self.clock.now() - self.payloads).await? {
-            if !day.payloads_gone && !day.has_open_work {
-                self.end(&mut connection, HistoryTable::Payloads, day).await?;
-                retention::note_payloads_gone(&mut connection, day.from_day).await?;
-            }
-        }
-        // Asked anew: without its payload nothing can be opened again, so what has no open work now will have none.
-        for day in retention::past(&mut connection, self.clock.now() - self.events).await? {
-            if day.payloads_gone && !day.has_open_work {
-                self.end_all(&mut connection, day).await?;
-            }
-        }
+        // Before the days, which may have to wait for a folder or for somebody's transaction.
         self.erase(&mut connection).await?;
+        // What keeps payloads need not keep the rest of other days.
+        let payloads = self.end_payloads(&mut connection).await;
+        let days = self.end_days(&mut connection).await;
+        payloads.and(days)
+    }
+
+    async fn end_payloads(&self, connection: &mut Connection) -> Result<(), RetentionError> {
+        let end = self.clock.now() - self.payloads;
+        for day in retention::past(connection, Left::Payloads, end).await? {
+            if !day.has_open_work && self.end(connection, HistoryTable::Payloads, day).await? {
+                retention::note_payloads_gone(connection, day.from_day).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn end_days(&self, connection: &mut Connection) -> Result<(), RetentionError> {
+        let end = self.clock.now() - self.events;
+        // Without its payload nothing can be opened again: what has no open work now will have none.
+        for day in retention::past(connection, Left::Metadata, end).await? {
+            if !day.has_open_work {
+                self.end_all(connection, day).await?;
+            }
+        }
         Ok(())
     }
 
@@ -213,22 +225,31 @@ impl Retention {
             }
         }
         for table in HistoryTable::METADATA {
-            self.end(connection, table, day).await?;
+            if !self.end(connection, table, day).await? {
+                return Ok(());
+            }
         }
         retention::forget(connection, day.from_day).await?;
         Ok(())
     }
 
-    /// Brings one partition from wherever it stands to its end.
+    /// Brings one partition from wherever it stands to its end. `false` = it stays, because work in it was opened again meanwhile.
     async fn end(
         &self,
         connection: &mut Connection,
         table: HistoryTable,
         day: Day,
-    ) -> Result<(), RetentionError> {
+    ) -> Result<bool, RetentionError> {
         loop {
             match retention::standing(connection, table, day.from_day).await? {
                 Standing::Attached => {
+                    // Days before this one may have taken long.
+                    if retention::has_open_work(connection, &day).await? {
+                        return Ok(false);
+                    }
+                    if let Some(folder) = &self.export {
+                        export::check(folder).await?;
+                    }
                     within(DETACH_PATIENCE, retention::detach(connection, table, day.from_day)).await?;
                 }
                 Standing::HalfDetached => {
@@ -236,45 +257,81 @@ impl Retention {
                         .await?;
                 }
                 Standing::Detached => {
+                    // Who saw it while it was detached has committed by now.
+                    if retention::has_open_work(connection, &day).await? {
+                        retention::attach(connection, table, &day).await?;
+                        return Ok(false);
+                    }
                     if let Some(folder) = &self.export {
                         export::write(connection, folder, table, day.from_day).await?;
                     }
                     retention::drop(connection, table, day.from_day).await?;
                     tracing::info!(partition = %table.partition(day.from_day), "partition dropped: its retention is over");
                 }
-                Standing::Gone => return Ok(()),
+                Standing::Gone => return Ok(true),
             }
         }
     }
 
     /// Erases what is past the retention of its tenant or type.
     async fn erase(&mut self, connection: &mut Connection) -> Result<(), StoreError> {
-        let scopes = retention::scopes(connection).await?;
-        let same = |one: &Scope, other: &Scope| {
-            one.tenant_id == other.tenant_id && one.event_type == other.event_type
-        };
-        self.seen.retain(|seen, _| scopes.iter().any(|scope| same(scope, seen)));
-        let mut batches = BATCHES_MAX;
-        for scope in scopes {
-            // The same scope, whatever its end is today.
-            let key = Scope { kept_from: Uuid::nil(), days: 0, ..scope.clone() };
-            let progress = self.seen.entry(key).or_default();
-            while batches > 0 {
-                batches -= 1;
-                let erased = retention::erase(connection, &scope, progress.next, BATCH).await?;
-                progress.open = progress.open.or(erased.first_open);
-                let Some(last) = erased.last else {
-                    // From the first that was passed over, the next time.
-                    progress.next = progress.open.take().unwrap_or(progress.next);
-                    break;
-                };
-                progress.next = Uuid::from_u128(last.as_u128().saturating_add(1));
-                if erased.events > 0 {
-                    tracing::debug!(tenant.id = %scope.tenant_id, count = erased.events, "events erased: their retention is over");
-                    METRICS.erased.increment(erased.events as u64);
-                }
+        let known = retention::places(connection).await?;
+        let known: HashMap<_, _> = known.into_iter().map(|place| (name(&place), place)).collect();
+        let mut turns: VecDeque<(Scope, Place)> =
+            retention::scopes(connection).await?.into_iter().map(|scope| with_place(scope, &known)).collect();
+        // One batch each in turn, from behind the one that had the last: none keeps the others from theirs.
+        let last = turns.iter().position(|(_, place)| Some(name(place)) == self.served);
+        turns.rotate_left(last.map_or(0, |last| last + 1));
+        let begun = Instant::now();
+        let mut seen = Vec::new();
+        while begun.elapsed() < ERASING {
+            let Some((scope, mut place)) = turns.pop_front() else { break };
+            let has_more = erase_batch(connection, &scope, &mut place).await?;
+            self.served = Some(name(&place));
+            if has_more {
+                turns.push_back((scope, place));
+            } else {
+                seen.push(place);
             }
         }
-        Ok(())
+        seen.extend(turns.into_iter().map(|(_, place)| place));
+        seen.retain(|place| known.get(&name(place)) != Some(place));
+        retention::note_places(connection, &seen).await
     }
+}
+
+/// What tells one scope from another.
+type Name = (TenantId, Option<String>);
+
+fn name(place: &Place) -> Name {
+    (place.tenant_id.clone(), place.event_type.clone())
+}
+
+/// A scope, and where to go on in it.
+fn with_place(scope: Scope, known: &HashMap<Name, Place>) -> (Scope, Place) {
+    let (tenant_id, event_type) = (scope.tenant_id.clone(), scope.event_type.clone());
+    let begin = Place { tenant_id, event_type, next: Uuid::nil(), open: None };
+    let place = known.get(&name(&begin)).cloned().unwrap_or(begin);
+    (scope, place)
+}
+
+/// Whether there is more.
+async fn erase_batch(
+    connection: &mut Connection,
+    scope: &Scope,
+    place: &mut Place,
+) -> Result<bool, StoreError> {
+    let erased = retention::erase(connection, scope, place.next, BATCH).await?;
+    place.open = place.open.or(erased.first_open);
+    let Some(last) = erased.last else {
+        // From the first that was passed over, the next time.
+        place.next = place.open.take().unwrap_or(place.next);
+        return Ok(false);
+    };
+    place.next = Uuid::from_u128(last.as_u128().saturating_add(1));
+    if erased.events > 0 {
+        tracing::debug!(tenant.id = %scope.tenant_id, count = erased.events, "events erased: their retention is over");
+        METRICS.erased.increment(erased.events as u64);
+    }
+    Ok(true)
 }

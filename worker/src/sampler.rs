@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use trunkline_boot::metrics::{Gauge, gauge};
-use trunkline_boot::{Clock, Shutdown};
+use trunkline_boot::{Clock, Settings, Shutdown};
 use trunkline_store::pool::within;
-use trunkline_store::watch::{self, Gate, Queue};
-use trunkline_store::{Pool, StoreError, partitions};
+use trunkline_store::watch::{self, Gate, Queue, Sweep};
+use trunkline_store::{Pool, StoreError, partitions, retention};
+
+use crate::retention::kept;
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(10);
@@ -20,27 +22,41 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub(crate) struct Sampler {
     pool: Pool,
     clock: Clock,
+    endpoint_concurrency: usize,
+    payloads: chrono::Duration,
+    events: chrono::Duration,
+    sweep: Sweep,
     gauges: Gauges,
 }
 
 struct Gauges {
     database_up: Gauge,
-    due: [Gauge; 3],
-    oldest_due: [Gauge; 3],
+    due: [Gauge; 4],
+    oldest_due: [Gauge; 4],
     in_flight: Gauge,
     scheduled: Gauge,
+    held: Gauge,
     is_estimate: Gauge,
     partitions_ahead: Gauge,
+    partitions_overdue: Gauge,
     oldest_transaction: Gauge,
 }
 
 impl Sampler {
-    pub(crate) fn new(pool: Pool, clock: Clock) -> Self {
-        Self { pool, clock, gauges: Gauges::new() }
+    pub(crate) fn new(pool: Pool, clock: Clock, settings: &Settings) -> Self {
+        Self {
+            pool,
+            clock,
+            endpoint_concurrency: settings.worker.endpoint_concurrency,
+            payloads: kept(settings.retention.payloads),
+            events: kept(settings.retention.events),
+            sweep: Sweep::default(),
+            gauges: Gauges::new(),
+        }
     }
 
     /// Looks until a stop is requested.
-    pub(crate) async fn run(&self, shutdown: Shutdown) {
+    pub(crate) async fn run(&mut self, shutdown: Shutdown) {
         while !shutdown.is_requested() {
             let looked = tokio::select! {
                 () = shutdown.requested() => return,
@@ -55,13 +71,16 @@ impl Sampler {
         }
     }
 
-    async fn look(&self) -> Result<(), StoreError> {
+    async fn look(&mut self) -> Result<(), StoreError> {
         let mut connection = self.pool.acquire().await?;
         let now = self.clock.now();
-        let (queue, _) = watch::queue(&mut connection, now).await?;
-        self.gauges.show(&queue, now);
+        self.sweep.look(&mut connection, now, self.endpoint_concurrency).await?;
+        self.gauges.show(&self.sweep.queue(), now);
         let days = partitions::days_ahead(&mut connection).await?;
         self.gauges.partitions_ahead.set(f64::from(days));
+        let overdue =
+            retention::overdue_days(&mut connection, now - self.payloads, now - self.events).await?;
+        self.gauges.partitions_overdue.set(f64::from(overdue));
         let seconds = watch::oldest_transaction_seconds(&mut connection).await?;
         self.gauges.oldest_transaction.set(seconds);
         Ok(())
@@ -89,6 +108,7 @@ impl Gauges {
             oldest_due: Gate::ALL.map(|gate| oldest(gate.as_str())),
             in_flight: deliveries("in_flight"),
             scheduled: deliveries("scheduled"),
+            held: deliveries("held"),
             is_estimate: gauge(
                 "trunkline_queue_is_estimate",
                 "1 where trunkline_queue_deliveries is an estimate",
@@ -97,6 +117,11 @@ impl Gauges {
             partitions_ahead: gauge(
                 "trunkline_partitions_ahead_days",
                 "Days after today that have partitions; below zero, publishing fails",
+                &[],
+            ),
+            partitions_overdue: gauge(
+                "trunkline_partitions_overdue_days",
+                "Days of history that should be gone by their retention, and are not",
                 &[],
             ),
             oldest_transaction: gauge(
@@ -117,6 +142,7 @@ impl Gauges {
         }
         self.in_flight.set(queue.in_flight as f64);
         self.scheduled.set(queue.scheduled as f64);
+        self.held.set(queue.held as f64);
         self.is_estimate.set(if queue.is_estimate { 1.0 } else { 0.0 });
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
         }
         // Wrong settings are a finding like any other.
         Err(error) => {
-            let advice = "correct what is named; the README lists every setting";
+            let advice = "correct what is named; docs/OPERATIONS.md lists every setting";
             vec![Check::fail("settings", message(&error), advice)]
         }
     };

@@ -65,6 +65,7 @@ async fn show(connection: &mut Connection, output: Output) -> anyhow::Result<()>
         "in_flight": standing.in_flight,
         "due": standing.due,
         "scheduled": standing.scheduled,
+        "behind_key": standing.behind_key,
         "held_endpoints": standing.held_endpoints,
     });
     output.result(&value, || describe(&standing))
@@ -74,13 +75,13 @@ fn describe(standing: &Standing) -> String {
     let when = |at: Option<chrono::DateTime<chrono::Utc>>| {
         at.map_or_else(|| "never".to_owned(), |at| at.to_rfc3339())
     };
-    let open = standing.in_flight + standing.due + standing.scheduled;
+    let open = standing.in_flight + standing.due + standing.scheduled + standing.behind_key;
     let at_least = if open >= COUNT_MAX { "at least " } else { "" };
     format!(
         "last event            {}\n\
          last sign of a worker {}\n\
          held endpoints        {}\n\
-         open deliveries       {at_least}{open}: {} were under way, {} are due, {} come later\n\n\
+         open deliveries       {at_least}{open}: {} were under way, {} are due, {} come later, {} wait behind their ordering key\n\n\
          Those that were delivered after that moment are delivered again, under the same webhook-id.",
         when(standing.last_event_at),
         when(standing.last_worker_at),
@@ -88,5 +89,6 @@ fn describe(standing: &Standing) -> String {
         standing.in_flight,
         standing.due,
         standing.scheduled,
+        standing.behind_key,
     )
 }

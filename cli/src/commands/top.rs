@@ -43,28 +43,32 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
     let settings = options.operator.settings(*output)?;
+    let cap = settings.worker.endpoint_concurrency;
     block_on(async {
         let mut connection = connect(&settings, Purpose::Engine).await?;
         let before = Reading::take(&mut connection).await?;
         if options.once {
             tokio::time::sleep(ONCE_WAIT).await;
-            let (_, snapshot) = look(options, &mut connection, &before).await?;
+            let (_, snapshot) = look(options, &mut connection, cap, &before).await?;
             return output.result(&snapshot, || text::lines(&snapshot).join("\n"));
         }
         if output.is_json() {
-            return stream(options, *output, &mut connection, before).await;
+            return stream(options, *output, &mut connection, cap, before).await;
         }
-        show(options, &mut connection, before).await
+        show(options, &mut connection, cap, before).await
     })
 }
 
 async fn look(
     options: &Options,
     connection: &mut Connection,
+    endpoint_concurrency: usize,
     before: &Reading,
 ) -> anyhow::Result<(Reading, Snapshot)> {
     let now = Reading::take(connection).await?;
-    let mut snapshot = Snapshot::take(connection, before, &now, usize::from(options.endpoints)).await?;
+    let mut snapshot =
+        Snapshot::take(connection, before, &now, endpoint_concurrency, usize::from(options.endpoints))
+            .await?;
     for url in &options.admin_url {
         snapshot.processes.push(MetricsPage::get(url).await?.process(url));
     }
@@ -76,18 +80,24 @@ async fn stream(
     options: &Options,
     output: Output,
     connection: &mut Connection,
+    endpoint_concurrency: usize,
     mut before: Reading,
 ) -> anyhow::Result<()> {
     loop {
         tokio::time::sleep(options.interval).await;
-        let (now, snapshot) = look(options, connection, &before).await?;
+        let (now, snapshot) = look(options, connection, endpoint_concurrency, &before).await?;
         output.result(&snapshot, String::new)?;
         before = now;
     }
 }
 
 /// Redraws until somebody ends it.
-async fn show(options: &Options, connection: &mut Connection, mut before: Reading) -> anyhow::Result<()> {
+async fn show(
+    options: &Options,
+    connection: &mut Connection,
+    endpoint_concurrency: usize,
+    mut before: Reading,
+) -> anyhow::Result<()> {
     let mut screen = Screen::open().map_err(|error| {
         Failure::Usage(format!("this is no terminal ({error}); use --once, or --json for a stream"))
     })?;
@@ -98,7 +108,7 @@ async fn show(options: &Options, connection: &mut Connection, mut before: Readin
         if screen.wants_end_before(next)? {
             return Ok(());
         }
-        let (now, snapshot) = look(options, connection, &before).await?;
+        let (now, snapshot) = look(options, connection, endpoint_concurrency, &before).await?;
         screen.draw(&text::lines(&snapshot))?;
         before = now;
         wait = options.interval;

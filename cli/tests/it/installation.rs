@@ -35,6 +35,13 @@ pub(crate) struct Door {
 impl Installation {
     /// Starts the server with these settings of its own, and applies the migrations.
     pub(crate) fn open(postgres: &[(&str, &str)], settings: &[(&str, &str)]) -> Self {
+        let installation = Self::bare(postgres, settings);
+        json(&installation.run(&["migrate", "--json"]));
+        installation
+    }
+
+    /// The same without any migration.
+    pub(crate) fn bare(postgres: &[(&str, &str)], settings: &[(&str, &str)]) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -49,9 +56,7 @@ impl Installation {
         settings.insert("TRUNKLINE__DATABASE__URL".to_owned(), postgres.url().to_owned());
         settings.insert("TRUNKLINE__EGRESS__ALLOW".to_owned(), "127.0.0.0/8".to_owned());
         let folder = tempfile::tempdir().unwrap();
-        let installation = Self { connection, runtime, postgres, folder, settings };
-        json(&installation.run(&["migrate", "--json"]));
-        installation
+        Self { connection, runtime, postgres, folder, settings }
     }
 
     /// The database's address, with user and password.
@@ -84,6 +89,19 @@ impl Installation {
     /// Runs any SQL; the first column of the first row as text.
     pub(crate) fn sql(&mut self, sql: &str) -> String {
         self.runtime.block_on(trunkline_testkit::text(&mut self.connection, sql))
+    }
+
+    /// Runs any SQL.
+    pub(crate) fn execute(&mut self, sql: &str) {
+        self.runtime.block_on(trunkline_testkit::run(&mut self.connection, sql));
+    }
+
+    /// Runs any SQL as somebody else, or in another database.
+    pub(crate) fn sql_at(&self, url: &str, sql: &str) -> String {
+        self.runtime.block_on(async {
+            let mut connection = pool::connect(url, Purpose::Request).await.unwrap();
+            trunkline_testkit::text(&mut connection, sql).await
+        })
     }
 
     /// Starts a door and waits until it is ready.

@@ -7,6 +7,7 @@ mod calling;
 mod canaries;
 mod catcher;
 mod cluster;
+mod cluster_example;
 mod dev;
 mod every_operation;
 mod house;

@@ -52,6 +52,11 @@ impl StoreError {
         matches!(self, Self::Unavailable(sqlx::Error::Database(error)) if error.code().as_deref() == Some(TOO_SLOW))
     }
 
+    /// Whether the login lacks a right.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Refused(sqlx::Error::Database(error)) if error.code().as_deref() == Some(FORBIDDEN))
+    }
+
     /// Whether a UNIQUE constraint was broken: what was to be created exists.
     pub fn is_conflict(&self) -> bool {
         matches!(self, Self::Refused(sqlx::Error::Database(error)) if error.is_unique_violation())
@@ -86,6 +91,9 @@ const JUDGED_APART: &str = "TL001";
 
 /// query_canceled (PostgreSQL, appendix A): past `statement_timeout`.
 const TOO_SLOW: &str = "57014";
+
+/// insufficient_privilege (the same).
+const FORBIDDEN: &str = "42501";
 
 /// What comes of sessions through a transaction pooler: PgBouncer refuses what is asked for as one begins, in these words, and a
 /// statement that was prepared on one connection of the server is not there on the next (26000 invalid_sql_statement_name), or another

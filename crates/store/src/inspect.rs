@@ -101,6 +101,16 @@ pub struct Snapshot {
     pub holder: String,
 }
 
+/// Whether this login may see what the sessions of others hold.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn sees_all_sessions(connection: &mut Connection) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(r#"SELECT pg_has_role('pg_read_all_stats', 'USAGE') AS "sees_all!""#)
+        .fetch_one(connection)
+        .await?)
+}
+
 /// The oldest snapshot of the server, of which this login may know.
 ///
 /// # Errors
@@ -115,7 +125,8 @@ pub async fn oldest_snapshot(connection: &mut Connection) -> Result<Option<Snaps
                    'session ' || pid || ' (' || coalesce(nullif(application_name, ''), 'no name') || ', ' || coalesce(state, '?') || ')' AS holder
             FROM pg_stat_activity
             WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'
-              AND (backend_xmin IS NOT NULL OR state LIKE 'idle in transaction%')
+              -- The turn of retention waits idle in a transaction, and holds no snapshot.
+              AND (backend_xmin IS NOT NULL OR (state LIKE 'idle in transaction%' AND application_name <> 'trunkline retention'))
             UNION ALL
             SELECT prepared, 'prepared transaction ' || gid
             FROM pg_prepared_xacts
@@ -188,10 +199,11 @@ pub async fn partition_faults(connection: &mut Connection) -> Result<Vec<String>
         FROM (
             SELECT 'no partitions from ' || before || ' to ' || from_day AS fault, from_day
             FROM (
-                SELECT from_day, lag(until_day) OVER (ORDER BY from_day) AS before
+                SELECT from_day, lag(until_day) OVER days AS before, lag(kept_until IS NOT NULL) OVER days AS was_brought_back
                 FROM trunkline.history_partitions
+                WINDOW days AS (ORDER BY from_day)
             ) AS days
-            WHERE before < from_day
+            WHERE before < from_day AND NOT was_brought_back
             UNION ALL
             SELECT p.name || CASE
                        WHEN c.oid IS NULL THEN ' is missing'

@@ -21,6 +21,8 @@ pub struct Standing {
     pub due: i64,
     /// Deliveries that come due later, up to [`COUNT_MAX`].
     pub scheduled: i64,
+    /// Deliveries that wait for an earlier one with the same ordering key, up to [`COUNT_MAX`].
+    pub behind_key: i64,
     /// Endpoints that are held.
     pub held_endpoints: i64,
 }
@@ -49,6 +51,14 @@ pub async fn standing(connection: &mut Connection) -> Result<Standing, StoreErro
                count(*) FILTER (WHERE open.lease IS NOT NULL) AS "in_flight!",
                count(*) FILTER (WHERE open.lease IS NULL AND open.due_at <= now()) AS "due!",
                count(*) FILTER (WHERE open.lease IS NULL AND open.due_at > now()) AS "scheduled!",
+               (
+                   SELECT count(*)
+                   FROM (
+                       SELECT FROM trunkline.deliveries
+                       WHERE held AND ordering_key IS NOT NULL AND finished_at IS NULL
+                       LIMIT $1
+                   ) AS behind
+               ) AS "behind_key!",
                (SELECT count(*) FROM trunkline.restore_holds) AS "held_endpoints!"
         FROM (
             SELECT lease, due_at
@@ -73,11 +83,15 @@ pub async fn held_endpoints(connection: &mut Connection) -> Result<i64, StoreErr
         .await?)
 }
 
-/// Pauses every endpoint that is not paused by hand, and remembers which. Returns how many.
+/// Pauses every endpoint that is not paused by hand, and remembers which; and takes from retries by hand and test events that they
+/// pass a pause. Returns how many endpoints.
 ///
 /// # Errors
 /// When the database is not available.
 pub async fn hold(connection: &mut Connection, now: DateTime<Utc>) -> Result<u64, StoreError> {
+    sqlx::query!("UPDATE trunkline.deliveries SET expedited = false WHERE expedited")
+        .execute(&mut *connection)
+        .await?;
     let held = sqlx::query!(
         r#"
         WITH held AS (

@@ -8,15 +8,19 @@ mod count;
 mod erase;
 mod expire;
 mod lock;
+mod overdue;
 mod partition;
+mod place;
 mod report;
 
 pub use count::{count_day, day_to_count};
 pub use erase::{Erased, Scope, erase, scopes};
 pub use expire::{Expired, expire};
 pub use lock::Turn;
+pub use overdue::overdue_days;
 pub use partition::{
-    Day, HistoryTable, Standing, detach, drop, finish_detaching, forget, note_payloads_gone, past, rows,
-    standing,
+    Day, HistoryTable, Left, Standing, attach, detach, drop, finish_detaching, forget, has_open_work,
+    note_payloads_gone, past, rows, standing,
 };
+pub use place::{Place, note_places, places};
 pub use report::{COUNT_MAX, DayReport, hidden, report};

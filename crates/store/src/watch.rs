@@ -5,4 +5,4 @@ mod house;
 mod queue;
 
 pub use house::{Counted, WorkerShown, counted, oldest_transaction_seconds, workers};
-pub use queue::{Gate, Queue, WaitingEndpoint, queue};
+pub use queue::{Gate, Queue, Sweep, WaitingEndpoint, queue};

@@ -17,6 +17,7 @@ mod outcomes;
 mod proxy;
 mod raw_endpoint;
 mod replays;
+mod restore;
 mod retention;
 mod retries;
 mod reuse;

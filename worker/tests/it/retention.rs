@@ -1,11 +1,15 @@
 //! The end of history: partitions go when their time is over, payloads first; shorter retentions erase bit by bit.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use trunkline_store::Purpose;
 use trunkline_store::retention::Turn;
-use trunkline_testkit::{eventually, run, seed_endpoint, try_text};
+use trunkline_testkit::{SeededTenant, eventually, run, seed_endpoint, seed_tenant, try_text};
 
 use crate::house::House;
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// A day of the past with partitions of its own, and two finished events of acme in it.
 async fn day(house: &House, days_ago: u32) {
@@ -18,8 +22,11 @@ async fn day(house: &House, days_ago: u32) {
 
 /// Finished events of acme, each with its payload, delivery and attempt.
 async fn events(house: &House, days_ago: u32, event_type: &str, count: u32) {
-    let (tenant, lane, endpoint) =
-        (&house.acme.tenant_id, house.acme.lane.number(), house.acme.endpoint_id.as_uuid());
+    events_of(house, &house.acme, days_ago, event_type, count).await;
+}
+
+async fn events_of(house: &House, tenant: &SeededTenant, days_ago: u32, event_type: &str, count: u32) {
+    let (tenant, lane, endpoint) = (&tenant.tenant_id, tenant.lane.number(), tenant.endpoint_id.as_uuid());
     let sql = format!(
         "WITH event AS (
              INSERT INTO trunkline.events (lane, tenant_id, event_id, type, payload_sha256, payload_bytes, created_at, routed)
@@ -164,17 +171,11 @@ async fn what_is_dropped_is_exported_before_and_what_cannot_be_exported_is_not_d
     day(&house, 100).await;
     // The folder is not there: its disk may not be mounted.
     let worker = house.worker().await;
-    let attached = format!(
-        "SELECT count(*) FROM pg_inherits WHERE inhrelid = 'trunkline.payloads_{}'::regclass",
-        name_of(&house, 100).await
-    );
-    eventually("the payloads are detached", async || {
-        (house.database.text(&attached).await == "0").then_some(())
-    })
-    .await;
     until_a_round_is_over(&house).await;
     worker.stop().await;
     assert_eq!(tables(&house, 100).await, "attempts deliveries events payloads");
+    let readable = "SELECT count(*) FROM trunkline.payloads";
+    assert_eq!(house.database.text(readable).await, "2", "it is not taken out of the history either");
 
     std::fs::create_dir(&folder).unwrap();
     let worker = house.worker().await;
@@ -195,7 +196,124 @@ async fn what_is_dropped_is_exported_before_and_what_cannot_be_exported_is_not_d
         (&"old.news".into(), &"succeeded".into())
     );
     assert_eq!(std::fs::read_dir(folder.join(&day)).unwrap().count(), 4, "nothing unfinished is left");
+
+    // Brought back as the page says, it stays as long as was asked for.
+    let page = include_str!("../../../docs/DATA_MODEL.md").split("**Brought back.**").nth(1).unwrap();
+    let page = page.split("```sql\n").nth(1).unwrap().split("\n```").next().unwrap();
+    let kept_until = house.database.text("SELECT current_date + 30").await;
+    let mut connection = house.database.connect().await;
+    for statement in page.split(";\n").map(|one| one.trim_end_matches(';')) {
+        let statement = statement.replace(
+            "'2026-01-31', '2026-02-01', '2026-12-31'",
+            &format!("'{day}', '{day}'::date + 1, '{kept_until}'"),
+        );
+        match statement.strip_prefix("\\copy line FROM '2026-01-31/") {
+            None => run(&mut connection, &statement).await,
+            // What psql does.
+            Some(rest) => {
+                let file = folder.join(&day).join(rest.split('\'').next().unwrap());
+                for line in std::fs::read_to_string(file).unwrap().lines() {
+                    run(&mut connection, &format!("INSERT INTO line VALUES ($line${line}$line$)")).await;
+                }
+            }
+        }
+    }
+    let worker = house.worker().await;
+    until_a_round_is_over(&house).await;
+    worker.stop().await;
+    let back = "SELECT concat_ws(' ', (SELECT count(*) FROM trunkline.events), (SELECT count(*) FROM trunkline.deliveries),
+                    (SELECT count(*) FROM trunkline.attempts), (SELECT string_agg(convert_from(payload, 'UTF8'), ' ') FROM trunkline.payloads))";
+    assert_eq!(house.database.text(back).await, "2 2 2 {\"n\": 1e400} {\"n\": 1e400}");
+
+    // When that is over it goes again, and what was exported first stays as it was.
+    let first = std::fs::read_to_string(folder.join(&day).join("payloads.ndjson")).unwrap();
+    house
+        .database
+        .execute("DELETE FROM trunkline.payloads; UPDATE trunkline.history_partitions SET kept_until = NULL")
+        .await;
+    let worker = house.worker().await;
+    until_tables(&house, 100, "").await;
+    worker.stop().await;
+    assert_eq!(std::fs::read_to_string(folder.join(&day).join("payloads.ndjson")).unwrap(), first);
+    assert_eq!(std::fs::read_to_string(folder.join(&day).join("payloads.2.ndjson")).unwrap(), "");
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test]
+async fn payloads_go_in_time_however_much_longer_the_rest_is_kept() {
+    let house = House::with(|settings| settings.retention.events = DAY * 365).await;
+    day(&house, 40).await;
+    house
+        .database
+        .execute(
+            "INSERT INTO trunkline.history_partitions (from_day, until_day, payloads_gone_at)
+             SELECT current_date - n, current_date - n + 1, now() FROM generate_series(41, 170) AS n",
+        )
+        .await;
+    let worker = house.worker().await;
+    until_tables(&house, 40, "attempts deliveries events").await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_shorter_retention_is_kept_where_days_cannot_go() {
+    let house = House::with(|settings| settings.retention.export = Some("/not/there".into())).await;
+    for days_ago in [100, 20] {
+        day(&house, days_ago).await;
+    }
+    house.database.execute("UPDATE trunkline.tenants SET retention_days = 10").await;
+    let worker = house.worker().await;
+    eventually("all is erased", async || {
+        (house.database.text("SELECT count(*) FROM trunkline.events").await == "0").then_some(())
+    })
+    .await;
+    worker.stop().await;
+    assert_eq!(tables(&house, 100).await, "attempts deliveries events payloads");
+}
+
+#[tokio::test]
+async fn one_tenants_backlog_keeps_no_other_from_being_erased() {
+    let house = House::new().await;
+    let globex = seed_tenant(&house.database, &house.settings, "globex", "http://127.0.0.1:9/").await;
+    day(&house, 20).await;
+    events(&house, 20, "old.news", 30_000).await;
+    events_of(&house, &globex, 20, "old.news", 10).await;
+    house.database.execute("UPDATE trunkline.tenants SET retention_days = 10").await;
+    let worker = house.worker().await;
+    let left = |tenant: &str| format!("SELECT count(*) FROM trunkline.events WHERE tenant_id = '{tenant}'");
+    eventually("globex's are erased", async || {
+        (house.database.text(&left("globex")).await == "0").then_some(())
+    })
+    .await;
+    assert_ne!(house.database.text(&left("acme")).await, "0", "acme's were not all erased before");
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_opened_again_while_its_day_goes_keeps_it() {
+    let house = House::new().await;
+    day(&house, 40).await;
+    // Somebody has seen the payload, and so may retry; meanwhile the day is on its way out.
+    let mut retrying = house.database.connect().await;
+    run(&mut retrying, "BEGIN; SELECT FROM trunkline.payloads LIMIT 1").await;
+    let worker = house.worker().await;
+    let pending = "SELECT count(*) FROM pg_inherits WHERE inhdetachpending";
+    eventually("it is on its way out", async || (house.database.text(pending).await == "1").then_some(()))
+        .await;
+    let retry = format!(
+        "UPDATE trunkline.deliveries_{} SET status = 'PENDING', due_at = now() + interval '1 hour', finished_at = NULL; COMMIT",
+        name_of(&house, 40).await
+    );
+    run(&mut retrying, &retry).await;
+    let readable = "SELECT count(*) FROM trunkline.payloads";
+    eventually("it is back", async || (house.database.text(readable).await == "2").then_some(())).await;
+    until_a_round_is_over(&house).await;
+    worker.stop().await;
+    assert_eq!(tables(&house, 40).await, "attempts deliveries events payloads");
+    assert_eq!(
+        house.database.text("SELECT count(payloads_gone_at) FROM trunkline.history_partitions").await,
+        "0"
+    );
 }
 
 #[tokio::test]
@@ -231,6 +349,16 @@ async fn a_tenants_or_types_shorter_retention_erases_what_came_to_its_end() {
     worker.stop().await;
     let types = "SELECT string_agg(type || ' ' || (current_date - created_at::date), ', ' ORDER BY event_id) FROM trunkline.events";
     assert_eq!(house.database.text(types).await, "old.news 20, old.news 5, old.news 5");
+
+    // Whoever comes next goes on from there: with what was open, and beyond what it need not look at again.
+    let places = "SELECT string_agg(concat_ws(' ', p.type, (SELECT count(*) FROM trunkline.events AS e WHERE e.event_id < p.next_event_id)), ', '
+                                    ORDER BY p.type) FROM trunkline.erasing_places AS p";
+    assert_eq!(house.database.text(places).await, " 0, fleeting 3");
+    let finished = "UPDATE trunkline.deliveries SET status = 'CANCELLED', due_at = NULL, finished_at = now() WHERE due_at IS NOT NULL";
+    house.database.execute(finished).await;
+    let worker = house.worker().await;
+    eventually("the last goes", async || (house.database.text(left).await == "2 2 2 2").then_some(())).await;
+    worker.stop().await;
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! One finding.
 
 use serde::Serialize;
+use trunkline_store::StoreError;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -46,6 +47,24 @@ impl Check {
         advice: &'static str,
     ) -> Self {
         if ok { Self::ok(name, seen) } else { Self { name, verdict: otherwise, seen, advice: Some(advice) } }
+    }
+
+    /// What was found; a warning where this login may not look, which is no fault of what it looks at.
+    ///
+    /// # Errors
+    /// When the database is not available.
+    pub(super) fn if_allowed(
+        name: &'static str,
+        found: Result<Self, StoreError>,
+    ) -> Result<Self, StoreError> {
+        match found {
+            Err(error) if error.is_forbidden() => Ok(Self::warn(
+                name,
+                format!("this login may not look: {error}"),
+                "run doctor as a member of trunkline_operator, such as the api's login, or as the owner",
+            )),
+            found => found,
+        }
     }
 
     /// For a person: verdict, name, what was seen, and below it what to do.

@@ -58,13 +58,18 @@ async fn look(
         checks.extend(roles_and_rights(connection).await?);
     }
     if state.serves() {
-        checks.push(days_ahead(partitions::days_ahead(connection).await?));
+        // Each for itself: not every door's login may look everywhere.
+        let days = partitions::days_ahead(connection).await.map(days_ahead);
+        checks.push(Check::if_allowed("partitions", days)?);
         let now = time::now(connection).await?;
-        checks.push(queue(&inspect::queue(connection, now).await?, now));
-        checks.push(refused_filters(inspect::refused_filters(connection).await?));
+        let waiting = inspect::queue(connection, now).await.map(|found| queue(&found, now));
+        checks.push(Check::if_allowed("queue", waiting)?);
+        let filters = inspect::refused_filters(connection).await.map(refused_filters);
+        checks.push(Check::if_allowed("payload filters", filters)?);
         checks.extend(sealing_checks::all(connection, settings).await?);
-        checks.extend(vacuum_checks::all(settings, connection).await?);
-        checks.push(held(restore::held_endpoints(connection).await?));
+        checks.extend(vacuum_checks::all(settings, connection, now).await?);
+        let holds = restore::held_endpoints(connection).await.map(held);
+        checks.push(Check::if_allowed("restore", holds)?);
         checks.extend(cluster_checks::all(connection, settings).await?);
     }
     Ok(())

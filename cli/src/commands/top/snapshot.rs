@@ -40,6 +40,7 @@ pub(super) struct Waiting {
     pub(super) due: Vec<Due>,
     pub(super) in_flight: i64,
     pub(super) scheduled: i64,
+    pub(super) held: i64,
     pub(super) is_estimate: bool,
 }
 
@@ -88,12 +89,13 @@ impl Snapshot {
         connection: &mut Connection,
         before: &Reading,
         now: &Reading,
+        endpoint_concurrency: usize,
         endpoints_max: usize,
     ) -> anyhow::Result<Self> {
         let at = now.at;
         let workers = watch::workers(connection, at).await?;
         let owned: i64 = workers.iter().map(|worker| worker.lanes).sum();
-        let (queue, endpoints) = watch::queue(connection, at).await?;
+        let (queue, endpoints) = watch::queue(connection, at, endpoint_concurrency).await?;
         Ok(Self {
             at,
             rates: Rates::between(before, now),
@@ -131,6 +133,7 @@ impl Waiting {
             due: Gate::ALL.map(due).into(),
             in_flight: queue.in_flight,
             scheduled: queue.scheduled,
+            held: queue.held,
             is_estimate: queue.is_estimate,
         }
     }

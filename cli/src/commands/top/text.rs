@@ -30,7 +30,8 @@ pub(super) fn lines(snapshot: &Snapshot) -> Vec<String> {
         let state = format!("due, {}", due.state);
         [state, format!("{about}{}", due.deliveries), duration(due.oldest_seconds)]
     });
-    let others = [("in flight", queue.in_flight), ("due later", queue.scheduled)];
+    let others =
+        [("in flight", queue.in_flight), ("due later", queue.scheduled), ("behind its key", queue.held)];
     let others = others.map(|(state, count)| [state.to_owned(), count.to_string(), String::new()]);
     let rows: Vec<_> = due.chain(others).collect();
     push(&mut lines, &table(["QUEUE", "DELIVERIES", "OLDEST"], &rows));

@@ -14,9 +14,12 @@ impl Turn {
     /// When the database is not available.
     pub async fn take(pool: &Pool) -> Result<Option<Self>, StoreError> {
         let mut transaction = pool.begin().await?;
-        sqlx::query_scalar!("SELECT set_config('idle_in_transaction_session_timeout', '0', true)")
-            .fetch_one(&mut *transaction)
-            .await?;
+        // By its name those who look for forgotten transactions know this one.
+        sqlx::query!(
+            "SELECT set_config('idle_in_transaction_session_timeout', '0', true) AS timeout, set_config('application_name', 'trunkline retention', true) AS name"
+        )
+        .fetch_one(&mut *transaction)
+        .await?;
         let taken = sqlx::query_scalar!(r#"SELECT pg_try_advisory_xact_lock($1) AS "taken!""#, KEY)
             .fetch_one(&mut *transaction)
             .await?;

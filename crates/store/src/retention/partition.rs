@@ -1,7 +1,8 @@
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use sqlx::{AssertSqlSafe, Row as _};
+use trunkline_domain::{EventId, Lane};
 
 use crate::citus::{self, Lanes};
 use crate::{Connection, StoreError, Transaction};
@@ -50,8 +51,6 @@ pub struct Day {
     pub from_day: NaiveDate,
     /// The first day after them.
     pub until_day: NaiveDate,
-    /// Whether the payloads were dropped already.
-    pub payloads_gone: bool,
     /// Whether a delivery in them has not come to its end.
     pub has_open_work: bool,
 }
@@ -69,14 +68,27 @@ pub enum Standing {
     Gone,
 }
 
-/// The days that ended at `end` or before, oldest first.
+/// What is left of a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Everything.
+    Payloads,
+    /// All but the payloads.
+    Metadata,
+}
+
+/// The days of which that is left, and which ended at `end` or before, oldest first; not those that somebody keeps for longer.
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn past(connection: &mut Connection, end: DateTime<Utc>) -> Result<Vec<Day>, StoreError> {
+pub async fn past(
+    connection: &mut Connection,
+    left: Left,
+    end: DateTime<Utc>,
+) -> Result<Vec<Day>, StoreError> {
     let mut days: Vec<Day> = Vec::new();
     for of in citus::every_shard(connection).await? {
-        let found = past_of(connection, &of, end).await;
+        let found = past_of(connection, &of, left, end).await;
         let found = found.map_err(|error| citus::forget_if_refused(connection, error))?;
         // The same days each time: a day has open work where any shard has some.
         for day in &mut days {
@@ -92,43 +104,42 @@ pub async fn past(connection: &mut Connection, end: DateTime<Utc>) -> Result<Vec
 async fn past_of(
     connection: &mut Connection,
     of: &Lanes,
+    left: Left,
     end: DateTime<Utc>,
 ) -> Result<Vec<Day>, StoreError> {
     let rows = sqlx::query!(
         r#"
-        SELECT h.from_day, h.until_day, h.payloads_gone_at IS NOT NULL AS "payloads_gone!", (
+        SELECT h.from_day, h.until_day, (
             EXISTS (
                 SELECT FROM trunkline.deliveries
-                WHERE due_at IS NOT NULL AND ($3::smallint[] IS NULL OR lane = ANY($3))
+                WHERE due_at IS NOT NULL AND ($4::smallint[] IS NULL OR lane = ANY($4))
                   AND event_id >= trunkline.uuid_v7_floor(h.from_day::timestamp AT TIME ZONE 'UTC')
                   AND event_id < trunkline.uuid_v7_floor(h.until_day::timestamp AT TIME ZONE 'UTC')
             )
             OR EXISTS (
                 SELECT FROM trunkline.deliveries
-                WHERE held AND ordering_key IS NOT NULL AND finished_at IS NULL AND ($3::smallint[] IS NULL OR lane = ANY($3))
+                WHERE held AND ordering_key IS NOT NULL AND finished_at IS NULL AND ($4::smallint[] IS NULL OR lane = ANY($4))
                   AND event_id >= trunkline.uuid_v7_floor(h.from_day::timestamp AT TIME ZONE 'UTC')
                   AND event_id < trunkline.uuid_v7_floor(h.until_day::timestamp AT TIME ZONE 'UTC')
             )
         ) AS "has_open_work!"
         FROM trunkline.history_partitions AS h
         WHERE h.until_day <= ($1::timestamptz AT TIME ZONE 'UTC')::date
+          AND (h.payloads_gone_at IS NULL) = $3
+          AND (h.kept_until IS NULL OR h.kept_until <= (now() AT TIME ZONE 'UTC')::date)
         ORDER BY h.from_day
         LIMIT $2
         "#,
         end,
         DAYS_MAX,
+        left == Left::Payloads,
         of.parameter() as _,
     )
     .fetch_all(connection)
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| Day {
-            from_day: row.from_day,
-            until_day: row.until_day,
-            payloads_gone: row.payloads_gone,
-            has_open_work: row.has_open_work,
-        })
+        .map(|row| Day { from_day: row.from_day, until_day: row.until_day, has_open_work: row.has_open_work })
         .collect())
 }
 
@@ -192,6 +203,48 @@ pub async fn finish_detaching(
         .await
 }
 
+/// Whether a delivery of a day has not come to its end.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn has_open_work(connection: &mut Connection, day: &Day) -> Result<bool, StoreError> {
+    let from = EventId::first_at(midnight(day.from_day)).as_uuid();
+    let until = EventId::first_at(midnight(day.until_day)).as_uuid();
+    Ok(sqlx::query_scalar!(
+        r#"
+        SELECT EXISTS (
+            SELECT FROM trunkline.deliveries
+            WHERE due_at IS NOT NULL AND event_id >= $1 AND event_id < $2
+        ) OR EXISTS (
+            SELECT FROM trunkline.deliveries
+            WHERE held AND ordering_key IS NOT NULL AND finished_at IS NULL AND event_id >= $1 AND event_id < $2
+        ) AS "is_open!"
+        "#,
+        from,
+        until,
+    )
+    .fetch_one(connection)
+    .await?)
+}
+
+/// Takes back what [`detach`] did. Its rows need not be looked at: a constraint that detaching left says which they are.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn attach(connection: &mut Connection, table: HistoryTable, day: &Day) -> Result<(), StoreError> {
+    let (parent, partition) = (table.name(), table.partition(day.from_day));
+    let from = EventId::first_at(midnight(day.from_day)).as_uuid();
+    let until = EventId::first_at(midnight(day.until_day)).as_uuid();
+    let sql = format!(
+        "ALTER TABLE trunkline.{parent} ATTACH PARTITION trunkline.{partition} FOR VALUES FROM ('{from}') TO ('{until}')"
+    );
+    run(connection, sql).await
+}
+
+fn midnight(day: NaiveDate) -> DateTime<Utc> {
+    day.and_time(NaiveTime::MIN).and_utc()
+}
+
 /// Drops a partition that is detached.
 ///
 /// # Errors
@@ -204,12 +257,14 @@ pub async fn drop(
     run(connection, format!("DROP TABLE IF EXISTS trunkline.{}", table.partition(from_day))).await
 }
 
-/// The rows of a detached partition, each as a line of JSON: columns as in the table, the payload as a string. In a transaction,
-/// so that they come one after the other through a pooler too.
+/// The rows of one lane in a detached partition, each as a line of JSON: columns as in the table, the payload as a string. In a
+/// transaction, so that they come one after the other through a pooler too, and lane by lane, so that no snapshot is held for as long
+/// as a whole day takes: a table that is detached does not change meanwhile.
 pub fn rows<'a>(
     transaction: &'a mut Transaction<'_>,
     table: HistoryTable,
     from_day: NaiveDate,
+    lane: Lane,
 ) -> BoxStream<'a, Result<String, StoreError>> {
     let partition = table.partition(from_day);
     let row = match table {
@@ -221,7 +276,10 @@ pub fn rows<'a>(
         }
         _ => "to_json(r)",
     };
-    let sql = format!("SELECT ({row})::text FROM trunkline.{partition} AS r");
+    let sql = format!(
+        "SELECT ({row})::text FROM trunkline.{partition} AS r WHERE lane = {}::smallint",
+        lane.number()
+    );
     sqlx::raw_sql(AssertSqlSafe(sql))
         .fetch(&mut **transaction)
         .map_err(StoreError::from)

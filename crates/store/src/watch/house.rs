@@ -50,7 +50,7 @@ pub async fn workers(
 }
 
 /// How long the oldest transaction of this database has been open, prepared ones included. Nothing that was deleted since is
-/// cleared away. A role without `pg_read_all_stats` sees its own sessions only.
+/// cleared away. The transaction that holds the turn of retention is none of those: it has no snapshot. A role without `pg_read_all_stats` sees its own sessions only.
 ///
 /// # Errors
 /// When the database is not available.
@@ -62,6 +62,7 @@ pub async fn oldest_transaction_seconds(connection: &mut Connection) -> Result<f
             SELECT xact_start AS since
             FROM pg_stat_activity
             WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+              AND (application_name <> 'trunkline retention' OR backend_xmin IS NOT NULL)
             UNION ALL
             SELECT prepared
             FROM pg_prepared_xacts

@@ -9,8 +9,11 @@ use crate::deliveries::oldest_open;
 use crate::events::IdRange;
 use crate::{Connection, StoreError, row};
 
-/// Endpoints with open work that are looked at. Beyond it the queue is told by estimate.
+/// Endpoints with open work that one look sees; the next goes on behind them.
 const ENDPOINTS_MAX: i64 = 2_000;
+
+/// Looks that [`queue`] takes: beyond so many endpoints it tells of the first ones.
+const LOOKS_MAX: usize = 10;
 
 /// Deliveries counted of one endpoint, and of all.
 const COUNTED_OF_ONE: i64 = 1_000;
@@ -24,7 +27,9 @@ const AHEAD: chrono::Duration = chrono::Duration::hours(1);
 pub enum Gate {
     /// It may: what is due and waits, waits for a worker.
     Ready,
-    /// Paused, by hand or by Retry-After, or its breaker is open.
+    /// It has a rate of its own, or most of the attempts under way that it may have: what waits for it waits for no worker.
+    Limited,
+    /// Paused, by hand or by Retry-After, or its breaker is open or being probed.
     Paused,
     /// Disabled or deleted, or its tenant is suspended.
     Blocked,
@@ -32,12 +37,13 @@ pub enum Gate {
 
 impl Gate {
     /// All, in the order of a list.
-    pub const ALL: [Self; 3] = [Self::Ready, Self::Paused, Self::Blocked];
+    pub const ALL: [Self; 4] = [Self::Ready, Self::Limited, Self::Paused, Self::Blocked];
 
     /// Its name in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready",
+            Self::Limited => "limited",
             Self::Paused => "paused",
             Self::Blocked => "blocked",
         }
@@ -73,54 +79,125 @@ pub struct WaitingEndpoint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Queue {
     /// Due and not under way, by [`Gate`].
-    pub due: [i64; 3],
+    pub due: [i64; 4],
     /// Since when the oldest of those has been due, by [`Gate`].
-    pub oldest_due_at: [Option<DateTime<Utc>>; 3],
+    pub oldest_due_at: [Option<DateTime<Utc>>; 4],
     /// Under way.
     pub in_flight: i64,
     /// Due later.
     pub scheduled: i64,
+    /// Not due before an earlier one with the same ordering key has come to its end; up to 20,000 are counted.
+    pub held: i64,
     /// It is longer than was counted: what is due is an estimate, as old as the last vacuum.
     pub is_estimate: bool,
 }
 
-/// Adds up the queue, and tells by endpoint what waits, longest waiting first. It is exact while no endpoint has more than 1,000 open deliveries and all have no more than 20,000.
+/// Adds up the queue, and tells by endpoint what waits, longest waiting first. It is exact while no endpoint has more than 1,000
+/// open deliveries and no 2,000 of them more than 20,000. `endpoint_concurrency` = attempts under way at an endpoint that sets no
+/// maximum of its own.
 ///
 /// # Errors
 /// When the database is not available.
 pub async fn queue(
     connection: &mut Connection,
     now: DateTime<Utc>,
+    endpoint_concurrency: usize,
 ) -> Result<(Queue, Vec<WaitingEndpoint>), StoreError> {
-    let endpoints = waiting(connection, now).await?;
-    let is_cut = endpoints.iter().any(|one| one.is_cut) || endpoints.len() >= ENDPOINTS_MAX as usize;
-    let estimate = if is_cut { Some(estimate(connection).await?) } else { None };
-    Ok((Queue::of(&endpoints, estimate), endpoints))
+    let mut sweep = Sweep::default();
+    let mut endpoints = Vec::new();
+    for _ in 0..LOOKS_MAX {
+        endpoints.extend(sweep.look(connection, now, endpoint_concurrency).await?);
+        if sweep.is_at_its_end() {
+            break;
+        }
+    }
+    // Those of which nothing is due come last.
+    endpoints.sort_by_key(|one| (one.oldest_due_at.is_none(), one.oldest_due_at));
+    Ok((sweep.queue(), endpoints))
 }
 
-/// Endpoints with open deliveries, those whose oldest has waited longest first.
+/// Goes over all endpoints with open deliveries, as many as one look sees at a time, and begins anew at their end.
+#[derive(Debug, Default)]
+pub struct Sweep {
+    /// The last endpoint that was seen, by lane; `None` = the next look begins anew.
+    seen: Option<(i16, Uuid)>,
+    /// What this sweep has seen so far.
+    sum: Sum,
+    /// All of the last one.
+    whole: Option<Queue>,
+}
+
+impl Sweep {
+    /// Looks at the next endpoints.
+    ///
+    /// # Errors
+    /// When the database is not available.
+    pub async fn look(
+        &mut self,
+        connection: &mut Connection,
+        now: DateTime<Utc>,
+        endpoint_concurrency: usize,
+    ) -> Result<Vec<WaitingEndpoint>, StoreError> {
+        let (endpoints, last) = waiting(connection, now, endpoint_concurrency, self.seen).await?;
+        let has_more = endpoints.len() >= ENDPOINTS_MAX as usize;
+        self.sum.add(&endpoints);
+        self.seen = last.filter(|_| has_more);
+        if !has_more {
+            let mut sum = std::mem::take(&mut self.sum);
+            sum.queue.held = held(connection).await?;
+            let estimate = if sum.is_cut() { Some(estimate(connection).await?) } else { None };
+            self.whole = Some(sum.total(estimate));
+        }
+        Ok(endpoints)
+    }
+
+    /// Whether the last look came to the end.
+    pub fn is_at_its_end(&self) -> bool {
+        self.seen.is_none()
+    }
+
+    /// The queue as the last whole sweep saw it, and whatever this one has found that is older.
+    pub fn queue(&self) -> Queue {
+        let Some(whole) = self.whole else { return Queue { is_estimate: true, ..self.sum.queue } };
+        let mut queue = whole;
+        for (oldest, found) in queue.oldest_due_at.iter_mut().zip(self.sum.queue.oldest_due_at) {
+            *oldest = [*oldest, found].into_iter().flatten().min();
+        }
+        queue
+    }
+}
+
+/// Up to [`ENDPOINTS_MAX`] endpoints with open deliveries behind `seen`, and the last of them.
 async fn waiting(
     connection: &mut Connection,
     now: DateTime<Utc>,
-) -> Result<Vec<WaitingEndpoint>, StoreError> {
-    let Some(from) = oldest_open(connection).await? else { return Ok(Vec::new()) };
+    endpoint_concurrency: usize,
+    seen: Option<(i16, Uuid)>,
+) -> Result<(Vec<WaitingEndpoint>, Option<(i16, Uuid)>), StoreError> {
+    let Some(from) = oldest_open(connection).await? else { return Ok((Vec::new(), None)) };
     let range = IdRange { from, before: EventId::first_at(now + AHEAD).as_uuid() };
-    let mut waiting = Vec::new();
+    let mut found = Vec::new();
     for of in citus::every_shard(connection).await? {
-        let found = waiting_of(connection, &of, now, range).await;
-        waiting.extend(found.map_err(|error| citus::forget_if_refused(connection, error))?);
+        let more = waiting_of(connection, &of, now, range, endpoint_concurrency, seen).await;
+        found.extend(more.map_err(|error| citus::forget_if_refused(connection, error))?);
     }
-    // Those of which nothing is due come last.
-    waiting.sort_by_key(|one: &WaitingEndpoint| (one.oldest_due_at.is_none(), one.oldest_due_at));
-    Ok(waiting)
+    found.sort_by_key(|(place, _)| *place);
+    found.truncate(ENDPOINTS_MAX as usize);
+    let last = found.last().map(|(place, _)| *place);
+    Ok((found.into_iter().map(|(_, endpoint)| endpoint).collect(), last))
 }
 
+/// Those of a shard, each with its lane and id.
 async fn waiting_of(
     connection: &mut Connection,
     of: &Lanes,
     now: DateTime<Utc>,
     range: IdRange,
-) -> Result<Vec<WaitingEndpoint>, StoreError> {
+    endpoint_concurrency: usize,
+    seen: Option<(i16, Uuid)>,
+) -> Result<Vec<((i16, Uuid), WaitingEndpoint)>, StoreError> {
+    // Behind everything that a lane below the first could have.
+    let (lane, endpoint_id) = seen.unwrap_or((-1, Uuid::max()));
     let found = sqlx::query!(
         r#"
         WITH RECURSIVE active AS (
@@ -128,7 +205,8 @@ async fn waiting_of(
             (
                 SELECT lane, endpoint_id, tenant_id
                 FROM trunkline.deliveries
-                WHERE due_at IS NOT NULL AND event_id >= $2 AND event_id < $3 AND ($5::smallint[] IS NULL OR lane = ANY($5))
+                WHERE (lane, endpoint_id) > ($5::smallint, $6::uuid) AND ($7::smallint[] IS NULL OR lane = ANY($7))
+                  AND due_at IS NOT NULL AND event_id >= $2 AND event_id < $3
                 ORDER BY lane, endpoint_id, due_at
                 LIMIT 1
             )
@@ -138,24 +216,25 @@ async fn waiting_of(
             CROSS JOIN LATERAL (
                 SELECT lane, endpoint_id, tenant_id
                 FROM trunkline.deliveries
-                WHERE (lane, endpoint_id) > (active.lane, active.endpoint_id) AND ($5::smallint[] IS NULL OR lane = ANY($5))
+                WHERE (lane, endpoint_id) > (active.lane, active.endpoint_id) AND ($7::smallint[] IS NULL OR lane = ANY($7))
                   AND due_at IS NOT NULL AND event_id >= $2 AND event_id < $3
                 ORDER BY lane, endpoint_id, due_at
                 LIMIT 1
             ) AS next
         )
         SELECT a.lane AS "lane!", a.endpoint_id AS "endpoint_id!", a.tenant_id AS "tenant_id!", e.name AS "name!",
-               e.failing_since,
+               e.failing_since, e.in_flight_max, e.rate_per_second,
                CASE
                    WHEN NOT e.enabled OR t.status <> 'ACTIVE' THEN 'blocked'
-                   WHEN e.paused_until > $1 OR e.breaker_open_until > $1 THEN 'paused'
+                   -- A breaker that was open a moment ago is being probed, one attempt at a time.
+                   WHEN e.paused OR e.paused_until > $1 OR e.breaker_open_until > $1::timestamptz - interval '1 minute' THEN 'paused'
                    ELSE 'ready'
                END AS "gate!",
                (
                    SELECT d.due_at
                    FROM trunkline.deliveries AS d
                    WHERE d.lane = a.lane AND d.endpoint_id = a.endpoint_id AND d.due_at <= $1
-                     AND ($5::smallint[] IS NULL OR d.lane = ANY($5))
+                     AND ($7::smallint[] IS NULL OR d.lane = ANY($7))
                      AND (d.leased_until IS NULL OR d.leased_until < $1)
                      AND d.event_id >= $2 AND d.event_id < $3
                    ORDER BY d.due_at
@@ -169,6 +248,8 @@ async fn waiting_of(
         range.from,
         range.before,
         ENDPOINTS_MAX,
+        lane,
+        endpoint_id,
         of.parameter() as _,
     )
     .fetch_all(&mut *connection)
@@ -181,11 +262,18 @@ async fn waiting_of(
         .into_iter()
         .map(|found| {
             let count = counts.get(&found.endpoint_id).copied().unwrap_or_default();
-            Ok(WaitingEndpoint {
+            let in_flight_max = found
+                .in_flight_max
+                .map_or(i64::try_from(endpoint_concurrency).unwrap_or(i64::MAX), i64::from);
+            // Three quarters: what ended a moment ago is made up for by the next claim.
+            let is_limited = found.rate_per_second.is_some()
+                || count.in_flight.saturating_mul(4) >= in_flight_max.saturating_mul(3);
+            let endpoint = WaitingEndpoint {
                 tenant_id: row::tenant_id("deliveries", found.tenant_id)?,
                 endpoint_id: EndpointId::from(found.endpoint_id),
                 name: found.name,
                 gate: match found.gate.as_str() {
+                    "ready" if is_limited => Gate::Limited,
                     "ready" => Gate::Ready,
                     "paused" => Gate::Paused,
                     _ => Gate::Blocked,
@@ -196,9 +284,39 @@ async fn waiting_of(
                 in_flight: count.in_flight,
                 scheduled: count.scheduled,
                 is_cut: count.total() >= COUNTED_OF_ONE || (is_all_cut && count.total() == 0),
-            })
+            };
+            Ok(((found.lane, endpoint.endpoint_id.as_uuid()), endpoint))
         })
         .collect()
+}
+
+/// What waits for an earlier one with the same ordering key, up to [`COUNTED_OF_ALL`].
+async fn held(connection: &mut Connection) -> Result<i64, StoreError> {
+    let mut sum = 0;
+    for of in citus::every_shard(connection).await? {
+        let held = held_of(connection, &of).await;
+        sum += held.map_err(|error| citus::forget_if_refused(connection, error))?;
+    }
+    Ok(sum.min(COUNTED_OF_ALL))
+}
+
+async fn held_of(connection: &mut Connection, of: &Lanes) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"
+        SELECT count(*) AS "held!"
+        FROM (
+            SELECT
+            FROM trunkline.deliveries
+            WHERE held AND ordering_key IS NOT NULL AND finished_at IS NULL
+              AND ($2::smallint[] IS NULL OR lane = ANY($2))
+            LIMIT $1
+        ) AS held
+        "#,
+        COUNTED_OF_ALL,
+        of.parameter() as _,
+    )
+    .fetch_one(connection)
+    .await?)
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -283,11 +401,17 @@ async fn estimate(connection: &mut Connection) -> Result<i64, StoreError> {
     .await?)
 }
 
-impl Queue {
-    /// Adds up. `estimate` = how many are open, where not all were counted: what is beyond the count is due, at the endpoints
-    /// of which not all were counted, since those due later or under way stand at an end of the queue that was seen.
-    fn of(endpoints: &[WaitingEndpoint], estimate: Option<i64>) -> Self {
-        let mut queue = Self { is_estimate: estimate.is_some(), ..Self::default() };
+/// Endpoints, added up.
+#[derive(Debug, Default)]
+struct Sum {
+    queue: Queue,
+    /// Those of which not all was counted, by [`Gate`].
+    cut: [i64; 4],
+}
+
+impl Sum {
+    fn add(&mut self, endpoints: &[WaitingEndpoint]) {
+        let queue = &mut self.queue;
         for one in endpoints {
             let gate = one.gate as usize;
             queue.due[gate] += one.due;
@@ -295,13 +419,22 @@ impl Queue {
             queue.scheduled += one.scheduled;
             let oldest = &mut queue.oldest_due_at[gate];
             *oldest = [*oldest, one.oldest_due_at].into_iter().flatten().min();
+            self.cut[gate] += i64::from(one.is_cut);
         }
+    }
+
+    fn is_cut(&self) -> bool {
+        self.cut != [0; 4]
+    }
+
+    /// `estimate` = how many are open, where not all were counted: what is beyond the count is due, at the endpoints of which
+    /// not all were counted, since those due later or under way stand at an end of the queue that was seen.
+    fn total(self, estimate: Option<i64>) -> Queue {
+        let mut queue = Queue { is_estimate: estimate.is_some(), ..self.queue };
         let counted = queue.due.iter().sum::<i64>() + queue.in_flight + queue.scheduled;
         let beyond = estimate.map_or(0, |open| (open - counted).max(0));
-        let cut: Vec<usize> =
-            endpoints.iter().filter(|one| one.is_cut).map(|one| one.gate as usize).collect();
-        let share = beyond.checked_div(i64::try_from(cut.len()).unwrap_or(i64::MAX)).unwrap_or(0);
-        cut.into_iter().for_each(|gate| queue.due[gate] += share);
+        let share = beyond.checked_div(self.cut.iter().sum()).unwrap_or(0);
+        queue.due.iter_mut().zip(self.cut).for_each(|(due, cut)| *due += cut * share);
         queue
     }
 }
@@ -333,16 +466,21 @@ mod tests {
             endpoint(Gate::Paused, 997, true),
             endpoint(Gate::Blocked, 5, false),
         ];
-        let exact = Queue::of(&endpoints[..1], None);
+        let of = |endpoints: &[WaitingEndpoint], estimate| {
+            let mut sum = Sum::default();
+            sum.add(endpoints);
+            sum.total(estimate)
+        };
+        let exact = of(&endpoints[..1], None);
         assert_eq!(
             (exact.due, exact.in_flight, exact.scheduled, exact.is_estimate),
-            ([3, 0, 0], 1, 2, false)
+            ([3, 0, 0, 0], 1, 2, false)
         );
-        let queue = Queue::of(&endpoints, Some(1_002_014));
-        assert_eq!(queue.due, [3 + 997 + 500_000, 997 + 500_000, 5]);
+        let queue = of(&endpoints, Some(1_002_014));
+        assert_eq!(queue.due, [3 + 997 + 500_000, 0, 997 + 500_000, 5]);
         assert_eq!((queue.in_flight, queue.scheduled, queue.is_estimate), (4, 8, true));
         assert_eq!(queue.oldest_due_at[0], endpoints[0].oldest_due_at, "the oldest of two");
         // Statistics that are older than the queue take nothing away.
-        assert_eq!(Queue::of(&endpoints, Some(10)).due, [1_000, 997, 5]);
+        assert_eq!(of(&endpoints, Some(10)).due, [1_000, 0, 997, 5]);
     }
 }

@@ -12,6 +12,58 @@ app.kubernetes.io/name: trunkline
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{/* The settings, and what other values say of them. */}}
+{{- define "trunkline.settings" -}}
+{{- $settings := deepCopy .Values.settings }}
+{{- if .Values.ingress.enabled }}
+{{- $proxies := required "ingress.trustedProxies: where the ingress controller's pods are, such as 10.0.0.0/8; without it all clients have its address" .Values.ingress.trustedProxies }}
+{{- $_ := set $settings "TRUNKLINE__CLIENTS__TRUSTED_PROXIES" $proxies }}
+{{- end }}
+{{- if .Values.telemetry.otlpEndpoint }}
+{{- $_ := set $settings "TRUNKLINE__TELEMETRY__OTLP_ENDPOINT" .Values.telemetry.otlpEndpoint }}
+{{- end }}
+{{- if .Values.retention.exportClaim }}
+{{- $_ := set $settings "TRUNKLINE__RETENTION__EXPORT" "/export" }}
+{{- end }}
+{{- range $name, $value := $settings }}
+{{ $name }}: {{ $value | quote }}
+{{- end }}
+{{- end }}
+
+{{/* Ends in a hash of what is in it: a change is a rollout, and going back goes back to the settings that there were. */}}
+{{- define "trunkline.settingsName" -}}
+{{ .Release.Name }}-settings-{{ include "trunkline.settings" . | sha256sum | trunc 10 }}
+{{- end }}
+
+{{/* How long a worker may take to stop: worker.drain, which is written in seconds, 3 s for the rest, and a margin. */}}
+{{- define "trunkline.workerGrace" -}}
+{{- $drain := index .Values.settings "TRUNKLINE__WORKER__DRAIN" | default "22s" }}
+{{- if not (regexMatch "^[0-9]+s$" $drain) }}
+{{- fail (printf "settings.TRUNKLINE__WORKER__DRAIN: write it in seconds, such as 22s, not %s" $drain) }}
+{{- end }}
+{{- add (trimSuffix "s" $drain | int) 13 }}
+{{- end }}
+
+{{/* Where pods may run, and with what: of every pod. */}}
+{{- define "trunkline.placement" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{- define "trunkline.image" -}}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}
@@ -61,6 +113,7 @@ spec:
   replicas: {{ $values.replicas }}
   {{- end }}
   revisionHistoryLimit: 5
+  progressDeadlineSeconds: 1860
   selector:
     matchLabels:
       {{- include "trunkline.selector" $root | nindent 6 }}
@@ -73,13 +126,19 @@ spec:
         {{- include "trunkline.selector" $root | nindent 8 }}
         app.kubernetes.io/part-of: trunkline
         app.kubernetes.io/component: {{ $door }}
+      {{- with $root.Values.podAnnotations }}
+      annotations:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
     spec:
       serviceAccountName: {{ $root.Release.Name }}
       automountServiceAccountToken: false
+      {{- include "trunkline.placement" $root | nindent 6 }}
       securityContext:
         {{- include "trunkline.podSecurity" $root | nindent 8 }}
-      # A stop is over within 25 s; one that is called serves 5 s longer, while load balancers hear of it.
-      terminationGracePeriodSeconds: {{ ternary 40 35 (hasKey . "port") }}
+      # A stop is over within 25 s, a worker's 3 s after its drain; one that is called serves 5 s longer, while load balancers
+      # hear of it.
+      terminationGracePeriodSeconds: {{ if hasKey . "port" }}40{{ else }}{{ include "trunkline.workerGrace" $root }}{{ end }}
       topologySpreadConstraints:
         {{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
         - maxSkew: 1
@@ -93,7 +152,7 @@ spec:
       initContainers:
         - name: wait-for-schema
           image: {{ include "trunkline.image" $root }}
-          args: [migrate, --wait, 10m]
+          args: [migrate, --wait, 30m]
           env:
             {{- include "trunkline.variable" $url | nindent 12 }}
           resources:
@@ -106,7 +165,7 @@ spec:
           image: {{ include "trunkline.image" $root }}
           args: [{{ $door }}]
           envFrom:
-            - configMapRef: { name: {{ $root.Release.Name }}-settings }
+            - configMapRef: { name: {{ include "trunkline.settingsName" $root }} }
           env:
             {{- include "trunkline.variable" $url | nindent 12 }}
             {{- if hasKey . "port" }}
@@ -115,6 +174,9 @@ spec:
             {{- include "trunkline.variable" (list "TRUNKLINE__DATABASE__SESSION_URL" $root.Values.secrets.database "worker-session-url" true) | nindent 12 }}
             {{- end }}
             {{- include "trunkline.variable" (list "TRUNKLINE__SECRETS__KEYS" $root.Values.secrets.keys "secrets-keys") | nindent 12 }}
+            {{- with $root.Values.extraEnv }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
           {{- if hasKey . "port" }}
           lifecycle:
             preStop: { sleep: { seconds: 5 } }
