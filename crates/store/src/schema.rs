@@ -132,6 +132,31 @@ pub async fn migrate(
     if connection.direct().is_none() {
         return Err(SchemaError::ThroughPooler);
     }
+    wait_for_turn(connection).await?;
+    let applied = migrate_alone(connection, ahead_days, width_days).await;
+    // Where the connection broke, the server has let go of it.
+    let _freed = execute(connection, "SELECT pg_advisory_unlock(7310582653)").await;
+    applied
+}
+
+/// Who waits for a lock in a statement holds up whoever makes an index beside writers, who waits for every statement that runs: the
+/// two would wait for each other. So this one asks again and again.
+async fn wait_for_turn(connection: &mut Connection) -> Result<(), StoreError> {
+    // The number is arbitrary and used for nothing else.
+    while !sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock(7310582653) AS "is_ours!""#)
+        .fetch_one(&mut *connection)
+        .await?
+    {
+        tokio::time::sleep(LOCK_PAUSE).await;
+    }
+    Ok(())
+}
+
+async fn migrate_alone(
+    connection: &mut Connection,
+    ahead_days: i32,
+    width_days: i32,
+) -> Result<Vec<i64>, SchemaError> {
     // sqlx keeps its list of migrations in the first schema of the search path: with everything else of ours.
     match execute(connection, "CREATE SCHEMA IF NOT EXISTS trunkline").await {
         // Another migration has made it at this moment, which IF NOT EXISTS does not see.
