@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::{Connection, StoreError};
+use crate::{Connection, StoreError, citus};
 
 /// Open deliveries are counted up to this; more are shown as "at least".
 pub const COUNT_MAX: i64 = 100_000;
@@ -89,9 +89,15 @@ pub async fn held_endpoints(connection: &mut Connection) -> Result<i64, StoreErr
 /// # Errors
 /// When the database is not available.
 pub async fn hold(connection: &mut Connection, now: DateTime<Utc>) -> Result<u64, StoreError> {
-    sqlx::query!("UPDATE trunkline.deliveries SET expedited = false WHERE expedited")
+    for of in citus::every_shard(connection).await? {
+        sqlx::query!(
+            "UPDATE trunkline.deliveries SET expedited = false
+             WHERE expedited AND ($1::smallint[] IS NULL OR lane = ANY($1))",
+            of.parameter() as _,
+        )
         .execute(&mut *connection)
         .await?;
+    }
     let held = sqlx::query!(
         r#"
         WITH held AS (

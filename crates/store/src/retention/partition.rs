@@ -208,20 +208,32 @@ pub async fn finish_detaching(
 /// # Errors
 /// When the database is not available.
 pub async fn has_open_work(connection: &mut Connection, day: &Day) -> Result<bool, StoreError> {
+    for of in citus::every_shard(connection).await? {
+        let found = has_open_work_of(connection, &of, day).await;
+        if found.map_err(|error| citus::forget_if_refused(connection, error))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+async fn has_open_work_of(connection: &mut Connection, of: &Lanes, day: &Day) -> Result<bool, StoreError> {
     let from = EventId::first_at(midnight(day.from_day)).as_uuid();
     let until = EventId::first_at(midnight(day.until_day)).as_uuid();
     Ok(sqlx::query_scalar!(
         r#"
         SELECT EXISTS (
             SELECT FROM trunkline.deliveries
-            WHERE due_at IS NOT NULL AND event_id >= $1 AND event_id < $2
+            WHERE due_at IS NOT NULL AND event_id >= $1 AND event_id < $2 AND ($3::smallint[] IS NULL OR lane = ANY($3))
         ) OR EXISTS (
             SELECT FROM trunkline.deliveries
             WHERE held AND ordering_key IS NOT NULL AND finished_at IS NULL AND event_id >= $1 AND event_id < $2
+              AND ($3::smallint[] IS NULL OR lane = ANY($3))
         ) AS "is_open!"
         "#,
         from,
         until,
+        of.parameter() as _,
     )
     .fetch_one(connection)
     .await?)
