@@ -154,7 +154,7 @@ impl Recorder {
     ) -> Result<(), StoreError> {
         // While something is held, more of it may be: its lock is not waited out once for each batch.
         let mut passes_over = !later.outcomes.is_empty();
-        let mut parts = vec![0..all.len()];
+        let mut parts: Vec<_> = std::iter::once(0..all.len()).collect();
         while let Some(part) = parts.pop() {
             let attempts: Vec<&EndedAttempt> = all[part.clone()].iter().map(|one| &one.attempt).collect();
             match within(PATIENCE, self.record(&attempts, passes_over)).await {

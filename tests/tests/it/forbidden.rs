@@ -239,7 +239,7 @@ async fn a_name_of_a_forbidden_address_can_be_saved_and_its_test_is_blocked() {
         assert_eq!(
             (&tested["status"], &tested["attempts"][0]["outcome"]),
             (&json!("FAILED"), &json!("blocked")),
-            "{url}"
+            "{url}: {tested}"
         );
     }
     let (allowed, forbidden) = house.trap.met();
