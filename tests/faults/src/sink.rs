@@ -18,6 +18,9 @@ use tokio::sync::Notify;
 
 pub(crate) use behaviour::Behaviour;
 
+/// A caller that gave up, and its next request, come by two connections, and the next may be seen first: for so long both count as open.
+const NOTICED: Duration = Duration::from_millis(20);
+
 /// A delivery that came in, whatever was answered to it.
 #[derive(Clone)]
 pub(crate) struct Arrival {
@@ -162,9 +165,19 @@ impl Sink {
         let path = arrival.path.clone();
         let (now, most) = state.open.entry(path.clone()).or_default();
         *now += 1;
-        *most = (*most).max(*now);
+        if *now > *most {
+            tokio::spawn(self.clone().note_most(path.clone(), *now));
+        }
         state.arrivals.push(arrival);
         Open { sink: self.clone(), path }
+    }
+
+    /// Takes a number of open requests for the most there were, if it lasts.
+    async fn note_most(self, path: String, count: usize) {
+        tokio::time::sleep(NOTICED).await;
+        if let Some((now, most)) = self.lock().open.get_mut(&path) {
+            *most = (*most).max(count.min(*now));
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
