@@ -43,7 +43,7 @@ pub enum ResolveError {
 }
 
 impl GuardedResolver {
-    /// A resolver under a policy, which asks `lookup`: outside tests, [`system_lookup`].
+    /// A resolver under a policy, which asks `lookup`: outside tests, [`crate::system_lookup`].
     pub fn new(policy: Arc<EgressPolicy>, lookup: Lookup) -> Self {
         Self { policy, lookup, lookups: Semaphore::new(LOOKUPS_MAX) }
     }
