@@ -96,7 +96,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
     let connections = settings.database.max_connections;
     let pool = pool::open_as(address, Role::Api, Purpose::Request, connections)?;
     let clock = Clock::new();
-    let (now, round_trip) = time::read(&pool).await?;
+    let (now, round_trip) = time::read_first(&pool).await?;
     clock.set(now, round_trip);
     let bind = settings.api.bind;
     let listener = listen::listen(bind, "api.bind")?;

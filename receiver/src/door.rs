@@ -75,7 +75,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
     schema::require_current(&mut pool::connect(address, Purpose::Request).await?, &[Role::Receiver]).await?;
     let pool = pool::open_as(address, Role::Receiver, Purpose::Request, settings.database.max_connections)?;
     let clock = Clock::new();
-    let (now, round_trip) = time::read(&pool).await?;
+    let (now, round_trip) = time::read_first(&pool).await?;
     clock.set(now, round_trip);
     let bind = settings.receiver.bind;
     let listener = listen::listen(bind, "receiver.bind")?;

@@ -117,7 +117,7 @@ pub async fn build_asking(
     let pool = pool::open_as(address, Role::Worker, Purpose::Engine, engine_connections)?;
     let claim_pool = pool::open_as(address, Role::Worker, Purpose::Claim, claim_connections)?;
     let clock = Clock::new();
-    let (now, round_trip) = time::read(&pool).await?;
+    let (now, round_trip) = time::read_first(&pool).await?;
     clock.set(now, round_trip);
 
     let identity = Identity::of_this_process();

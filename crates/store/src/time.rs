@@ -37,6 +37,22 @@ pub async fn read(pool: &Pool) -> Result<(DateTime<Utc>, Duration), StoreError> 
     within(PATIENCE, readings(pool)).await
 }
 
+/// The same as a door opens, when nobody waits for an answer yet: the first connection may take longer than those who do would wait.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn read_first(pool: &Pool) -> Result<(DateTime<Utc>, Duration), StoreError> {
+    let patient = async {
+        loop {
+            match readings(pool).await {
+                Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)) => {}
+                read => break read,
+            }
+        }
+    };
+    within(PATIENCE, patient).await
+}
+
 async fn readings(pool: &Pool) -> Result<(DateTime<Utc>, Duration), StoreError> {
     let mut connection = pool.acquire().await?;
     let mut best: Option<(DateTime<Utc>, Duration)> = None;
