@@ -86,10 +86,15 @@ impl Recorder {
             {
                 batch.push(one);
             }
-            count(&batch);
-            let began = Instant::now();
-            let mut written = self.write(std::mem::take(&mut batch), &mut later).await;
-            METRICS.record_seconds.record(began.elapsed().as_secs_f64());
+            let mut written = Vec::new();
+            if !batch.is_empty() {
+                count(&batch);
+                // While something is held, more of it may be: its lock is not waited out once for each batch.
+                let passes_over = !later.outcomes.is_empty();
+                let began = Instant::now();
+                written = self.write(std::mem::take(&mut batch), passes_over, &mut later).await;
+                METRICS.record_seconds.record(began.elapsed().as_secs_f64());
+            }
             if later.is_due() {
                 written.extend(self.write_later(&mut later).await);
             }
@@ -108,7 +113,7 @@ impl Recorder {
 
     /// Writes a batch, however long the database is away, except for outcomes whose lease is over: by then the delivery
     /// belongs to somebody else. Returns those that were written.
-    async fn write(&self, mut open: Vec<Ended>, later: &mut Later) -> Vec<Ended> {
+    async fn write(&self, mut open: Vec<Ended>, passes_over: bool, later: &mut Later) -> Vec<Ended> {
         let mut written = Vec::with_capacity(open.len());
         let mut told = false;
         loop {
@@ -122,7 +127,7 @@ impl Recorder {
                 return written;
             }
             let mut fates = vec![Fate::Open; open.len()];
-            let result = self.write_or_halve(&open, &mut fates, later).await;
+            let result = self.write_or_halve(&open, passes_over, &mut fates, later).await;
             let mut left = Vec::new();
             for (one, fate) in open.into_iter().zip(fates) {
                 match fate {
@@ -144,16 +149,15 @@ impl Recorder {
     }
 
     /// One statement; if the database refuses it for what is in it, each half by itself, so that one outcome does not keep its
-    /// neighbours from being written. Rows that somebody holds are passed over. An error means that the database is away, and
-    /// what is open still can be tried again.
+    /// neighbours from being written. Rows that somebody holds are passed over: at once, or after their lock was waited for. An error
+    /// means that the database is away, and what is open still can be tried again.
     async fn write_or_halve(
         &self,
         all: &[Ended],
+        mut passes_over: bool,
         fates: &mut [Fate],
         later: &mut Later,
     ) -> Result<(), StoreError> {
-        // While something is held, more of it may be: its lock is not waited out once for each batch.
-        let mut passes_over = !later.outcomes.is_empty();
         let mut parts: Vec<_> = std::iter::once(0..all.len()).collect();
         while let Some(part) = parts.pop() {
             let attempts: Vec<&EndedAttempt> = all[part.clone()].iter().map(|one| &one.attempt).collect();
@@ -208,7 +212,7 @@ impl Recorder {
         let mut written = Vec::new();
         let outcomes = later.take_outcomes();
         if !outcomes.is_empty() {
-            written = self.write(outcomes, later).await;
+            written = self.write(outcomes, true, later).await;
         }
         let lines: Vec<Line> = later.take_lines();
         if !lines.is_empty() {

@@ -128,10 +128,8 @@ async fn record_and_release(
     now: DateTime<Utc>,
 ) -> Result<Recorded, StoreError> {
     let lines: BTreeSet<Line> = ended.iter().filter_map(|one| one.ends()).collect();
-    let free = ordering::lock_free(connection, &Line::names(&lines)).await?;
+    let (free, unreleased) = ordering::lock_free(connection, lines).await?;
     let written = record(connection, ended, worker, now).await?;
-    let (free, unreleased): (Vec<Line>, Vec<Line>) =
-        lines.into_iter().partition(|line| free.contains(&line.name));
     let released = ordering::release(connection, &free, now).await?;
     Ok(Recorded { written, locked: Vec::new(), released, unreleased })
 }
@@ -147,9 +145,7 @@ pub async fn release_free(
     now: DateTime<Utc>,
 ) -> Result<(Vec<Hint>, Vec<Line>), StoreError> {
     let mut transaction = connection.begin().await?;
-    let free = ordering::lock_free(&mut transaction, &Line::names(&lines)).await?;
-    let (free, unreleased): (Vec<Line>, Vec<Line>) =
-        lines.into_iter().partition(|line| free.contains(&line.name));
+    let (free, unreleased) = ordering::lock_free(&mut transaction, lines).await?;
     let released = ordering::release(&mut transaction, &free, now).await?;
     transaction.commit().await?;
     Ok((released, unreleased))

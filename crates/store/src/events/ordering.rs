@@ -73,21 +73,24 @@ async fn lock_of(
     Ok(rows.into_iter().map(|row| ((row.lane, row.tenant_id, row.key), row.last_event_id)).collect())
 }
 
-/// Locks those of the keys that nobody else holds, and returns them (a key has a row from its first event on, for ever): whoever has something to bring to its end waits for no
-/// publisher, whose transaction may last as long as an application likes.
+/// Locks the keys of those lines that nobody else holds (a key has a row from its first event on, for ever), and tells the lines apart:
+/// those whose key is locked now, and the others. Whoever has something to bring to its end waits for no publisher, whose transaction
+/// may last as long as an application likes.
 ///
 /// # Errors
 /// When the database is not available.
 pub async fn lock_free(
     connection: &mut Connection,
-    names: &[KeyName],
-) -> Result<HashSet<KeyName>, StoreError> {
+    lines: impl IntoIterator<Item = Line>,
+) -> Result<(Vec<Line>, Vec<Line>), StoreError> {
+    let lines: Vec<Line> = lines.into_iter().collect();
+    let names = Line::names(&lines);
     let mut locked = HashSet::new();
-    for part in citus::parts(connection, names, |name| name.lane).await? {
+    for part in citus::parts(connection, &names, |name| name.lane).await? {
         let done = lock_free_of(connection, &part.rows, &part.lanes).await;
         locked.extend(done.map_err(|error| citus::forget_if_refused(connection, error))?);
     }
-    Ok(locked)
+    Ok(lines.into_iter().partition(|line| locked.contains(&line.name)))
 }
 
 async fn lock_free_of(
