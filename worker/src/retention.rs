@@ -173,7 +173,9 @@ impl Retention {
     async fn end_payloads(&self, connection: &mut Connection) -> Result<(), RetentionError> {
         let end = self.clock.now() - self.payloads;
         for day in retention::past(connection, Left::Payloads, end).await? {
-            if !day.has_open_work && self.end(connection, HistoryTable::Payloads, day).await? {
+            // Asked day by day: those before may have taken long.
+            let is_over = !retention::has_open_work(connection, &day).await?;
+            if is_over && self.end(connection, HistoryTable::Payloads, day).await? {
                 retention::note_payloads_gone(connection, day.from_day).await?;
             }
         }
@@ -184,7 +186,7 @@ impl Retention {
         let end = self.clock.now() - self.events;
         // Without its payload nothing can be opened again: what has no open work now will have none.
         for day in retention::past(connection, Left::Metadata, end).await? {
-            if !day.has_open_work {
+            if !retention::has_open_work(connection, &day).await? {
                 self.end_all(connection, day).await?;
             }
         }
@@ -243,10 +245,6 @@ impl Retention {
         loop {
             match retention::standing(connection, table, day.from_day).await? {
                 Standing::Attached => {
-                    // Days before this one may have taken long.
-                    if retention::has_open_work(connection, &day).await? {
-                        return Ok(false);
-                    }
                     if let Some(folder) = &self.export {
                         export::check(folder).await?;
                     }

@@ -1,6 +1,6 @@
 use chrono::{DateTime, Duration, Utc};
 
-use super::{Left, past};
+use super::{Left, has_open_work, past};
 use crate::{Connection, StoreError};
 
 /// A day may be gone so much later than it could: rounds take their time, and may have to wait for somebody.
@@ -18,6 +18,9 @@ pub async fn overdue_days(
 ) -> Result<u32, StoreError> {
     let payloads = past(connection, Left::Payloads, payloads_end - SLACK).await?;
     let rest = past(connection, Left::Metadata, events_end - SLACK).await?;
-    let count = payloads.iter().chain(&rest).filter(|day| !day.has_open_work).count();
-    Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    let mut count = 0;
+    for day in payloads.iter().chain(&rest) {
+        count += u32::from(!has_open_work(connection, day).await?);
+    }
+    Ok(count)
 }

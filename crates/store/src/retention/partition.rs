@@ -51,8 +51,6 @@ pub struct Day {
     pub from_day: NaiveDate,
     /// The first day after them.
     pub until_day: NaiveDate,
-    /// Whether a delivery in them has not come to its end.
-    pub has_open_work: bool,
 }
 
 /// How far the end of one partition is.
@@ -86,61 +84,23 @@ pub async fn past(
     left: Left,
     end: DateTime<Utc>,
 ) -> Result<Vec<Day>, StoreError> {
-    let mut days: Vec<Day> = Vec::new();
-    for of in citus::every_shard(connection).await? {
-        let found = past_of(connection, &of, left, end).await;
-        let found = found.map_err(|error| citus::forget_if_refused(connection, error))?;
-        // The same days each time: a day has open work where any shard has some.
-        for day in &mut days {
-            day.has_open_work |= found.iter().any(|one| one.from_day == day.from_day && one.has_open_work);
-        }
-        if days.is_empty() {
-            days = found;
-        }
-    }
-    Ok(days)
-}
-
-async fn past_of(
-    connection: &mut Connection,
-    of: &Lanes,
-    left: Left,
-    end: DateTime<Utc>,
-) -> Result<Vec<Day>, StoreError> {
-    let rows = sqlx::query!(
+    Ok(sqlx::query_as!(
+        Day,
         r#"
-        SELECT h.from_day, h.until_day, (
-            EXISTS (
-                SELECT FROM trunkline.deliveries
-                WHERE due_at IS NOT NULL AND ($4::smallint[] IS NULL OR lane = ANY($4))
-                  AND event_id >= trunkline.uuid_v7_floor(h.from_day::timestamp AT TIME ZONE 'UTC')
-                  AND event_id < trunkline.uuid_v7_floor(h.until_day::timestamp AT TIME ZONE 'UTC')
-            )
-            OR EXISTS (
-                SELECT FROM trunkline.deliveries
-                WHERE held AND ordering_key IS NOT NULL AND finished_at IS NULL AND ($4::smallint[] IS NULL OR lane = ANY($4))
-                  AND event_id >= trunkline.uuid_v7_floor(h.from_day::timestamp AT TIME ZONE 'UTC')
-                  AND event_id < trunkline.uuid_v7_floor(h.until_day::timestamp AT TIME ZONE 'UTC')
-            )
-        ) AS "has_open_work!"
-        FROM trunkline.history_partitions AS h
-        WHERE h.until_day <= ($1::timestamptz AT TIME ZONE 'UTC')::date
-          AND (h.payloads_gone_at IS NULL) = $3
-          AND (h.kept_until IS NULL OR h.kept_until <= (now() AT TIME ZONE 'UTC')::date)
-        ORDER BY h.from_day
+        SELECT from_day, until_day
+        FROM trunkline.history_partitions
+        WHERE until_day <= ($1::timestamptz AT TIME ZONE 'UTC')::date
+          AND (payloads_gone_at IS NULL) = $3
+          AND (kept_until IS NULL OR kept_until <= (now() AT TIME ZONE 'UTC')::date)
+        ORDER BY from_day
         LIMIT $2
         "#,
         end,
         DAYS_MAX,
         left == Left::Payloads,
-        of.parameter() as _,
     )
     .fetch_all(connection)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Day { from_day: row.from_day, until_day: row.until_day, has_open_work: row.has_open_work })
-        .collect())
+    .await?)
 }
 
 /// How the partition of `table` that begins on that day stands.
