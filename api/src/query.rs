@@ -38,9 +38,16 @@ pub(crate) fn time(name: &'static str, text: Option<&str>) -> Result<Option<Date
     Ok(parsed.map(|time| time.with_timezone(&Utc)))
 }
 
+/// Rows of a page whose `limit` is not said, and the most that may be asked for.
+pub(crate) const LIMIT: usize = 50;
+pub(crate) const LIMIT_MAX: usize = 100;
+
+/// Attempts on one page, said or not: few events have more, unless somebody retries one by hand again and again.
+pub(crate) const ATTEMPTS_MAX: usize = 1_000;
+
 /// How many rows a page has.
 pub(crate) fn limit(text: Option<&str>) -> Result<usize, Problem> {
-    limit_within(text, 50, 100)
+    limit_within(text, LIMIT, LIMIT_MAX)
 }
 
 /// The same for a list with bounds of its own.

@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::query::{ATTEMPTS_MAX, LIMIT, LIMIT_MAX};
+
 const PROBLEM: &str = "#/components/schemas/Problem";
 
 const VISIBLE: &str = "^[!-~]{1,128}$";
@@ -41,9 +43,13 @@ const SENT: [&str; 14] = [
 /// Adds the rules to a document.
 pub(super) fn add(document: &mut Value) {
     for operation in operations(document) {
+        let lists_attempts = operation["operationId"] == "listAttempts";
         for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
             if let Some(schema) = of_parameter(parameter["name"].as_str().unwrap_or_default()) {
                 parameter["schema"] = schema;
+            }
+            if lists_attempts && parameter["name"] == "limit" {
+                merge(&mut parameter["schema"], json!({ "maximum": ATTEMPTS_MAX, "default": ATTEMPTS_MAX }));
             }
         }
         if operation["operationId"] == "publishEvent" {
@@ -120,7 +126,7 @@ fn name_type_of_problems(response: &mut Value) {
 
 fn of_parameter(name: &str) -> Option<Value> {
     Some(match name {
-        "limit" => json!({ "type": "integer", "minimum": 1, "maximum": 100, "default": 50 }),
+        "limit" => json!({ "type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT }),
         "after" | "before" | "Trunkline-Deliver-At" => json!({ "type": "string", "format": "date-time" }),
         "bucket" => json!({ "type": "string", "enum": ["1m", "5m", "1h", "1d"] }),
         "status" => {

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use trunkline_testkit::OPERATOR_KEY;
+
 use crate::house::House;
 
 #[tokio::test]
@@ -23,6 +25,33 @@ async fn the_document_is_openapi_3_1_and_names_every_route_and_operation_once() 
     let described = document["paths"].as_object().unwrap().len();
     // What is served and not described describes itself: the document, two pages and their files.
     assert_eq!(routes.matches("resource(\"").count(), described + 4);
+}
+
+#[tokio::test]
+async fn every_list_takes_the_limit_it_describes_and_not_one_more() {
+    let house = House::new().await;
+    let operator = house.anyone.bearer(OPERATOR_KEY);
+    let mut lists = 0;
+    for (path, item) in trunkline_api::document()["paths"].as_object().unwrap() {
+        let operation = &item["get"];
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let Some(limit) = parameters.clone().find(|parameter| parameter["name"] == "limit") else { continue };
+        let nothings_id = "0".repeat(32);
+        let path = path
+            .replace("{event_id}", &format!("evt_{nothings_id}"))
+            .replace("{erasure_id}", &format!("ers_{nothings_id}"));
+        let asks_operator = operation["security"][0].get("operator").is_some();
+        let client = if asks_operator { &operator } else { &house.client };
+        let most = limit["schema"]["maximum"].as_u64().unwrap();
+        let (taken, refused) = (
+            client.get(&format!("{path}?limit={most}")).await,
+            client.get(&format!("{path}?limit={}", most + 1)).await,
+        );
+        assert!([200, 404].contains(&taken.status), "{path} {most}: {}", taken.status);
+        assert_eq!(refused.status, 400, "{path} {most} + 1");
+        lists += 1;
+    }
+    assert!(lists > 8, "{lists}");
 }
 
 #[test]

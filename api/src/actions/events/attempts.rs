@@ -13,9 +13,6 @@ use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
 use crate::{page, query};
 
-/// Attempts on one page: few events have more, unless somebody retries one by hand again and again.
-const LIMIT_MAX: usize = 1_000;
-
 /// Where to go on.
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -86,7 +83,7 @@ pub(crate) async fn list(
 ) -> Result<HttpResponse, Problem> {
     let event_id = id(&path)?;
     let parameters: Parameters = query::parse(&request)?;
-    let limit = query::limit_within(parameters.limit.as_deref(), LIMIT_MAX, LIMIT_MAX)?;
+    let limit = query::limit_within(parameters.limit.as_deref(), query::ATTEMPTS_MAX, query::ATTEMPTS_MAX)?;
     let (tenant, bound_to) = (owner.tenant_id.as_str(), format!("attempts of {event_id}"));
     let cursor = page::open(&state, tenant, &bound_to, parameters.next_token.as_deref())?;
     let after = cursor.as_deref().map(position).transpose()?;
