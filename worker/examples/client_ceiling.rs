@@ -18,6 +18,9 @@ use tokio::task::JoinSet;
 use trunkline_domain::AttemptOutcome;
 use trunkline_worker::ceiling::Ceiling;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Sends signed deliveries to one endpoint as fast as it takes them.
 #[derive(Parser)]
 struct Arguments {

@@ -9,6 +9,9 @@ use tokio::runtime::Runtime;
 use trunkline_boot::{Admin, Settings, SettingsError, Shutdown, telemetry, trace};
 use trunkline_worker::BuildError;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Claims due deliveries and brings them to their endpoints.
 #[derive(Parser)]
 #[command(version)]

@@ -61,6 +61,8 @@ pub(crate) fn configure(command: &mut Command, database_url: &str) {
         ("TRUNKLINE__EGRESS__ALLOW", "127.0.0.0/8"),
         ("TRUNKLINE__INGEST__RATE_PER_TENANT", "0"),
         ("TRUNKLINE__INGEST__BURST_PER_TENANT", "0"),
+        // The past of `scale` is older than payloads are kept for by default, and no part of it may be dropped meanwhile.
+        ("TRUNKLINE__RETENTION__PAYLOADS", "90days"),
     ]);
 }
 
