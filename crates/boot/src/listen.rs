@@ -3,6 +3,12 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
+use socket2::{Domain, Socket, Type};
+
+/// Connections that may wait to be taken in; the system bounds it too (`net.core.somaxconn`). With the standard library's 128, clients that
+/// come back all at once, as after a restart, lose their first packet and wait a second and more before they try again.
+const BACKLOG: i32 = 4_096;
+
 /// An address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -22,12 +28,33 @@ pub struct BindError {
 /// # Errors
 /// The address is taken, not ours, or not allowed.
 pub fn listen(address: SocketAddr, setting: &str) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).map_err(|source| BindError { address, setting: setting.to_owned(), source })
+    open(address).map_err(|source| BindError { address, setting: setting.to_owned(), source })
+}
+
+fn open(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // As the standard library does: connections of a process that has just ended do not keep the address.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpStream;
+    use std::time::Duration;
+
     use super::listen;
+
+    #[test]
+    fn a_crowd_connects_before_anybody_is_taken_in() {
+        let listener = listen("127.0.0.1:0".parse().unwrap(), "api.bind").unwrap();
+        let address = listener.local_addr().unwrap();
+        let connect = |_| TcpStream::connect_timeout(&address, Duration::from_millis(900)).unwrap();
+        let crowd: Vec<_> = (0..256).map(connect).collect();
+        assert_eq!(crowd.len(), 256);
+    }
 
     #[test]
     fn a_taken_port_names_address_and_setting() {
