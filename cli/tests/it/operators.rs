@@ -23,6 +23,7 @@ fn operators_work_straight_on_the_database() {
         "rights",
         "row security",
         "way round it",
+        "others' rights",
         "partitions",
         "queue",
         "payload filters",

@@ -8,7 +8,7 @@ use trunkline_domain::TenantId;
 use crate::{Connection, Pool, StoreError, Transaction};
 
 pub(crate) use rights::grant_where;
-pub use rights::{Difference, RIGHTS, differences, exposed, grant, unheld};
+pub use rights::{Difference, RIGHTS, differences, exposed, grant, strangers, unheld};
 
 /// A role of the database that nobody logs in with: logins are members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

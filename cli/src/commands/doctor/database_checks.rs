@@ -151,7 +151,7 @@ fn schema(state: SchemaState) -> Check {
 }
 
 /// Who may do what: the rights that `trunkline migrate` gives, no more and no less, and row security wherever a tenant is named.
-async fn roles_and_rights(connection: &mut Connection) -> Result<[Check; 3], StoreError> {
+async fn roles_and_rights(connection: &mut Connection) -> Result<[Check; 4], StoreError> {
     let differences = roles::differences(connection).await?;
     let too_much = differences.iter().any(|difference| !difference.is_missing);
     let statements: Vec<&str> =
@@ -170,6 +170,7 @@ async fn roles_and_rights(connection: &mut Connection) -> Result<[Check; 3], Sto
         }
     };
     let (unheld, exposed) = (roles::unheld(connection).await?, roles::exposed(connection).await?);
+    let strangers = roles::strangers(connection).await?;
     let list = |names: &[String], none: &str| {
         if names.is_empty() { none.to_owned() } else { names.join(", ") }
     };
@@ -188,6 +189,13 @@ async fn roles_and_rights(connection: &mut Connection) -> Result<[Check; 3], Sto
             "way round it",
             list(&exposed, "no right on a partition, no role past row security"),
             "revoke every right on partitions; take SUPERUSER and BYPASSRLS from the roles",
+        ),
+        Check::when(
+            strangers.is_empty(),
+            Verdict::Warn,
+            "others' rights",
+            list(&strangers, "nobody but the roles of docs/SECURITY.md may do anything in the schema"),
+            "REVOKE what nobody meant; give a login the role it needs instead of rights of its own",
         ),
     ])
 }

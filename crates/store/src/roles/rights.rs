@@ -284,3 +284,60 @@ pub async fn exposed(connection: &mut Connection) -> Result<Vec<String>, StoreEr
     .fetch_all(connection)
     .await?)
 }
+
+/// What somebody else may do in the schema: rights of PUBLIC and of roles that are none of ours, readers that may do more than read or see
+/// secrets, functions that act as their owner for anybody, and roles of ours that are members of one another.
+///
+/// # Errors
+/// When the database is not available.
+pub async fn strangers(connection: &mut Connection) -> Result<Vec<String>, StoreError> {
+    let roles: Vec<String> = Role::ALL.iter().map(|role| role.name().to_owned()).collect();
+    Ok(sqlx::query_scalar!(
+        r#"
+        WITH guests AS (
+            SELECT oid FROM pg_roles WHERE rolname IN ('trunkline_publisher', 'trunkline_reader', 'trunkline_tenant_reader')
+        ), ours AS (
+            SELECT oid FROM pg_roles WHERE rolname = ANY($1)
+            UNION ALL
+            SELECT oid FROM guests
+        ), granted AS (
+            SELECT c.relname::text AS object, c.relowner AS owner, x.grantee, x.privilege_type AS privilege, true AS is_table
+            FROM pg_class AS c
+            LEFT JOIN pg_attribute AS t ON t.attrelid = c.oid AND t.attacl IS NOT NULL
+            CROSS JOIN LATERAL (
+                SELECT * FROM aclexplode(c.relacl)
+                UNION
+                SELECT * FROM aclexplode(t.attacl)
+            ) AS x
+            WHERE c.relnamespace = 'trunkline'::regnamespace AND NOT c.relispartition
+            UNION
+            SELECT 'the schema', n.nspowner, x.grantee, x.privilege_type, false
+            FROM pg_namespace AS n
+            CROSS JOIN LATERAL aclexplode(n.nspacl) AS x
+            WHERE n.nspname = 'trunkline'
+            UNION
+            SELECT p.proname || '()', p.proowner, x.grantee, x.privilege_type, false
+            FROM pg_proc AS p
+            CROSS JOIN LATERAL aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS x
+            -- PUBLIC may execute what acts as the caller; and these, which tell a session whose rows it is bound to.
+            WHERE p.pronamespace = 'trunkline'::regnamespace
+              AND (x.grantee <> 0 OR p.prosecdef AND p.proname NOT IN ('reader_tenant', 'reader_lane'))
+        )
+        SELECT format('%s has %s on %s', CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE g.grantee::regrole::text END,
+                      g.privilege, g.object) AS "what!"
+        FROM granted AS g
+        WHERE g.grantee <> g.owner
+          AND (g.grantee NOT IN (SELECT oid FROM ours)
+               OR g.is_table AND g.grantee IN (SELECT oid FROM guests)
+                  AND (g.privilege <> 'SELECT' OR g.object IN ('api_keys', 'endpoint_secrets')))
+        UNION ALL
+        SELECT format('%s is a member of %s', m.member::regrole, m.roleid::regrole)
+        FROM pg_auth_members AS m
+        WHERE m.member IN (SELECT oid FROM ours) AND m.roleid IN (SELECT oid FROM ours)
+        ORDER BY 1
+        "#,
+        &roles,
+    )
+    .fetch_all(connection)
+    .await?)
+}

@@ -47,6 +47,34 @@ async fn every_role_has_exactly_the_rights_of_the_list() {
 }
 
 #[tokio::test]
+async fn what_anybody_else_may_do_is_seen() {
+    let database = TestDatabase::new().await;
+    let mut connection = database.connect().await;
+    assert_eq!(roles::strangers(&mut connection).await.unwrap(), Vec::<String>::new());
+    let mut transaction = database.connect().await;
+    // Roles are the cluster's, which other tests share: a membership is looked at before it is taken back.
+    run(
+        &mut transaction,
+        "BEGIN; GRANT SELECT ON trunkline.api_keys TO PUBLIC; GRANT SELECT ON trunkline.endpoint_secrets TO trunkline_reader;
+         GRANT UPDATE (type) ON trunkline.events TO trunkline_reader; GRANT CREATE ON SCHEMA trunkline TO pg_monitor;
+         GRANT EXECUTE ON FUNCTION trunkline.publish_change TO PUBLIC; GRANT trunkline_worker TO trunkline_tenant_reader",
+    )
+    .await;
+    assert_eq!(
+        roles::strangers(&mut transaction).await.unwrap(),
+        [
+            "PUBLIC has EXECUTE on publish_change()",
+            "PUBLIC has SELECT on api_keys",
+            "pg_monitor has CREATE on the schema",
+            "trunkline_reader has SELECT on endpoint_secrets",
+            "trunkline_reader has UPDATE on events",
+            "trunkline_tenant_reader is a member of trunkline_worker",
+        ]
+    );
+    run(&mut transaction, "ROLLBACK").await;
+}
+
+#[tokio::test]
 async fn every_table_is_in_the_list() {
     let database = TestDatabase::new().await;
     let tables = "SELECT string_agg(relname, ' ') FROM pg_class
