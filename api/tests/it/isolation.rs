@@ -74,7 +74,7 @@ async fn foreign_dead_letters_are_out_of_reach() {
 const CANARY: &str = "canary-of-acme";
 
 /// A house in which acme has one of everything that a path can name, and those names.
-async fn furnished() -> (House, Vec<(&'static str, String)>) {
+pub(crate) async fn furnished() -> (House, Vec<(&'static str, String)>) {
     let house = House::new().await;
     let acme = &house.client;
     let endpoint =
@@ -106,7 +106,7 @@ async fn furnished() -> (House, Vec<(&'static str, String)>) {
 }
 
 /// A body that the operation accepts, naming what is acme's wherever it can.
-fn body(operation: &str, named: impl Fn(&str) -> String) -> Option<Value> {
+pub(crate) fn body(operation: &str, named: impl Fn(&str) -> String) -> Option<Value> {
     let (event, endpoint) = (named("event_id"), named("endpoint_id"));
     Some(match operation {
         "publishEvent" => json!({"type": "mine"}),

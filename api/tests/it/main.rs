@@ -5,6 +5,7 @@ mod audit;
 mod bad_input;
 mod batches;
 mod dead_letters;
+mod described;
 mod description;
 mod endpoint_rules;
 mod endpoint_switches;
