@@ -215,9 +215,52 @@ impl Roster {
 #[cfg(test)]
 mod tests {
     use chrono::Duration;
-    use trunkline_domain::Lane;
+    use trunkline_domain::{Lane, TenantId};
+    use trunkline_store::deliveries::ActiveEndpoint;
+    use trunkline_store::wake::Hint;
 
     use super::*;
+
+    const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
+    fn acme() -> TenantId {
+        "acme".parse().unwrap()
+    }
+
+    /// A worker that serves every lane.
+    fn roster() -> Roster {
+        let mut roster = Roster::new(Limits { concurrency: 8, endpoint_concurrency: 8 });
+        roster.keep_only(Lane::all().collect(), NOW);
+        roster
+    }
+
+    /// A look found something at this endpoint.
+    fn active(endpoint_id: EndpointId, first_due_at: DateTime<Utc>) -> ActiveEndpoint {
+        ActiveEndpoint {
+            lane: Lane::new(0).unwrap(),
+            tenant_id: acme(),
+            endpoint_id,
+            first_due_at,
+            expedited_from: None,
+        }
+    }
+
+    #[test]
+    fn an_endpoint_that_is_not_there_is_forgotten_whatever_waited_for_it() {
+        let (mut roster, id) = (roster(), EndpointId::from(uuid::Uuid::nil()));
+        roster.note_active(active(id, NOW + Duration::days(1)), NOW);
+        roster.note_hint(Hint { lane: Lane::new(0).unwrap(), tenant_id: acme(), endpoint_id: id }, NOW);
+        assert!(roster.is_ignorant());
+        let asked = roster.stale();
+        assert_eq!(asked, [(acme(), id)]);
+        roster.note_loaded(&asked, Vec::new(), NOW);
+        assert!(!roster.entries[&id].is_in_use());
+        // Long after its last use nothing is asked for, and nothing kept.
+        let long_ago = std::time::Instant::now().checked_sub(std::time::Duration::from_secs(301));
+        let entry = roster.entries.get_mut(&id).unwrap();
+        (entry.used_at, entry.loaded_at) = (long_ago.unwrap(), long_ago);
+        assert!(roster.stale().is_empty() && roster.entries.is_empty());
+    }
 
     #[test]
     fn an_endpoint_that_waits_long_has_one_timer_however_often_it_is_looked_at() {

@@ -86,6 +86,9 @@ impl Roster {
                 if entry.pace.as_ref().map(Pace::per_second) != rate {
                     entry.pace = rate.map(|per_second| Pace::new(per_second, Instant::now()));
                 }
+                if callable.is_none() {
+                    entry.forget_work();
+                }
                 entry.callable = callable;
                 entry.loaded_at = Some(Instant::now());
             });
@@ -200,6 +203,12 @@ impl Roster {
 }
 
 impl Entry {
+    /// There is no such endpoint, so nothing of it is ever claimed, which is what ends a due time: without this the entry would be in
+    /// use, and loaded again, for as long as the lane is here. A look that finds something all the same notes it anew.
+    fn forget_work(&mut self) {
+        (self.due_at, self.expedited_from, self.is_hinted) = (None, None, false);
+    }
+
     /// Takes what a claim found. Fewer than were wanted mean that nothing else waits.
     fn take_claimed(
         &mut self,
