@@ -40,7 +40,8 @@ impl Engine {
                 NextStep::Delivered | NextStep::GiveUp => None,
             };
             let (endpoint_id, started_at) = (ended.attempt.key.endpoint_id, ended.attempt.started_at);
-            let ending = Ending { endpoint_id, fared, started_at, retry_at, payload_bytes };
+            let consequence = ended.consequence;
+            let ending = Ending { endpoint_id, fared, started_at, retry_at, consequence, payload_bytes };
             ended.breaker = self.roster.note_ended(ending, now);
             match ended.breaker {
                 Some(BreakerNews::OpenUntil(_)) => METRICS.breakers_opened.increment(1),

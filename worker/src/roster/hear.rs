@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use trunkline_domain::outcome::Consequence;
 use trunkline_domain::{EndpointId, LaneSet, TenantId};
 use trunkline_store::deliveries::{ActiveEndpoint, Claimed, Wanted};
 use trunkline_store::wake::Hint;
@@ -161,7 +162,7 @@ impl Roster {
 
     /// An attempt ended. Tells whether the endpoint's breaker opened or closed by it.
     pub(crate) fn note_ended(&mut self, ending: Ending, now: DateTime<Utc>) -> Option<BreakerNews> {
-        let Ending { endpoint_id: id, fared, started_at, retry_at, payload_bytes } = ending;
+        let Ending { endpoint_id: id, fared, started_at, retry_at, consequence, payload_bytes } = ending;
         let default_cap = self.limits.endpoint_concurrency;
         let breaker = self.edit(id, |entry| {
             entry.in_flight = entry.in_flight.saturating_sub(1);
@@ -170,6 +171,12 @@ impl Roster {
             entry.used_at = Instant::now();
             if let Some(at) = retry_at {
                 entry.note_due(at);
+            }
+            // At once, before the table knows; and of what is in use now, which may have been loaded since the attempt began.
+            match (consequence, &entry.callable) {
+                (Consequence::Pause(wait), Some(callable)) => callable.pause(now + wait, now),
+                (Consequence::Disable, Some(callable)) => callable.close(now),
+                (Consequence::None, _) | (_, None) => {}
             }
             let at = Instant::now();
             match fared {
