@@ -2,7 +2,7 @@
 
 use crate::house::{House, millis};
 use trunkline_boot::settings::KeptHeaders;
-use trunkline_testkit::{Answer, eventually};
+use trunkline_testkit::{Answer, eventually, publish, seed_tenant};
 
 #[tokio::test]
 async fn a_redirect_is_a_failure_and_is_not_followed() {
@@ -110,6 +110,32 @@ async fn retry_after_pauses_the_whole_endpoint_and_a_retry_by_hand_passes() {
     trunkline_store::wake::notify(&mut connection, &trunkline_store::wake::Wake::Look).await.unwrap();
     house.until(first, "DELIVERED").await;
     assert_eq!(house.row(second).await.attempts, 0, "the others wait on");
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn what_an_answer_asks_for_is_written_although_another_endpoints_row_is_held_and_of_that_one_later() {
+    let house = House::new().await;
+    let globex = seed_tenant(&house.database, &house.settings, "globex", &house.sink.url("/other")).await;
+    house.sink.answer(Answer::Full(429, vec![("retry-after", "3600".to_owned())], String::new()));
+    let mut somebody = house.database.connect().await;
+    let hold = "BEGIN; SELECT FROM trunkline.endpoints WHERE tenant_id = 'acme' FOR UPDATE";
+    trunkline_testkit::run(&mut somebody, hold).await;
+    house.publish("{}").await;
+    publish(&house.database, &globex, "{}").await;
+    let worker = house.worker().await;
+    let paused = "SELECT string_agg(tenant_id, ' ' ORDER BY tenant_id) FROM trunkline.endpoints
+                  WHERE paused_until > now() + interval '59 minutes'";
+    eventually("the other is paused", async || (house.database.text(paused).await == "globex").then_some(()))
+        .await;
+    let attempts = "SELECT count(*) FROM trunkline.attempts";
+    eventually("both are recorded", async || (house.database.text(attempts).await == "2").then_some(()))
+        .await;
+    trunkline_testkit::run(&mut somebody, "COMMIT").await;
+    eventually("both are paused", async || {
+        (house.database.text(paused).await == "acme globex").then_some(())
+    })
+    .await;
     worker.stop().await;
 }
 
