@@ -1,6 +1,7 @@
 //! What must be done now and then by some worker: partitions ahead, sweeping what expired, disabling endpoints that failed for
 //! days. All of it can be done by several at once without harm.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -54,6 +55,8 @@ pub(crate) struct Upkeep {
     herald: Herald,
     partitions_ahead: i32,
     partition_width: i32,
+    /// How far the look for what waits behind nothing came: a round does not come to the end of many.
+    stranded: Mutex<Place>,
 }
 
 impl Upkeep {
@@ -65,6 +68,7 @@ impl Upkeep {
             herald,
             partitions_ahead: days(settings.partitions.ahead),
             partition_width: days(settings.partitions.width_days),
+            stranded: Mutex::default(),
         }
     }
 
@@ -87,7 +91,10 @@ impl Upkeep {
         let mut all_done = true;
         for (what, duty) in [
             ("making partitions ahead", self.make_partitions().boxed()),
-            ("letting go what waits behind nothing", self.release_stranded().boxed()),
+            (
+                "letting go what waits behind nothing",
+                self.release_stranded(SWEEPS_MAX, LINES_LOOKED_THROUGH).boxed(),
+            ),
             ("cancelling what deleted endpoints left", self.clear_deleted().boxed()),
             ("sweeping idempotency keys", self.sweep_keys().boxed()),
             ("sweeping the audit", self.sweep_audit().boxed()),
@@ -111,19 +118,23 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Lets deliveries go that wait behind nothing any more.
-    async fn release_stranded(&self) -> Result<(), StoreError> {
+    /// Lets deliveries go that wait behind nothing any more, from where the last round stopped.
+    async fn release_stranded(&self, sweeps_max: usize, rows_max: i64) -> Result<(), StoreError> {
         let mut connection = self.pool.acquire().await?;
-        let mut place = Some(Place::default());
-        for _ in 0..SWEEPS_MAX {
-            let Some(from) = place else { break };
-            let found = ordering::stranded(&mut connection, from, LINES_LOOKED_THROUGH).await?;
+        let stranded = || self.stranded.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..sweeps_max {
+            let from = stranded().clone();
+            let found = ordering::stranded(&mut connection, from, rows_max).await?;
             if !found.lines.is_empty() {
                 let (released, _) =
                     deliveries::release_free(&mut connection, found.lines, self.clock.now()).await?;
                 wake::notify(&mut connection, &Wake::of(released)).await?;
             }
-            place = found.next;
+            let is_end = found.next.is_none();
+            *stranded() = found.next.unwrap_or_default();
+            if is_end {
+                break;
+            }
         }
         Ok(())
     }
@@ -192,5 +203,43 @@ impl Upkeep {
         }
         transaction.commit().await?;
         Ok(disabled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkline_store::Purpose;
+    use trunkline_testkit::{TestDatabase, publish, seed_tenant, settings};
+
+    use super::*;
+    use crate::operational::Crier;
+
+    #[tokio::test]
+    async fn what_one_round_does_not_reach_is_let_go_by_the_next() {
+        let database = TestDatabase::new().await;
+        let settings = settings(&database);
+        let acme = seed_tenant(&database, &settings, "acme", "http://127.0.0.1:9/").await;
+        for _ in 0..3 {
+            publish(&database, &acme, "{}").await;
+        }
+        database
+            .execute(
+                "UPDATE trunkline.deliveries SET ordering_key = event_id, held = true, due_at = NULL;
+                 INSERT INTO trunkline.ordering_keys
+                 SELECT lane, tenant_id, ordering_key, event_id FROM trunkline.deliveries",
+            )
+            .await;
+        let (pool, clock) = (database.pool(Purpose::Engine), Clock::new());
+        let upkeep = Upkeep::new(&settings, pool.clone(), clock.clone(), Crier::new(pool, clock).0);
+        let held = "SELECT count(*) FROM trunkline.deliveries WHERE held";
+        for left in ["2", "1", "0"] {
+            upkeep.release_stranded(1, 1).await.unwrap();
+            assert_eq!(database.text(held).await, left);
+        }
+        // At the end it begins anew.
+        upkeep.release_stranded(1, 1).await.unwrap();
+        database.execute("UPDATE trunkline.deliveries SET held = true, due_at = NULL").await;
+        upkeep.release_stranded(9, 1).await.unwrap();
+        assert_eq!(database.text(held).await, "0");
     }
 }
