@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use trunkline_boot::{Clock, Settings, Shutdown};
+use trunkline_domain::EventId;
 use trunkline_store::audit::{Action, Actor, Entry};
 use trunkline_store::endpoints::DisabledFailing;
-use trunkline_store::events::ordering::{self, Place};
+use trunkline_store::events::ordering::{self, KeyPlace, Place};
 use trunkline_store::pool::within;
 use trunkline_store::wake::{self, Wake};
 use trunkline_store::{Connection, Pool, StoreError, audit, deliveries, endpoints, idempotency, partitions};
 
 use crate::operational::{Fact, Herald, News};
+use crate::retention::kept;
 
 /// Between two rounds.
 const ROUND: Duration = Duration::from_secs(60);
@@ -39,6 +41,13 @@ const DISABLED_MAX: i64 = 200;
 /// Open deliveries with an ordering key looked through in one statement.
 const LINES_LOOKED_THROUGH: i64 = 20_000;
 
+/// Ordering keys looked through in one statement.
+const KEYS_LOOKED_THROUGH: i64 = 2_000;
+
+/// An ordering key is of use while an event with it can be sent again, which needs its payload. Its day may be some days wide, and stays
+/// while something in it is open.
+const KEYS_KEPT_BEYOND: chrono::Duration = chrono::Duration::days(31);
+
 /// An endpoint deleted so lately may still get deliveries: of events whose publishers had matched it and not committed yet.
 const DELETED_LATELY: chrono::Duration = chrono::Duration::hours(1);
 
@@ -57,6 +66,9 @@ pub(crate) struct Upkeep {
     partition_width: i32,
     /// How far the look for what waits behind nothing came: a round does not come to the end of many.
     stranded: Mutex<Place>,
+    /// The same of ordering keys.
+    swept: Mutex<KeyPlace>,
+    payloads: chrono::Duration,
 }
 
 impl Upkeep {
@@ -69,6 +81,8 @@ impl Upkeep {
             partitions_ahead: days(settings.partitions.ahead),
             partition_width: days(settings.partitions.width_days),
             stranded: Mutex::default(),
+            swept: Mutex::default(),
+            payloads: kept(settings.retention.payloads),
         }
     }
 
@@ -97,6 +111,7 @@ impl Upkeep {
             ),
             ("cancelling what deleted endpoints left", self.clear_deleted().boxed()),
             ("sweeping idempotency keys", self.sweep_keys().boxed()),
+            ("sweeping ordering keys", self.sweep_ordering_keys().boxed()),
             ("sweeping the audit", self.sweep_audit().boxed()),
             ("disabling who failed for days", self.disable_failing().boxed()),
         ] {
@@ -155,6 +170,22 @@ impl Upkeep {
         let mut connection = self.pool.acquire().await?;
         for _ in 0..SWEEPS_MAX {
             if idempotency::sweep(&mut connection, self.clock.now()).await? < 1_000 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn sweep_ordering_keys(&self) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let before = EventId::first_at(self.clock.now() - self.payloads - KEYS_KEPT_BEYOND);
+        let swept = || self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..SWEEPS_MAX {
+            let from = swept().clone();
+            let next = ordering::sweep(&mut connection, from, before, KEYS_LOOKED_THROUGH).await?;
+            let is_end = next.is_none();
+            *swept() = next.unwrap_or_default();
+            if is_end {
                 break;
             }
         }
