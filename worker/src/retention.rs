@@ -102,7 +102,7 @@ pub(crate) struct Retention {
     export: Option<PathBuf>,
     /// Whether it was said that this login cannot do it.
     told: bool,
-    /// Where a batch was erased last: the next round begins with the scope behind it.
+    /// The last scope that had its first batch of a round: the next begins with the one behind it.
     served: Option<Name>,
 }
 
@@ -163,7 +163,7 @@ impl Retention {
         self.count(&mut connection).await?;
         self.expire(&mut connection).await?;
         // Before the days, which may have to wait for a folder or for somebody's transaction.
-        self.erase(&mut connection).await?;
+        self.erase(&mut connection, retention::SCOPES_MAX).await?;
         // What keeps payloads need not keep the rest of other days.
         let payloads = self.end_payloads(&mut connection).await;
         let days = self.end_days(&mut connection).await;
@@ -271,22 +271,25 @@ impl Retention {
         }
     }
 
-    /// Erases what is past the retention of its tenant or type.
-    async fn erase(&mut self, connection: &mut Connection) -> Result<(), StoreError> {
+    /// Erases what is past the retention of its tenant or type, of at most so many of them.
+    async fn erase(&mut self, connection: &mut Connection, scopes_max: i64) -> Result<(), StoreError> {
         let known = retention::places(connection).await?;
         let known: HashMap<_, _> = known.into_iter().map(|place| (name(&place), place)).collect();
+        let after = self.served.as_ref().map(|(tenant_id, event_type)| (tenant_id, event_type.as_deref()));
+        let scopes = retention::scopes(connection, after, scopes_max).await?;
+        // One batch each in turn: none keeps the others from theirs.
         let mut turns: VecDeque<(Scope, Place)> =
-            retention::scopes(connection).await?.into_iter().map(|scope| with_place(scope, &known)).collect();
-        // One batch each in turn, from behind the one that had the last: none keeps the others from theirs.
-        let last = turns.iter().position(|(_, place)| Some(name(place)) == self.served);
-        turns.rotate_left(last.map_or(0, |last| last + 1));
+            scopes.into_iter().map(|scope| with_place(scope, &known)).collect();
+        let mut unserved = turns.len();
         let begun = Instant::now();
         let mut seen = Vec::new();
         while begun.elapsed() < ERASING {
             let Some((scope, mut place)) = turns.pop_front() else { break };
-            let has_more = erase_batch(connection, &scope, &mut place).await?;
-            self.served = Some(name(&place));
-            if has_more {
+            if unserved > 0 {
+                unserved -= 1;
+                self.served = Some(name(&place));
+            }
+            if erase_batch(connection, &scope, &mut place).await? {
                 turns.push_back((scope, place));
             } else {
                 seen.push(place);
@@ -332,4 +335,38 @@ async fn erase_batch(
         METRICS.erased.increment(erased.events as u64);
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkline_testkit::{TestDatabase, seed_tenant, settings};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn shorter_retentions_beyond_those_of_one_round_are_kept_in_the_next() {
+        let database = TestDatabase::new().await;
+        let settings = settings(&database);
+        for tenant in ["acme", "globex", "initech"] {
+            seed_tenant(&database, &settings, tenant, "http://127.0.0.1:9/").await;
+        }
+        database
+            .execute(
+                "UPDATE trunkline.tenants SET retention_days = 1;
+                 SELECT trunkline.create_partition(current_date - 9, current_date - 8);
+                 INSERT INTO trunkline.events (lane, tenant_id, event_id, payload_sha256, payload_bytes, created_at, routed)
+                 SELECT lane, tenant_id, trunkline.uuid_v7(at), decode(repeat('00', 32), 'hex'), 12, at, true
+                 FROM trunkline.tenants, (SELECT (current_date - 9)::timestamp AT TIME ZONE 'UTC' AS at) AS times",
+            )
+            .await;
+        let (pool, clock) = (database.pool(Purpose::Maintenance), Clock::new());
+        let herald = Crier::new(pool.clone(), clock.clone()).0;
+        let mut retention = Retention::new(&settings, database.url(), clock, herald);
+        let mut connection = pool.acquire().await.unwrap();
+        let left = "SELECT string_agg(tenant_id, ' ' ORDER BY tenant_id) FROM trunkline.events";
+        for expected in ["initech", ""] {
+            retention.erase(&mut connection, 2).await.unwrap();
+            assert_eq!(database.text(left).await, expected);
+        }
+    }
 }
