@@ -70,7 +70,7 @@ pub async fn end_history(settings: &Settings) -> Result<(), RetentionError> {
     let url = settings.require_database_url()?.expose_secret();
     let clock = Clock::new();
     let pool = pool::open(Address::new(url, settings.database.is_pooled()), Purpose::Engine, 1)?;
-    let (now, round_trip) = time::read(&pool).await?;
+    let (now, round_trip) = time::read_first(&pool).await?;
     clock.set(now, round_trip);
     if !Turn::is_ours(&pool).await? {
         return Err(RetentionError::NotOwner);
