@@ -159,53 +159,68 @@ impl Retention {
         }
         // Another worker sees to it.
         let Some(_turn) = Turn::take(pool).await? else { return Ok(()) };
+        // Each by itself, on a connection of its own: one that fails, round after round, keeps no other from being done. Erasing is
+        // before the days, which may have to wait for a folder or for somebody's transaction.
+        let done = self.count(pool).await;
+        let done = done.and(self.expire(pool).await);
+        let done = done.and(self.erase(pool, retention::SCOPES_MAX).await);
+        let done = done.map_err(RetentionError::from).and(self.end_days(pool, Left::Payloads).await);
+        done.and(self.end_days(pool, Left::Metadata).await)
+    }
+
+    /// Ends what is left of days whose time is over. What keeps one keeps no other, unless it is the database, or somebody's transaction,
+    /// which would keep the next as long.
+    async fn end_days(&self, pool: &Pool, left: Left) -> Result<(), RetentionError> {
+        let kept = if left == Left::Payloads { self.payloads } else { self.events };
         let mut connection = pool.acquire().await.map_err(StoreError::from)?;
-        self.count(&mut connection).await?;
-        self.expire(&mut connection).await?;
-        // Before the days, which may have to wait for a folder or for somebody's transaction.
-        self.erase(&mut connection, retention::SCOPES_MAX).await?;
-        // What keeps payloads need not keep the rest of other days.
-        let payloads = self.end_payloads(&mut connection).await;
-        let days = self.end_days(&mut connection).await;
-        payloads.and(days)
+        let days = retention::past(&mut connection, left, self.clock.now() - kept).await?;
+        drop(connection);
+        let mut done = Ok(());
+        for day in days {
+            let ended = self.end_day(pool, left, day).await;
+            let is_away =
+                matches!(&ended, Err(RetentionError::Store(error)) if error.retry_after().is_some());
+            done = done.and(ended);
+            if is_away {
+                break;
+            }
+        }
+        done
     }
 
-    async fn end_payloads(&self, connection: &mut Connection) -> Result<(), RetentionError> {
-        let end = self.clock.now() - self.payloads;
-        for day in retention::past(connection, Left::Payloads, end).await? {
-            // Asked day by day: those before may have taken long.
-            let is_over = !retention::has_open_work(connection, &day).await?;
-            if is_over && self.end(connection, HistoryTable::Payloads, day).await? {
-                retention::note_payloads_gone(connection, day.from_day).await?;
+    async fn end_day(&self, pool: &Pool, left: Left, day: Day) -> Result<(), RetentionError> {
+        let mut connection = pool.acquire().await.map_err(StoreError::from)?;
+        // Asked day by day: those before may have taken long. Without its payload nothing can be opened again: what has no open work then
+        // will have none.
+        if retention::has_open_work(&mut connection, &day).await? {
+            return Ok(());
+        }
+        match left {
+            Left::Metadata => self.end_all(&mut connection, day).await?,
+            Left::Payloads => {
+                if self.end(&mut connection, HistoryTable::Payloads, day).await? {
+                    retention::note_payloads_gone(&mut connection, day.from_day).await?;
+                }
             }
         }
         Ok(())
     }
 
-    async fn end_days(&self, connection: &mut Connection) -> Result<(), RetentionError> {
-        let end = self.clock.now() - self.events;
-        // Without its payload nothing can be opened again: what has no open work now will have none.
-        for day in retention::past(connection, Left::Metadata, end).await? {
-            if !retention::has_open_work(connection, &day).await? {
-                self.end_all(connection, day).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn count(&self, connection: &mut Connection) -> Result<(), StoreError> {
+    async fn count(&self, pool: &Pool) -> Result<(), StoreError> {
+        let mut connection = pool.acquire().await?;
         for _ in 0..COUNTED_MAX {
-            let Some(day) = retention::day_to_count(connection).await? else { break };
-            retention::count_day(connection, day).await?;
+            let Some(day) = retention::day_to_count(&mut connection).await? else { break };
+            retention::count_day(&mut connection, day).await?;
         }
         Ok(())
     }
 
     /// Cancels what kept its partition for too long.
-    async fn expire(&self, connection: &mut Connection) -> Result<(), StoreError> {
+    async fn expire(&self, pool: &Pool) -> Result<(), StoreError> {
+        let mut connection = pool.acquire().await?;
         let below = EventId::first_at(self.clock.now() - self.payloads - GRACE).as_uuid();
         for _ in 0..BATCHES_MAX {
-            let expired = retention::expire(connection, below, self.clock.now(), BATCH).await?;
+            let expired = retention::expire(&mut connection, below, self.clock.now(), BATCH).await?;
             if expired.is_empty() {
                 break;
             }
@@ -272,11 +287,12 @@ impl Retention {
     }
 
     /// Erases what is past the retention of its tenant or type, of at most so many of them.
-    async fn erase(&mut self, connection: &mut Connection, scopes_max: i64) -> Result<(), StoreError> {
-        let known = retention::places(connection).await?;
+    async fn erase(&mut self, pool: &Pool, scopes_max: i64) -> Result<(), StoreError> {
+        let mut connection = pool.acquire().await?;
+        let known = retention::places(&mut connection).await?;
         let known: HashMap<_, _> = known.into_iter().map(|place| (name(&place), place)).collect();
         let after = self.served.as_ref().map(|(tenant_id, event_type)| (tenant_id, event_type.as_deref()));
-        let scopes = retention::scopes(connection, after, scopes_max).await?;
+        let scopes = retention::scopes(&mut connection, after, scopes_max).await?;
         // One batch each in turn: none keeps the others from theirs.
         let mut turns: VecDeque<(Scope, Place)> =
             scopes.into_iter().map(|scope| with_place(scope, &known)).collect();
@@ -289,7 +305,7 @@ impl Retention {
                 unserved -= 1;
                 self.served = Some(name(&place));
             }
-            if erase_batch(connection, &scope, &mut place).await? {
+            if erase_batch(&mut connection, &scope, &mut place).await? {
                 turns.push_back((scope, place));
             } else {
                 seen.push(place);
@@ -297,7 +313,7 @@ impl Retention {
         }
         seen.extend(turns.into_iter().map(|(_, place)| place));
         seen.retain(|place| known.get(&name(place)) != Some(place));
-        retention::note_places(connection, &seen).await
+        retention::note_places(&mut connection, &seen).await
     }
 }
 
@@ -362,10 +378,9 @@ mod tests {
         let (pool, clock) = (database.pool(Purpose::Maintenance), Clock::new());
         let herald = Crier::new(pool.clone(), clock.clone()).0;
         let mut retention = Retention::new(&settings, database.url(), clock, herald);
-        let mut connection = pool.acquire().await.unwrap();
         let left = "SELECT string_agg(tenant_id, ' ' ORDER BY tenant_id) FROM trunkline.events";
         for expected in ["initech", ""] {
-            retention.erase(&mut connection, 2).await.unwrap();
+            retention.erase(&pool, 2).await.unwrap();
             assert_eq!(database.text(left).await, expected);
         }
     }
