@@ -145,6 +145,11 @@ impl Roster {
             if any_lost {
                 self.put_off_lost(id, now);
             }
+            if !self.serving.contains(one.lane) {
+                // Its lane left while it was claimed, and waits for this.
+                self.give_back(id, now, |_| true);
+                self.forget_elsewhere(id);
+            }
             self.startable.push(id);
             self.queue(id, now);
         }
@@ -192,13 +197,18 @@ impl Roster {
                 Fared::Badly | Fared::Unknown => None,
             }
         });
+        self.forget_elsewhere(id);
+        self.startable.push(id);
+        self.queue(id, now);
+        breaker.flatten()
+    }
+
+    /// Forgets an endpoint of a lane that is served no more when nothing of it is under way.
+    fn forget_elsewhere(&mut self, id: EndpointId) {
         let is_elsewhere = |entry: &Entry| !self.serving.contains(entry.lane) && entry.outstanding() == 0;
         if self.entries.get(&id).is_some_and(is_elsewhere) {
             self.entries.remove(&id);
         }
-        self.startable.push(id);
-        self.queue(id, now);
-        breaker.flatten()
     }
 
     /// Attempts have ended: those that found no room get another turn.

@@ -1,8 +1,9 @@
 //! What the roster decides, told what it is told.
 
 use chrono::Duration;
+use trunkline_domain::EventId;
 use trunkline_domain::{Lane, TenantId};
-use trunkline_store::deliveries::ActiveEndpoint;
+use trunkline_store::deliveries::{ActiveEndpoint, DeliveryKey, Lease};
 use trunkline_store::wake::Hint;
 
 use super::*;
@@ -34,6 +35,23 @@ fn active(endpoint_id: EndpointId, first_due_at: DateTime<Utc>) -> ActiveEndpoin
 /// It was loaded, as it is in the table.
 fn load(roster: &mut Roster, endpoint_id: EndpointId) {
     roster.note_loaded(&[(acme(), endpoint_id)], vec![Callable::plain(acme(), endpoint_id)], NOW);
+}
+
+/// One due delivery of it, as a claim brings it.
+fn claimed(endpoint_id: EndpointId) -> Claimed {
+    let (lane, event_id) = (Lane::new(0).unwrap(), EventId::first_at(NOW));
+    Claimed {
+        key: DeliveryKey { lane, tenant_id: acme(), event_id, endpoint_id },
+        lease: Lease(1),
+        due_at: NOW,
+        attempt: 1,
+        cycle_attempt: 1,
+        ordering_key: None,
+        event_type: None,
+        traceparent: None,
+        lost_again: false,
+        payload: None,
+    }
 }
 
 /// An attempt at it ended badly, with such a consequence.
@@ -93,4 +111,18 @@ fn an_endpoint_that_waits_long_has_one_timer_however_often_it_is_looked_at() {
     // What rang is set again.
     roster.set_timer(id, later);
     assert_eq!(roster.next_timer(), Some(later));
+}
+
+#[test]
+fn what_was_claimed_of_a_lane_that_left_meanwhile_is_given_back_and_not_started() {
+    let (mut roster, id) = (roster(), EndpointId::from(uuid::Uuid::nil()));
+    roster.note_active(active(id, NOW), NOW);
+    load(&mut roster, id);
+    let wanted = roster.plan(8, NOW);
+    assert_eq!(wanted.len(), 1);
+    roster.keep_only(LaneSet::NONE, NOW);
+    roster.note_claimed(&wanted, vec![claimed(id)], NOW + Duration::seconds(30), NOW);
+    assert!(roster.start(NOW).is_empty());
+    assert_eq!(roster.take_given_back().len(), 1);
+    assert!(roster.busy().is_empty() && roster.entries.is_empty(), "the lane is free to go");
 }
