@@ -103,7 +103,8 @@ impl Roster {
     pub(crate) fn note_gained(&mut self, lanes: LaneSet) {
         for entry in self.entries.values_mut().filter(|entry| lanes.contains(entry.lane)) {
             entry.due_from = DateTime::UNIX_EPOCH;
-            entry.callable = None;
+            (entry.callable, entry.loaded_at) = (None, None);
+            self.is_ignorant |= entry.is_in_use();
             entry.pace = entry.pace.take().map(|pace| Pace::new(pace.per_second(), Instant::now()));
         }
     }

@@ -126,3 +126,14 @@ fn what_was_claimed_of_a_lane_that_left_meanwhile_is_given_back_and_not_started(
     assert_eq!(roster.take_given_back().len(), 1);
     assert!(roster.busy().is_empty() && roster.entries.is_empty(), "the lane is free to go");
 }
+
+#[test]
+fn what_was_known_of_a_lane_that_came_back_is_loaded_anew_at_once() {
+    let (mut roster, id) = (roster(), EndpointId::from(uuid::Uuid::nil()));
+    roster.note_active(active(id, NOW), NOW);
+    load(&mut roster, id);
+    assert!(roster.stale().is_empty());
+    roster.note_gained(Lane::all().collect());
+    assert!(roster.is_ignorant());
+    assert_eq!(roster.stale(), [(acme(), id)]);
+}
