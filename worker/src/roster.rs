@@ -81,7 +81,7 @@ pub(crate) struct Roster {
     turns: Turns,
     /// Endpoints where something may be started since the last time.
     startable: Vec<EndpointId>,
-    /// Endpoints that had a turn while what their class or their tenant may fill was full.
+    /// Endpoints that had a turn while what their class or their tenant may fill was full, each once.
     crowded: Vec<EndpointId>,
     /// At most one for each endpoint.
     timers: BTreeSet<(DateTime<Utc>, EndpointId)>,

@@ -133,6 +133,7 @@ impl Roster {
         leased_until: DateTime<Utc>,
         now: DateTime<Utc>,
     ) {
+        let is_short = claimed.len() < wanted.iter().map(|one| one.deliveries_max as usize).sum::<usize>();
         claimed.sort_by_key(|one| (one.due_at, one.key.event_id));
         let mut found: HashMap<EndpointId, Vec<Claimed>> = HashMap::new();
         for one in claimed {
@@ -154,6 +155,9 @@ impl Roster {
             self.startable.push(id);
             self.queue(id, now);
         }
+        if is_short {
+            self.requeue_crowded(now);
+        }
     }
 
     /// A claim failed: nothing is known to be claimed, and all is wanted still.
@@ -164,6 +168,7 @@ impl Roster {
             });
             self.queue(one.endpoint_id, now);
         }
+        self.requeue_crowded(now);
     }
 
     /// An attempt ended. Tells whether the endpoint's breaker opened or closed by it.
@@ -212,9 +217,12 @@ impl Roster {
         }
     }
 
-    /// Attempts have ended: those that found no room get another turn.
+    /// There is room again, of attempts that ended or that a claim did not fill: those that found none get another turn.
     pub(crate) fn requeue_crowded(&mut self, now: DateTime<Utc>) {
         for id in std::mem::take(&mut self.crowded) {
+            if let Some(entry) = self.entries.get_mut(&id) {
+                entry.is_crowded = false;
+            }
             self.queue(id, now);
         }
     }

@@ -38,7 +38,9 @@ impl Roster {
                 continue;
             }
             if !self.held.has_room(entry, self.limits.concurrency) {
-                self.crowded.push(id);
+                if !std::mem::replace(&mut entry.is_crowded, true) {
+                    self.crowded.push(id);
+                }
                 continue;
             }
             budget -= 1;

@@ -137,3 +137,25 @@ fn what_was_known_of_a_lane_that_came_back_is_loaded_anew_at_once() {
     assert!(roster.is_ignorant());
     assert_eq!(roster.stale(), [(acme(), id)]);
 }
+
+#[test]
+fn who_found_no_room_is_asked_again_when_a_claim_brings_less_than_it_asked_for() {
+    let mut roster = roster();
+    let ids = [1, 2, 3, 4].map(|number| EndpointId::from(uuid::Uuid::from_u128(number)));
+    for id in ids {
+        roster.note_active(active(id, NOW), NOW);
+        load(&mut roster, id);
+    }
+    // Of those that are not known yet one tenant may hold three.
+    let wanted = roster.plan(8, NOW);
+    assert_eq!(wanted.iter().map(|one| one.endpoint_id).collect::<Vec<_>>(), ids[..3]);
+    // Looks find the fourth again and again meanwhile.
+    for _ in 0..9 {
+        roster.note_active(active(ids[3], NOW), NOW);
+        assert!(roster.plan(8, NOW).is_empty());
+    }
+    assert!(roster.crowded.len() <= 4, "each once");
+    roster.note_claimed(&wanted, Vec::new(), NOW + Duration::seconds(30), NOW);
+    let next = roster.plan(1, NOW);
+    assert_eq!(next.iter().map(|one| one.endpoint_id).collect::<Vec<_>>(), ids[3..]);
+}
