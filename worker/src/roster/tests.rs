@@ -159,3 +159,16 @@ fn who_found_no_room_is_asked_again_when_a_claim_brings_less_than_it_asked_for()
     let next = roster.plan(1, NOW);
     assert_eq!(next.iter().map(|one| one.endpoint_id).collect::<Vec<_>>(), ids[3..]);
 }
+
+#[test]
+fn what_cannot_be_begun_before_its_lease_ends_keeps_nothing_behind_it_from_being_started() {
+    let (mut roster, id) = (roster(), EndpointId::from(uuid::Uuid::nil()));
+    roster.note_active(active(id, NOW), NOW);
+    load(&mut roster, id);
+    let wanted = roster.plan(8, NOW);
+    // The time-out is 15 s.
+    for lease in [2, 30] {
+        roster.note_claimed(&wanted, vec![claimed(id)], NOW + Duration::seconds(lease), NOW);
+    }
+    assert_eq!((roster.start(NOW).len(), roster.take_given_back().len()), (1, 1));
+}
