@@ -186,7 +186,11 @@ impl Engine {
                 METRICS.panics.increment(1);
                 attempt::after_panic(&claimed, &callable, &clock, leased_until)
             });
-            attempt::conclude(span, &result);
+            // Nor may what is told of it lose its end, and its place with it.
+            let told = std::panic::catch_unwind(AssertUnwindSafe(|| attempt::conclude(span, &result)));
+            if told.is_err() {
+                METRICS.panics.increment(1);
+            }
             // The engine outlives its attempts, so this fails only when the process is going down hard.
             let _ = ended.send((number, result)).await;
         });

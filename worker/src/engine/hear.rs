@@ -13,7 +13,7 @@ use crate::desk::{ClaimAnswer, LoadAnswer, LookAnswer};
 use crate::metrics::METRICS;
 use crate::roster::{BreakerNews, Ending, Fared};
 
-/// After an answer that the database did not give.
+/// After an answer that the database did not give, or whose task panicked.
 const AFTER_FAILURE: Duration = Duration::from_millis(250);
 
 /// Looks may take a twentieth of the time: where one takes long, because an old snapshot keeps dead rows from being
@@ -64,6 +64,7 @@ impl Engine {
         let now = self.clock.now();
         let Some(ClaimAnswer { wanted, claimed, leased_until }) = answer else {
             let wanted = std::mem::take(&mut self.asks.wanted);
+            self.asks.claim_at = Instant::now() + AFTER_FAILURE;
             return self.roster.note_claim_failed(&wanted, now);
         };
         match claimed {
@@ -98,7 +99,7 @@ impl Engine {
                 look.active.into_iter().for_each(|active| self.roster.note_active(active, now));
             }
             Some(Err(error)) => self.asks.look_at = self.note_failure(&error),
-            None => {}
+            None => self.asks.look_at = Instant::now() + AFTER_FAILURE,
         }
     }
 
@@ -106,7 +107,7 @@ impl Engine {
         match answer {
             Some(Ok(load)) => self.roster.note_loaded(&load.asked, load.loaded, self.clock.now()),
             Some(Err(error)) => self.asks.load_at = self.note_failure(&error),
-            None => {}
+            None => self.asks.load_at = Instant::now() + AFTER_FAILURE,
         }
     }
 
