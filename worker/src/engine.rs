@@ -145,8 +145,11 @@ impl Engine {
     }
 
     fn start(&mut self) {
-        for start in self.roster.start(self.clock.now()) {
-            self.start_one(start);
+        // What is claimed already waits too: its lease may be what the server lost.
+        if !self.stuck.is_stuck() {
+            for start in self.roster.start(self.clock.now()) {
+                self.start_one(start);
+            }
         }
         let given_back = self.roster.take_given_back();
         if !given_back.is_empty() {

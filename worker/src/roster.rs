@@ -80,7 +80,7 @@ pub(crate) struct Roster {
     held: Held,
     turns: Turns,
     /// Endpoints where something may be started since the last time.
-    startable: Vec<EndpointId>,
+    startable: BTreeSet<EndpointId>,
     /// Endpoints that had a turn while what their class or their tenant may fill was full, each once.
     crowded: Vec<EndpointId>,
     /// At most one for each endpoint.
@@ -98,7 +98,7 @@ impl Roster {
             entries: HashMap::new(),
             held: Held::default(),
             turns: Turns::default(),
-            startable: Vec::new(),
+            startable: BTreeSet::new(),
             crowded: Vec::new(),
             timers: BTreeSet::new(),
             given_back: Vec::new(),

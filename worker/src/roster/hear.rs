@@ -93,7 +93,7 @@ impl Roster {
                 entry.callable = callable;
                 entry.loaded_at = Some(Instant::now());
             });
-            self.startable.push(*id);
+            self.startable.insert(*id);
             self.queue(*id, now);
         }
     }
@@ -152,7 +152,7 @@ impl Roster {
                 self.give_back(id, now, |_| true);
                 self.forget_elsewhere(id);
             }
-            self.startable.push(id);
+            self.startable.insert(id);
             self.queue(id, now);
         }
         if is_short {
@@ -204,7 +204,7 @@ impl Roster {
             }
         });
         self.forget_elsewhere(id);
-        self.startable.push(id);
+        self.startable.insert(id);
         self.queue(id, now);
         breaker.flatten()
     }

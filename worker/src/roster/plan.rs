@@ -57,10 +57,7 @@ impl Roster {
     /// Takes from the shelves what may be started now. What may not be started any more is given back.
     pub(crate) fn start(&mut self, now: DateTime<Utc>) -> Vec<Start> {
         let mut starts = Vec::new();
-        let mut startable = std::mem::take(&mut self.startable);
-        startable.sort_unstable();
-        startable.dedup();
-        for id in startable {
+        for id in std::mem::take(&mut self.startable) {
             self.start_at(id, now, &mut starts);
         }
         starts
@@ -158,7 +155,7 @@ impl Roster {
             if let Some(entry) = self.entries.get_mut(&id) {
                 entry.timer_at = entry.timer_at.filter(|set| *set != at);
             }
-            self.startable.push(id);
+            self.startable.insert(id);
             self.queue(id, now);
         }
     }

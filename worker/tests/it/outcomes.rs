@@ -191,3 +191,54 @@ async fn an_endpoint_shows_since_when_it_fails_and_that_it_recovered() {
     .await;
     worker.stop().await;
 }
+
+#[tokio::test]
+async fn while_outcomes_cannot_be_written_nothing_more_is_sent() {
+    let house = House::with(|settings| settings.worker.endpoint_concurrency = 8).await;
+    house.sink.answer(Answer::Hold);
+    for _ in 0..40 {
+        house.publish("{}").await;
+    }
+    let worker = house.worker().await;
+    house.sink.wait_for(8).await;
+    // Those that ended make it claim ahead.
+    house.sink.release(8);
+    let claimed = "SELECT count(*) > 8 FROM trunkline.deliveries WHERE lease IS NOT NULL";
+    eventually("some are claimed ahead", async || (house.database.text(claimed).await == "t").then_some(()))
+        .await;
+    house.sink.wait_for(16).await;
+    // The disk is full. A sequence counts on although its transaction is rolled back.
+    house
+        .database
+        .execute(
+            "CREATE SEQUENCE public.tries;
+             CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+             $$BEGIN PERFORM nextval('public.tries'); RAISE EXCEPTION USING ERRCODE = 'disk_full'; END$$;
+             CREATE TRIGGER refuse BEFORE INSERT ON trunkline.attempts FOR EACH ROW EXECUTE FUNCTION public.refuse()",
+        )
+        .await;
+    let now = "SELECT clock_timestamp()";
+    house.sink.release(1);
+    until_tried(&house, 2).await;
+    let known = house.database.text(now).await;
+    house.sink.release(4);
+    until_tried(&house, 6).await;
+    let over = house.database.text(now).await;
+    house.database.execute("DROP TRIGGER refuse ON trunkline.attempts").await;
+    house.sink.release(100);
+    let delivered = "SELECT count(*) FROM trunkline.deliveries WHERE status = 'DELIVERED'";
+    eventually("all are delivered", async || (house.database.text(delivered).await == "40").then_some(()))
+        .await;
+    let begun =
+        format!("SELECT count(*) FROM trunkline.attempts WHERE started_at BETWEEN '{known}' AND '{over}'");
+    assert_eq!(house.database.text(&begun).await, "0");
+    assert_eq!(house.sink.arrivals().len(), 40, "each once");
+    worker.stop().await;
+}
+
+/// Waits until outcomes could not be written so often.
+async fn until_tried(house: &House, times: u32) {
+    let tried = format!("SELECT last_value >= {times} FROM public.tries");
+    eventually("outcomes were tried", async || (house.database.text(&tried).await == "t").then_some(()))
+        .await;
+}
