@@ -67,15 +67,8 @@ pub(crate) async fn make(
     };
     let verdict = classify(answer, now);
     let hint = match verdict.consequence {
-        Consequence::Pause(wait) => {
-            callable.pause(now + wait, now);
-            Some(wait)
-        }
-        Consequence::Disable => {
-            callable.close(now);
-            None
-        }
-        Consequence::None => None,
+        Consequence::Pause(wait) => Some(wait),
+        Consequence::Disable | Consequence::None => None,
     };
     let gives_up = matches!(&result, Err(failure) if failure.is_final);
     let next = match verdict.outcome {

@@ -145,8 +145,11 @@ impl Engine {
     }
 
     fn start(&mut self) {
-        for start in self.roster.start(self.clock.now()) {
-            self.start_one(start);
+        // What is claimed already waits too: its lease may be what the server lost.
+        if !self.stuck.is_stuck() {
+            for start in self.roster.start(self.clock.now()) {
+                self.start_one(start);
+            }
         }
         let given_back = self.roster.take_given_back();
         if !given_back.is_empty() {
@@ -186,7 +189,11 @@ impl Engine {
                 METRICS.panics.increment(1);
                 attempt::after_panic(&claimed, &callable, &clock, leased_until)
             });
-            attempt::conclude(span, &result);
+            // Nor may what is told of it lose its end, and its place with it.
+            let told = std::panic::catch_unwind(AssertUnwindSafe(|| attempt::conclude(span, &result)));
+            if told.is_err() {
+                METRICS.panics.increment(1);
+            }
             // The engine outlives its attempts, so this fails only when the process is going down hard.
             let _ = ended.send((number, result)).await;
         });

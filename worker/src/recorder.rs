@@ -78,6 +78,7 @@ impl Recorder {
                     }
                 }
                 () = tokio::time::sleep_until(later.at), if !later.is_empty() => {}
+                () = tokio::time::sleep_until(consequences.at), if consequences.is_open() => {}
             }
             tokio::time::sleep_until(next).await;
             next = Instant::now() + GAP;

@@ -70,7 +70,7 @@ pub async fn end_history(settings: &Settings) -> Result<(), RetentionError> {
     let url = settings.require_database_url()?.expose_secret();
     let clock = Clock::new();
     let pool = pool::open(Address::new(url, settings.database.is_pooled()), Purpose::Engine, 1)?;
-    let (now, round_trip) = time::read(&pool).await?;
+    let (now, round_trip) = time::read_first(&pool).await?;
     clock.set(now, round_trip);
     if !Turn::is_ours(&pool).await? {
         return Err(RetentionError::NotOwner);
@@ -102,7 +102,7 @@ pub(crate) struct Retention {
     export: Option<PathBuf>,
     /// Whether it was said that this login cannot do it.
     told: bool,
-    /// Where a batch was erased last: the next round begins with the scope behind it.
+    /// The last scope that had its first batch of a round: the next begins with the one behind it.
     served: Option<Name>,
 }
 
@@ -159,53 +159,68 @@ impl Retention {
         }
         // Another worker sees to it.
         let Some(_turn) = Turn::take(pool).await? else { return Ok(()) };
+        // Each by itself, on a connection of its own: one that fails, round after round, keeps no other from being done. Erasing is
+        // before the days, which may have to wait for a folder or for somebody's transaction.
+        let done = self.count(pool).await;
+        let done = done.and(self.expire(pool).await);
+        let done = done.and(self.erase(pool, retention::SCOPES_MAX).await);
+        let done = done.map_err(RetentionError::from).and(self.end_days(pool, Left::Payloads).await);
+        done.and(self.end_days(pool, Left::Metadata).await)
+    }
+
+    /// Ends what is left of days whose time is over. What keeps one keeps no other, unless it is the database, or somebody's transaction,
+    /// which would keep the next as long.
+    async fn end_days(&self, pool: &Pool, left: Left) -> Result<(), RetentionError> {
+        let kept = if left == Left::Payloads { self.payloads } else { self.events };
         let mut connection = pool.acquire().await.map_err(StoreError::from)?;
-        self.count(&mut connection).await?;
-        self.expire(&mut connection).await?;
-        // Before the days, which may have to wait for a folder or for somebody's transaction.
-        self.erase(&mut connection).await?;
-        // What keeps payloads need not keep the rest of other days.
-        let payloads = self.end_payloads(&mut connection).await;
-        let days = self.end_days(&mut connection).await;
-        payloads.and(days)
+        let days = retention::past(&mut connection, left, self.clock.now() - kept).await?;
+        drop(connection);
+        let mut done = Ok(());
+        for day in days {
+            let ended = self.end_day(pool, left, day).await;
+            let is_away =
+                matches!(&ended, Err(RetentionError::Store(error)) if error.retry_after().is_some());
+            done = done.and(ended);
+            if is_away {
+                break;
+            }
+        }
+        done
     }
 
-    async fn end_payloads(&self, connection: &mut Connection) -> Result<(), RetentionError> {
-        let end = self.clock.now() - self.payloads;
-        for day in retention::past(connection, Left::Payloads, end).await? {
-            // Asked day by day: those before may have taken long.
-            let is_over = !retention::has_open_work(connection, &day).await?;
-            if is_over && self.end(connection, HistoryTable::Payloads, day).await? {
-                retention::note_payloads_gone(connection, day.from_day).await?;
+    async fn end_day(&self, pool: &Pool, left: Left, day: Day) -> Result<(), RetentionError> {
+        let mut connection = pool.acquire().await.map_err(StoreError::from)?;
+        // Asked day by day: those before may have taken long. Without its payload nothing can be opened again: what has no open work then
+        // will have none.
+        if retention::has_open_work(&mut connection, &day).await? {
+            return Ok(());
+        }
+        match left {
+            Left::Metadata => self.end_all(&mut connection, day).await?,
+            Left::Payloads => {
+                if self.end(&mut connection, HistoryTable::Payloads, day).await? {
+                    retention::note_payloads_gone(&mut connection, day.from_day).await?;
+                }
             }
         }
         Ok(())
     }
 
-    async fn end_days(&self, connection: &mut Connection) -> Result<(), RetentionError> {
-        let end = self.clock.now() - self.events;
-        // Without its payload nothing can be opened again: what has no open work now will have none.
-        for day in retention::past(connection, Left::Metadata, end).await? {
-            if !retention::has_open_work(connection, &day).await? {
-                self.end_all(connection, day).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn count(&self, connection: &mut Connection) -> Result<(), StoreError> {
+    async fn count(&self, pool: &Pool) -> Result<(), StoreError> {
+        let mut connection = pool.acquire().await?;
         for _ in 0..COUNTED_MAX {
-            let Some(day) = retention::day_to_count(connection).await? else { break };
-            retention::count_day(connection, day).await?;
+            let Some(day) = retention::day_to_count(&mut connection).await? else { break };
+            retention::count_day(&mut connection, day).await?;
         }
         Ok(())
     }
 
     /// Cancels what kept its partition for too long.
-    async fn expire(&self, connection: &mut Connection) -> Result<(), StoreError> {
+    async fn expire(&self, pool: &Pool) -> Result<(), StoreError> {
+        let mut connection = pool.acquire().await?;
         let below = EventId::first_at(self.clock.now() - self.payloads - GRACE).as_uuid();
         for _ in 0..BATCHES_MAX {
-            let expired = retention::expire(connection, below, self.clock.now(), BATCH).await?;
+            let expired = retention::expire(&mut connection, below, self.clock.now(), BATCH).await?;
             if expired.is_empty() {
                 break;
             }
@@ -271,22 +286,26 @@ impl Retention {
         }
     }
 
-    /// Erases what is past the retention of its tenant or type.
-    async fn erase(&mut self, connection: &mut Connection) -> Result<(), StoreError> {
-        let known = retention::places(connection).await?;
+    /// Erases what is past the retention of its tenant or type, of at most so many of them.
+    async fn erase(&mut self, pool: &Pool, scopes_max: i64) -> Result<(), StoreError> {
+        let mut connection = pool.acquire().await?;
+        let known = retention::places(&mut connection).await?;
         let known: HashMap<_, _> = known.into_iter().map(|place| (name(&place), place)).collect();
+        let after = self.served.as_ref().map(|(tenant_id, event_type)| (tenant_id, event_type.as_deref()));
+        let scopes = retention::scopes(&mut connection, after, scopes_max).await?;
+        // One batch each in turn: none keeps the others from theirs.
         let mut turns: VecDeque<(Scope, Place)> =
-            retention::scopes(connection).await?.into_iter().map(|scope| with_place(scope, &known)).collect();
-        // One batch each in turn, from behind the one that had the last: none keeps the others from theirs.
-        let last = turns.iter().position(|(_, place)| Some(name(place)) == self.served);
-        turns.rotate_left(last.map_or(0, |last| last + 1));
+            scopes.into_iter().map(|scope| with_place(scope, &known)).collect();
+        let mut unserved = turns.len();
         let begun = Instant::now();
         let mut seen = Vec::new();
         while begun.elapsed() < ERASING {
             let Some((scope, mut place)) = turns.pop_front() else { break };
-            let has_more = erase_batch(connection, &scope, &mut place).await?;
-            self.served = Some(name(&place));
-            if has_more {
+            if unserved > 0 {
+                unserved -= 1;
+                self.served = Some(name(&place));
+            }
+            if erase_batch(&mut connection, &scope, &mut place).await? {
                 turns.push_back((scope, place));
             } else {
                 seen.push(place);
@@ -294,7 +313,7 @@ impl Retention {
         }
         seen.extend(turns.into_iter().map(|(_, place)| place));
         seen.retain(|place| known.get(&name(place)) != Some(place));
-        retention::note_places(connection, &seen).await
+        retention::note_places(&mut connection, &seen).await
     }
 }
 
@@ -332,4 +351,37 @@ async fn erase_batch(
         METRICS.erased.increment(erased.events as u64);
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkline_testkit::{TestDatabase, seed_tenant, settings};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn shorter_retentions_beyond_those_of_one_round_are_kept_in_the_next() {
+        let database = TestDatabase::new().await;
+        let settings = settings(&database);
+        for tenant in ["acme", "globex", "initech"] {
+            seed_tenant(&database, &settings, tenant, "http://127.0.0.1:9/").await;
+        }
+        database
+            .execute(
+                "UPDATE trunkline.tenants SET retention_days = 1;
+                 SELECT trunkline.create_partition(current_date - 9, current_date - 8);
+                 INSERT INTO trunkline.events (lane, tenant_id, event_id, payload_sha256, payload_bytes, created_at, routed)
+                 SELECT lane, tenant_id, trunkline.uuid_v7(at), decode(repeat('00', 32), 'hex'), 12, at, true
+                 FROM trunkline.tenants, (SELECT (current_date - 9)::timestamp AT TIME ZONE 'UTC' AS at) AS times",
+            )
+            .await;
+        let (pool, clock) = (database.pool(Purpose::Maintenance), Clock::new());
+        let herald = Crier::new(pool.clone(), clock.clone()).0;
+        let mut retention = Retention::new(&settings, database.url(), clock, herald);
+        let left = "SELECT string_agg(tenant_id, ' ' ORDER BY tenant_id) FROM trunkline.events";
+        for expected in ["initech", ""] {
+            retention.erase(&pool, 2).await.unwrap();
+            assert_eq!(database.text(left).await, expected);
+        }
+    }
 }

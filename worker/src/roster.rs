@@ -8,12 +8,15 @@ mod held;
 mod pace;
 mod plan;
 mod standing;
+#[cfg(test)]
+mod tests;
 mod turns;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use trunkline_domain::outcome::Consequence;
 use trunkline_domain::{EndpointId, LaneSet};
 use trunkline_store::deliveries::{Claimed, GivenBack};
 
@@ -48,6 +51,8 @@ pub(crate) struct Ending {
     pub(crate) started_at: DateTime<Utc>,
     /// When its delivery is attempted again, if it is.
     pub(crate) retry_at: Option<DateTime<Utc>>,
+    /// What its answer asked of the endpoint.
+    pub(crate) consequence: Consequence,
     pub(crate) payload_bytes: usize,
 }
 
@@ -75,8 +80,8 @@ pub(crate) struct Roster {
     held: Held,
     turns: Turns,
     /// Endpoints where something may be started since the last time.
-    startable: Vec<EndpointId>,
-    /// Endpoints that had a turn while what their class or their tenant may fill was full.
+    startable: BTreeSet<EndpointId>,
+    /// Endpoints that had a turn while what their class or their tenant may fill was full, each once.
     crowded: Vec<EndpointId>,
     /// At most one for each endpoint.
     timers: BTreeSet<(DateTime<Utc>, EndpointId)>,
@@ -93,7 +98,7 @@ impl Roster {
             entries: HashMap::new(),
             held: Held::default(),
             turns: Turns::default(),
-            startable: Vec::new(),
+            startable: BTreeSet::new(),
             crowded: Vec::new(),
             timers: BTreeSet::new(),
             given_back: Vec::new(),
@@ -209,32 +214,5 @@ impl Roster {
         let result = change(entry);
         self.held.change(&entry.tenant_id, before, held::Part::of(entry));
         Some(result)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use chrono::Duration;
-    use trunkline_domain::Lane;
-
-    use super::*;
-
-    #[test]
-    fn an_endpoint_that_waits_long_has_one_timer_however_often_it_is_looked_at() {
-        let limits = Limits { concurrency: 8, endpoint_concurrency: 8 };
-        let (mut roster, id, now) =
-            (Roster::new(limits), EndpointId::from(uuid::Uuid::nil()), DateTime::UNIX_EPOCH);
-        let (sooner, later) = (now + Duration::seconds(1), now + Duration::days(1));
-        roster.entries.insert(id, Entry::new(Lane::new(0).unwrap(), "acme".parse().unwrap()));
-        (0..1_000).for_each(|_| roster.set_timer(id, later));
-        assert_eq!((roster.timers.len(), roster.next_timer()), (1, Some(later)));
-        (0..1_000).for_each(|_| roster.set_timer(id, sooner));
-        roster.set_timer(id, later);
-        assert_eq!((roster.timers.len(), roster.next_timer()), (1, Some(sooner)));
-        roster.run_timers(sooner);
-        assert_eq!(roster.next_timer(), None);
-        // What rang is set again.
-        roster.set_timer(id, later);
-        assert_eq!(roster.next_timer(), Some(later));
     }
 }

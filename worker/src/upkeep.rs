@@ -1,18 +1,21 @@
 //! What must be done now and then by some worker: partitions ahead, sweeping what expired, disabling endpoints that failed for
 //! days. All of it can be done by several at once without harm.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use trunkline_boot::{Clock, Settings, Shutdown};
+use trunkline_domain::EventId;
 use trunkline_store::audit::{Action, Actor, Entry};
 use trunkline_store::endpoints::DisabledFailing;
-use trunkline_store::events::ordering::{self, Place};
+use trunkline_store::events::ordering::{self, KeyPlace, Place};
 use trunkline_store::pool::within;
 use trunkline_store::wake::{self, Wake};
 use trunkline_store::{Connection, Pool, StoreError, audit, deliveries, endpoints, idempotency, partitions};
 
 use crate::operational::{Fact, Herald, News};
+use crate::retention::kept;
 
 /// Between two rounds.
 const ROUND: Duration = Duration::from_secs(60);
@@ -38,6 +41,13 @@ const DISABLED_MAX: i64 = 200;
 /// Open deliveries with an ordering key looked through in one statement.
 const LINES_LOOKED_THROUGH: i64 = 20_000;
 
+/// Ordering keys looked through in one statement.
+const KEYS_LOOKED_THROUGH: i64 = 2_000;
+
+/// An ordering key is of use while an event with it can be sent again, which needs its payload. Its day may be some days wide, and stays
+/// while something in it is open.
+const KEYS_KEPT_BEYOND: chrono::Duration = chrono::Duration::days(31);
+
 /// An endpoint deleted so lately may still get deliveries: of events whose publishers had matched it and not committed yet.
 const DELETED_LATELY: chrono::Duration = chrono::Duration::hours(1);
 
@@ -54,6 +64,11 @@ pub(crate) struct Upkeep {
     herald: Herald,
     partitions_ahead: i32,
     partition_width: i32,
+    /// How far the look for what waits behind nothing came: a round does not come to the end of many.
+    stranded: Mutex<Place>,
+    /// The same of ordering keys.
+    swept: Mutex<KeyPlace>,
+    payloads: chrono::Duration,
 }
 
 impl Upkeep {
@@ -65,6 +80,9 @@ impl Upkeep {
             herald,
             partitions_ahead: days(settings.partitions.ahead),
             partition_width: days(settings.partitions.width_days),
+            stranded: Mutex::default(),
+            swept: Mutex::default(),
+            payloads: kept(settings.retention.payloads),
         }
     }
 
@@ -87,9 +105,13 @@ impl Upkeep {
         let mut all_done = true;
         for (what, duty) in [
             ("making partitions ahead", self.make_partitions().boxed()),
-            ("letting go what waits behind nothing", self.release_stranded().boxed()),
+            (
+                "letting go what waits behind nothing",
+                self.release_stranded(SWEEPS_MAX, LINES_LOOKED_THROUGH).boxed(),
+            ),
             ("cancelling what deleted endpoints left", self.clear_deleted().boxed()),
             ("sweeping idempotency keys", self.sweep_keys().boxed()),
+            ("sweeping ordering keys", self.sweep_ordering_keys().boxed()),
             ("sweeping the audit", self.sweep_audit().boxed()),
             ("disabling who failed for days", self.disable_failing().boxed()),
         ] {
@@ -111,19 +133,23 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Lets deliveries go that wait behind nothing any more.
-    async fn release_stranded(&self) -> Result<(), StoreError> {
+    /// Lets deliveries go that wait behind nothing any more, from where the last round stopped.
+    async fn release_stranded(&self, sweeps_max: usize, rows_max: i64) -> Result<(), StoreError> {
         let mut connection = self.pool.acquire().await?;
-        let mut place = Some(Place::default());
-        for _ in 0..SWEEPS_MAX {
-            let Some(from) = place else { break };
-            let found = ordering::stranded(&mut connection, from, LINES_LOOKED_THROUGH).await?;
+        let stranded = || self.stranded.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..sweeps_max {
+            let from = stranded().clone();
+            let found = ordering::stranded(&mut connection, from, rows_max).await?;
             if !found.lines.is_empty() {
                 let (released, _) =
                     deliveries::release_free(&mut connection, found.lines, self.clock.now()).await?;
                 wake::notify(&mut connection, &Wake::of(released)).await?;
             }
-            place = found.next;
+            let is_end = found.next.is_none();
+            *stranded() = found.next.unwrap_or_default();
+            if is_end {
+                break;
+            }
         }
         Ok(())
     }
@@ -144,6 +170,22 @@ impl Upkeep {
         let mut connection = self.pool.acquire().await?;
         for _ in 0..SWEEPS_MAX {
             if idempotency::sweep(&mut connection, self.clock.now()).await? < 1_000 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn sweep_ordering_keys(&self) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let before = EventId::first_at(self.clock.now() - self.payloads - KEYS_KEPT_BEYOND);
+        let swept = || self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..SWEEPS_MAX {
+            let from = swept().clone();
+            let next = ordering::sweep(&mut connection, from, before, KEYS_LOOKED_THROUGH).await?;
+            let is_end = next.is_none();
+            *swept() = next.unwrap_or_default();
+            if is_end {
                 break;
             }
         }
@@ -192,5 +234,43 @@ impl Upkeep {
         }
         transaction.commit().await?;
         Ok(disabled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkline_store::Purpose;
+    use trunkline_testkit::{TestDatabase, publish, seed_tenant, settings};
+
+    use super::*;
+    use crate::operational::Crier;
+
+    #[tokio::test]
+    async fn what_one_round_does_not_reach_is_let_go_by_the_next() {
+        let database = TestDatabase::new().await;
+        let settings = settings(&database);
+        let acme = seed_tenant(&database, &settings, "acme", "http://127.0.0.1:9/").await;
+        for _ in 0..3 {
+            publish(&database, &acme, "{}").await;
+        }
+        database
+            .execute(
+                "UPDATE trunkline.deliveries SET ordering_key = event_id, held = true, due_at = NULL;
+                 INSERT INTO trunkline.ordering_keys
+                 SELECT lane, tenant_id, ordering_key, event_id FROM trunkline.deliveries",
+            )
+            .await;
+        let (pool, clock) = (database.pool(Purpose::Engine), Clock::new());
+        let upkeep = Upkeep::new(&settings, pool.clone(), clock.clone(), Crier::new(pool, clock).0);
+        let held = "SELECT count(*) FROM trunkline.deliveries WHERE held";
+        for left in ["2", "1", "0"] {
+            upkeep.release_stranded(1, 1).await.unwrap();
+            assert_eq!(database.text(held).await, left);
+        }
+        // At the end it begins anew.
+        upkeep.release_stranded(1, 1).await.unwrap();
+        database.execute("UPDATE trunkline.deliveries SET held = true, due_at = NULL").await;
+        upkeep.release_stranded(9, 1).await.unwrap();
+        assert_eq!(database.text(held).await, "0");
     }
 }

@@ -118,6 +118,11 @@ impl Account {
         (self.left, self.left_at) = (drawn.left, now);
         self.empty_until = (drawn.left < 1.0).then(|| now + EMPTY_FOR);
         while let Some(first) = self.waiting.front() {
+            if first.answer.is_closed() {
+                // Nobody waits any more.
+                self.waiting.pop_front();
+                continue;
+            }
             let events = first.events;
             let allowance = if events <= self.lot {
                 self.use_up(events, now);
@@ -129,7 +134,7 @@ impl Account {
             };
             let first = self.waiting.pop_front().map(|first| first.answer.send(Answer::Told(allowance)));
             if allowance.is_granted && first.is_some_and(|told| told.is_err()) {
-                // Nobody waited any more.
+                // Nor now.
                 self.lot += events;
             }
         }
@@ -183,15 +188,22 @@ impl Account {
         self.empty_until.is_some_and(|until| now < until)
     }
 
-    /// Whether lot and bucket could hold so many: false is certain.
+    /// Whether so many could be had now: false is certain.
     fn may_hold(&self, limits: Limits, events: u32, now: Instant) -> bool {
-        self.most(limits, now) >= f64::from(events.min(limits.burst))
+        self.missing(limits, events, now) <= 0.0
     }
 
-    /// Tokens in lot and bucket, at most.
-    fn most(&self, limits: Limits, now: Instant) -> f64 {
+    /// What the bucket lacks, at least, to grant what the lot does not hold. As the draw has it: a full bucket grants any number, but
+    /// the lot does not stand in for what is missing of a full one.
+    fn missing(&self, limits: Limits, events: u32, now: Instant) -> f64 {
+        let needed = events.saturating_sub(self.lot).min(limits.burst);
+        f64::from(needed) - self.in_bucket(limits, now)
+    }
+
+    /// Tokens in the bucket, at most.
+    fn in_bucket(&self, limits: Limits, now: Instant) -> f64 {
         let gained = now.saturating_duration_since(self.left_at).as_secs_f64() * f64::from(limits.per_second);
-        (self.left + gained).min(f64::from(limits.burst)) + f64::from(self.lot)
+        (self.left + gained).min(f64::from(limits.burst))
     }
 
     fn granted(&self, limits: Limits, now: Instant) -> Allowance {
@@ -199,16 +211,16 @@ impl Account {
     }
 
     fn refused(&self, limits: Limits, events: u32, now: Instant) -> Allowance {
-        let missing = f64::from(events.min(limits.burst)) - self.most(limits, now);
-        let wait = (missing / f64::from(limits.per_second)).ceil() as u64;
+        let wait = (self.missing(limits, events, now) / f64::from(limits.per_second)).ceil() as u64;
         self.allowance(limits, wait.max(1), now)
     }
 
     fn allowance(&self, limits: Limits, wait_seconds: u64, now: Instant) -> Allowance {
+        let remaining = self.in_bucket(limits, now) + f64::from(self.lot);
         Allowance {
             burst: limits.burst,
             window_seconds: u64::from(limits.burst.div_ceil(limits.per_second)),
-            remaining: (self.most(limits, now) as u32).min(limits.burst),
+            remaining: (remaining as u32).min(limits.burst),
             wait_seconds,
             is_granted: wait_seconds == 0,
         }

@@ -60,7 +60,7 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
         let days = retention::report(&mut connection).await?;
         let going: Vec<Going> = days.into_iter().map(|day| Going::of(day, &settings.retention)).collect();
         let mut scopes = Vec::new();
-        for scope in retention::scopes(&mut connection).await? {
+        for scope in retention::scopes(&mut connection, None, retention::SCOPES_MAX).await? {
             let hidden = retention::hidden(&mut connection, &scope).await?;
             scopes.push((scope, hidden));
         }

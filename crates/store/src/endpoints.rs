@@ -7,6 +7,7 @@ mod delete;
 mod filter;
 mod find;
 mod health;
+mod hold;
 mod load;
 mod reseal;
 mod save;
@@ -21,6 +22,7 @@ pub use delete::delete;
 pub use filter::check_filter;
 pub use find::{EndpointDetail, find, find_operational, list};
 pub use health::{DisabledFailing, Health, disable_failing, disable_gone, note_health, pause};
+pub use hold::lock_free;
 pub use load::{Endpoint, load};
 pub use reseal::{
     EndpointPlace, KeyUse, SecretPlace, StaleHeaders, StaleSecret, count_by_key, lock_stale_headers,

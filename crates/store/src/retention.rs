@@ -14,7 +14,7 @@ mod place;
 mod report;
 
 pub use count::{count_day, day_to_count};
-pub use erase::{Erased, Scope, erase, scopes};
+pub use erase::{Erased, SCOPES_MAX, Scope, erase, scopes};
 pub use expire::{Expired, expire};
 pub use lock::Turn;
 pub use overdue::overdue_days;

@@ -7,7 +7,7 @@ mod hold;
 mod update;
 
 pub use create::{NewTenant, create};
-pub use delete::{Ended, clear, end};
+pub use delete::{Cleared, Ended, clear, end};
 pub use find::{Tenant, TenantStatus, find, list};
 pub(crate) use hold::hold;
 pub use update::{

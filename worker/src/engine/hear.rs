@@ -13,7 +13,7 @@ use crate::desk::{ClaimAnswer, LoadAnswer, LookAnswer};
 use crate::metrics::METRICS;
 use crate::roster::{BreakerNews, Ending, Fared};
 
-/// After an answer that the database did not give.
+/// After an answer that the database did not give, or whose task panicked.
 const AFTER_FAILURE: Duration = Duration::from_millis(250);
 
 /// Looks may take a twentieth of the time: where one takes long, because an old snapshot keeps dead rows from being
@@ -40,7 +40,8 @@ impl Engine {
                 NextStep::Delivered | NextStep::GiveUp => None,
             };
             let (endpoint_id, started_at) = (ended.attempt.key.endpoint_id, ended.attempt.started_at);
-            let ending = Ending { endpoint_id, fared, started_at, retry_at, payload_bytes };
+            let consequence = ended.consequence;
+            let ending = Ending { endpoint_id, fared, started_at, retry_at, consequence, payload_bytes };
             ended.breaker = self.roster.note_ended(ending, now);
             match ended.breaker {
                 Some(BreakerNews::OpenUntil(_)) => METRICS.breakers_opened.increment(1),
@@ -63,6 +64,7 @@ impl Engine {
         let now = self.clock.now();
         let Some(ClaimAnswer { wanted, claimed, leased_until }) = answer else {
             let wanted = std::mem::take(&mut self.asks.wanted);
+            self.asks.claim_at = Instant::now() + AFTER_FAILURE;
             return self.roster.note_claim_failed(&wanted, now);
         };
         match claimed {
@@ -97,7 +99,7 @@ impl Engine {
                 look.active.into_iter().for_each(|active| self.roster.note_active(active, now));
             }
             Some(Err(error)) => self.asks.look_at = self.note_failure(&error),
-            None => {}
+            None => self.asks.look_at = Instant::now() + AFTER_FAILURE,
         }
     }
 
@@ -105,7 +107,7 @@ impl Engine {
         match answer {
             Some(Ok(load)) => self.roster.note_loaded(&load.asked, load.loaded, self.clock.now()),
             Some(Err(error)) => self.asks.load_at = self.note_failure(&error),
-            None => {}
+            None => self.asks.load_at = Instant::now() + AFTER_FAILURE,
         }
     }
 

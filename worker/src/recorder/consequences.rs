@@ -1,6 +1,6 @@
 //! What attempts mean for their endpoints: pauses, 410, breakers, and whether they fare well. Few attempts have any.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -14,6 +14,7 @@ use trunkline_store::endpoints::{self, Breaker, Health};
 use trunkline_store::pool::within;
 use trunkline_store::{Connection, Pool, StoreError};
 
+use super::RETRY_WAIT;
 use crate::attempt::Ended;
 use crate::operational::{Fact, Herald, News};
 use crate::roster::BreakerNews;
@@ -21,10 +22,11 @@ use crate::roster::BreakerNews;
 /// Failures of an endpoint are added to its row at most this often.
 const COUNTED_EVERY: Duration = Duration::from_secs(30);
 
-/// Endpoints whose failures are counted at one time; those that have none waiting are forgotten beyond it.
-const COUNTED_MAX: usize = 10_000;
+/// Endpoints whose failures are counted, or of which something is not written yet. Beyond it what is of no use now is forgotten, and
+/// what is new is not taken in: the endpoint's next answer says the same again.
+const ENDPOINTS_MAX: usize = 10_000;
 
-/// How long they are waited for, while outcomes wait behind them. Their rows are in few hands, and each statement has the server's limit.
+/// How long they are waited for, while outcomes wait behind them. Each statement has the server's limit.
 const PATIENCE: Duration = Duration::from_secs(12);
 
 /// Writes consequences to the endpoints' rows, and tells of them.
@@ -33,6 +35,12 @@ pub(super) struct Consequences {
     clock: Clock,
     herald: Herald,
     counted: HashMap<EndpointId, Counted>,
+    /// What is not written yet.
+    open: HashMap<EndpointId, Change>,
+    /// When it is written, or tried again.
+    pub(super) at: Instant,
+    /// It was said that the database does not take it.
+    is_told: bool,
 }
 
 /// Failures of an endpoint that its row does not count yet.
@@ -44,29 +52,80 @@ struct Counted {
     written_at: Option<Instant>,
 }
 
+/// What is to be written to an endpoint's row.
+struct Change {
+    tenant_id: TenantId,
+    paused_until: Option<DateTime<Utc>>,
+    is_gone: bool,
+    /// Where its breaker stands in the end.
+    breaker: Option<Breaker>,
+    health: Option<Health>,
+}
+
 impl Consequences {
     pub(super) fn new(pool: Pool, clock: Clock, herald: Herald) -> Self {
-        Self { pool, clock, herald, counted: HashMap::new() }
+        let (counted, open, at) = (HashMap::new(), HashMap::new(), Instant::now());
+        Self { pool, clock, herald, counted, open, at, is_told: false }
     }
 
-    /// Applies those of a batch. A failure is told and passed over: the endpoint will answer the same again.
+    /// Whether anything is not written yet.
+    pub(super) fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Applies those of a batch, and what could not be written before if its time has come.
     pub(super) async fn apply(&mut self, batch: &[Ended]) {
         let now = self.clock.now();
-        let mut changes = Changes::of(batch, now);
-        changes.health = self.health(batch);
-        for one in batch.iter().filter(|one| one.attempt.next == NextStep::GiveUp) {
-            let fact = Fact::Exhausted { event_id: one.attempt.key.event_id };
-            self.tell(&one.callable.tenant_id, one.callable.endpoint_id, fact);
+        for health in self.health(batch) {
+            let (tenant_id, endpoint_id) = (health.tenant_id.clone(), health.endpoint_id);
+            self.note(&tenant_id, endpoint_id, |change| change.note_health(health));
         }
-        self.write(&changes, now).await;
+        for one in batch {
+            let (tenant_id, endpoint_id) = (&one.callable.tenant_id, one.callable.endpoint_id);
+            match one.consequence {
+                Consequence::None => {}
+                Consequence::Disable => self.note(tenant_id, endpoint_id, |change| change.is_gone = true),
+                Consequence::Pause(wait) => self.note(tenant_id, endpoint_id, |change| {
+                    change.paused_until = change.paused_until.max(Some(now + wait));
+                }),
+            }
+            if let Some(news) = one.breaker {
+                let open_until = match news {
+                    BreakerNews::OpenUntil(until) => Some(until),
+                    BreakerNews::Closed => None,
+                };
+                let breaker = Breaker { tenant_id: tenant_id.clone(), endpoint_id, open_until };
+                self.note(tenant_id, endpoint_id, |change| change.breaker = Some(breaker));
+            }
+            if one.attempt.next == NextStep::GiveUp {
+                let fact = Fact::Exhausted { event_id: one.attempt.key.event_id };
+                self.tell(tenant_id, endpoint_id, fact);
+            }
+        }
+        if self.is_open() && Instant::now() >= self.at {
+            self.write(now).await;
+        }
     }
 
     /// Writes what was counted and is not written.
     pub(super) async fn finish(mut self) {
-        let open = self.counted.drain().filter(|(_, one)| one.failures > 0);
-        let health = open.map(|(id, mut one)| one.take(id)).collect();
-        let (now, changes) = (self.clock.now(), Changes { health, ..Changes::default() });
-        self.write(&changes, now).await;
+        for (endpoint_id, mut one) in std::mem::take(&mut self.counted) {
+            if one.failures > 0 {
+                let health = one.take(endpoint_id);
+                self.note(&one.tenant_id, endpoint_id, |change| change.note_health(health));
+            }
+        }
+        if self.is_open() {
+            self.write(self.clock.now()).await;
+        }
+    }
+
+    /// Adds to what is to be written to an endpoint's row, at once.
+    fn note(&mut self, tenant_id: &TenantId, endpoint_id: EndpointId, note: impl FnOnce(&mut Change)) {
+        if self.open.len() < ENDPOINTS_MAX || self.open.contains_key(&endpoint_id) {
+            note(self.open.entry(endpoint_id).or_insert_with(|| Change::new(tenant_id)));
+            self.at = Instant::now();
+        }
     }
 
     /// What is to be written of how endpoints fare: that they began to fail or work again at once, how often they failed now
@@ -107,53 +166,76 @@ impl Consequences {
                 _ => {}
             }
         }
-        if self.counted.len() > COUNTED_MAX {
+        if self.counted.len() > ENDPOINTS_MAX {
             self.counted.retain(|_, one| one.failures > 0);
         }
         health
     }
 
-    async fn write(&self, changes: &Changes, now: DateTime<Utc>) {
-        if changes.is_empty() {
-            return;
+    /// Writes what is open. What somebody's lock holds up, and everything while the database is away, is kept for the next time.
+    async fn write(&mut self, now: DateTime<Utc>) {
+        match within(PATIENCE, self.try_write(now)).await {
+            Ok(held) => {
+                self.open.retain(|endpoint_id, _| held.contains(endpoint_id));
+                self.is_told = false;
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_told, true) {
+                    tracing::warn!(%error, count = self.open.len(), "pauses and states of endpoints cannot be written; trying again");
+                }
+                // Refused for what is in it, which would be so the next time.
+                if error.retry_after().is_none() {
+                    self.open.clear();
+                }
+            }
         }
-        if let Err(error) = within(PATIENCE, self.try_write(changes, now)).await {
-            tracing::warn!(%error, "an endpoint's pause or state could not be written; its next answer will");
-        }
+        self.at = Instant::now() + RETRY_WAIT;
     }
 
-    async fn try_write(&self, changes: &Changes, now: DateTime<Utc>) -> Result<(), StoreError> {
+    /// In one transaction, so that what is kept for the next time is written once. Returns the endpoints whose rows somebody holds.
+    async fn try_write(&self, now: DateTime<Utc>) -> Result<HashSet<EndpointId>, StoreError> {
         let mut connection = self.pool.acquire().await?;
-        for (endpoint_id, (tenant_id, until)) in &changes.pauses {
-            endpoints::pause(&mut connection, tenant_id, *endpoint_id, *until).await?;
-        }
-        for (endpoint_id, tenant_id) in &changes.gone {
-            if disable_gone(&mut connection, tenant_id, *endpoint_id, now).await? {
-                tracing::info!(tenant.id = %tenant_id, endpoint.id = %endpoint_id, "endpoint disabled: it answered 410");
-                self.tell(tenant_id, *endpoint_id, Fact::Gone);
+        let mut transaction = trunkline_store::begin(&mut connection).await?;
+        let named: Vec<_> = self.open.iter().map(|(id, change)| (change.tenant_id.clone(), *id)).collect();
+        let held = endpoints::lock_free(&mut transaction, &named).await?;
+        let free = || self.open.iter().filter(|(endpoint_id, _)| !held.contains(endpoint_id));
+        let mut facts = Vec::new();
+        for (endpoint_id, change) in free() {
+            if let Some(until) = change.paused_until {
+                endpoints::pause(&mut transaction, &change.tenant_id, *endpoint_id, until).await?;
+            }
+            if change.is_gone && disable_gone(&mut transaction, &change.tenant_id, *endpoint_id, now).await? {
+                facts.push((change.tenant_id.clone(), *endpoint_id, Fact::Gone));
             }
         }
         let (failing, well): (Vec<Health>, Vec<Health>) =
-            changes.health.iter().cloned().partition(|one| one.is_failing);
+            free().filter_map(|(_, change)| change.health.clone()).partition(|one| one.is_failing);
         if !failing.is_empty() {
-            endpoints::note_health(&mut connection, &failing, now).await?;
+            endpoints::note_health(&mut transaction, &failing, now).await?;
         }
         // In between: that an endpoint is well makes its row forget since when it failed, which is told.
-        if !changes.breakers.is_empty() {
-            let breakers: Vec<Breaker> = changes.breakers.values().cloned().collect();
-            for turn in endpoints::note_breakers(&mut connection, &breakers).await? {
+        let breakers: Vec<Breaker> = free().filter_map(|(_, change)| change.breaker.clone()).collect();
+        if !breakers.is_empty() {
+            for turn in endpoints::note_breakers(&mut transaction, &breakers).await? {
                 let failing_since = turn.failing_since;
                 let fact = match turn.open_until {
                     Some(open_until) => Fact::Failing { open_until, failing_since },
                     None => Fact::Recovered { failing_since },
                 };
-                self.tell(&turn.tenant_id, turn.endpoint_id, fact);
+                facts.push((turn.tenant_id, turn.endpoint_id, fact));
             }
         }
         if !well.is_empty() {
-            endpoints::note_health(&mut connection, &well, now).await?;
+            endpoints::note_health(&mut transaction, &well, now).await?;
         }
-        Ok(())
+        transaction.commit().await?;
+        for (tenant_id, endpoint_id, fact) in facts {
+            if matches!(fact, Fact::Gone) {
+                tracing::info!(tenant.id = %tenant_id, endpoint.id = %endpoint_id, "endpoint disabled: it answered 410");
+            }
+            self.tell(&tenant_id, endpoint_id, fact);
+        }
+        Ok(held)
     }
 
     fn tell(&self, tenant_id: &TenantId, about: EndpointId, fact: Fact) {
@@ -168,8 +250,7 @@ async fn disable_gone(
     endpoint_id: EndpointId,
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
-    let mut transaction = trunkline_store::begin(connection).await?;
-    if !endpoints::disable_gone(&mut transaction, tenant_id, endpoint_id).await? {
+    if !endpoints::disable_gone(connection, tenant_id, endpoint_id).await? {
         return Ok(false);
     }
     let entry = Entry {
@@ -179,8 +260,7 @@ async fn disable_gone(
         target: Some(endpoint_id.to_string()),
         request_id: None,
     };
-    audit::record(&mut transaction, entry, now).await?;
-    transaction.commit().await?;
+    audit::record(connection, entry, now).await?;
     Ok(true)
 }
 
@@ -210,45 +290,42 @@ impl Counted {
     }
 }
 
-#[derive(Default)]
-struct Changes {
-    health: Vec<Health>,
-    pauses: HashMap<EndpointId, (TenantId, DateTime<Utc>)>,
-    gone: HashMap<EndpointId, TenantId>,
-    /// Where each breaker stands in the end.
-    breakers: HashMap<EndpointId, Breaker>,
-}
-
-impl Changes {
-    /// All but the health.
-    fn of(batch: &[Ended], now: DateTime<Utc>) -> Self {
-        let mut changes = Self::default();
-        for one in batch {
-            let (tenant_id, endpoint_id) = (&one.callable.tenant_id, one.callable.endpoint_id);
-            match one.consequence {
-                Consequence::None => {}
-                Consequence::Disable => {
-                    changes.gone.insert(endpoint_id, tenant_id.clone());
-                }
-                Consequence::Pause(wait) => {
-                    let until = now + wait;
-                    let pause = changes.pauses.entry(endpoint_id).or_insert((tenant_id.clone(), until));
-                    pause.1 = pause.1.max(until);
-                }
-            }
-            if let Some(breaker) = one.breaker {
-                let open_until = match breaker {
-                    BreakerNews::OpenUntil(until) => Some(until),
-                    BreakerNews::Closed => None,
-                };
-                let breaker = Breaker { tenant_id: tenant_id.clone(), endpoint_id, open_until };
-                changes.breakers.insert(endpoint_id, breaker);
-            }
-        }
-        changes
+impl Change {
+    fn new(tenant_id: &TenantId) -> Self {
+        Self { tenant_id: tenant_id.clone(), paused_until: None, is_gone: false, breaker: None, health: None }
     }
 
-    fn is_empty(&self) -> bool {
-        self.health.is_empty() && self.pauses.is_empty() && self.gone.is_empty() && self.breakers.is_empty()
+    /// Adds how it fares now to what is not written yet of how it fared before.
+    fn note_health(&mut self, mut health: Health) {
+        if let Some(earlier) = self.health.as_ref().filter(|_| health.is_failing && !health.is_afresh) {
+            health.is_afresh = earlier.is_afresh || !earlier.is_failing;
+            health.failures = health.failures.saturating_add(earlier.failures);
+        }
+        self.health = Some(health);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_that_could_not_be_written_are_counted_with_those_after_unless_it_was_well_in_between() {
+        let (acme, endpoint_id) = ("acme".parse().unwrap(), EndpointId::from(uuid::Uuid::nil()));
+        let failing =
+            |failures, is_afresh| Counted { failures, is_afresh, ..Counted::new(&acme) }.take(endpoint_id);
+        let well = || Counted::new(&acme).well(endpoint_id);
+        for (noted, expected) in [
+            (vec![failing(2, false), failing(3, false)], (true, false, 5)),
+            (vec![failing(2, true), failing(3, false)], (true, true, 5)),
+            (vec![failing(2, false), failing(3, true)], (true, true, 3)),
+            (vec![failing(2, false), well(), failing(3, false)], (true, true, 3)),
+            (vec![failing(2, false), well()], (false, false, 0)),
+        ] {
+            let mut change = Change::new(&acme);
+            noted.into_iter().for_each(|health| change.note_health(health));
+            let health = change.health.unwrap();
+            assert_eq!((health.is_failing, health.is_afresh, health.failures), expected);
+        }
     }
 }

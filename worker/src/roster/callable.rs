@@ -37,7 +37,7 @@ pub(crate) struct Callable {
     pub(crate) breaker_open_until: Option<DateTime<Utc>>,
     is_open: AtomicBool,
     is_failing: AtomicBool,
-    /// Microseconds since 1970; raised at once by an answer that asks for quiet, before the table knows.
+    /// Microseconds since 1970; raised by an answer that asks for quiet, before the table knows.
     paused_until: AtomicI64,
     /// When an answer last paused or closed it, in microseconds since 1970.
     told_at: AtomicI64,
@@ -76,6 +76,29 @@ impl Callable {
         self.told_at.store(told_at, Ordering::Relaxed);
         self.paused_until.fetch_max(earlier.paused_until.load(Ordering::Relaxed), Ordering::Relaxed);
         self.is_open.fetch_and(earlier.is_open(), Ordering::Relaxed);
+    }
+
+    /// Of an endpoint that asks for nothing special.
+    #[cfg(test)]
+    pub(super) fn plain(tenant_id: TenantId, endpoint_id: EndpointId) -> Self {
+        let url = "http://127.0.0.1/hook".to_owned();
+        Self {
+            tenant_id,
+            endpoint_id,
+            target: Target::new(&url, &EgressPolicy::new(Vec::new(), Vec::new())),
+            url,
+            custom_headers: None,
+            secrets: Vec::new(),
+            timeout: Duration::from_secs(15),
+            retry: RetryPolicy { schedule: vec![Duration::from_secs(5)], jitter: 0.0 },
+            in_flight_max: None,
+            rate_per_second: None,
+            breaker_open_until: None,
+            is_open: AtomicBool::new(true),
+            is_failing: AtomicBool::new(false),
+            paused_until: AtomicI64::new(0),
+            told_at: AtomicI64::new(0),
+        }
     }
 
     /// Notes how an attempt ended, and tells whether that is news.

@@ -66,6 +66,8 @@ pub(super) struct Entry {
     /// Payload bytes on the shelf and under way.
     pub(super) held_bytes: usize,
     pub(super) is_queued: bool,
+    /// It had a turn, and found no room.
+    pub(super) is_crowded: bool,
     /// When its timer rings.
     pub(super) timer_at: Option<DateTime<Utc>>,
     pub(super) used_at: Instant,
@@ -93,6 +95,7 @@ impl Entry {
             payload_bytes: PAYLOAD_BYTES_UNKNOWN,
             held_bytes: 0,
             is_queued: false,
+            is_crowded: false,
             timer_at: None,
             used_at: Instant::now(),
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use trunkline_domain::outcome::Consequence;
 use trunkline_domain::{EndpointId, LaneSet, TenantId};
 use trunkline_store::deliveries::{ActiveEndpoint, Claimed, Wanted};
 use trunkline_store::wake::Hint;
@@ -86,10 +87,13 @@ impl Roster {
                 if entry.pace.as_ref().map(Pace::per_second) != rate {
                     entry.pace = rate.map(|per_second| Pace::new(per_second, Instant::now()));
                 }
+                if callable.is_none() {
+                    entry.forget_work();
+                }
                 entry.callable = callable;
                 entry.loaded_at = Some(Instant::now());
             });
-            self.startable.push(*id);
+            self.startable.insert(*id);
             self.queue(*id, now);
         }
     }
@@ -99,7 +103,8 @@ impl Roster {
     pub(crate) fn note_gained(&mut self, lanes: LaneSet) {
         for entry in self.entries.values_mut().filter(|entry| lanes.contains(entry.lane)) {
             entry.due_from = DateTime::UNIX_EPOCH;
-            entry.callable = None;
+            (entry.callable, entry.loaded_at) = (None, None);
+            self.is_ignorant |= entry.is_in_use();
             entry.pace = entry.pace.take().map(|pace| Pace::new(pace.per_second(), Instant::now()));
         }
     }
@@ -128,6 +133,7 @@ impl Roster {
         leased_until: DateTime<Utc>,
         now: DateTime<Utc>,
     ) {
+        let is_short = claimed.len() < wanted.iter().map(|one| one.deliveries_max as usize).sum::<usize>();
         claimed.sort_by_key(|one| (one.due_at, one.key.event_id));
         let mut found: HashMap<EndpointId, Vec<Claimed>> = HashMap::new();
         for one in claimed {
@@ -141,8 +147,16 @@ impl Roster {
             if any_lost {
                 self.put_off_lost(id, now);
             }
-            self.startable.push(id);
+            if !self.serving.contains(one.lane) {
+                // Its lane left while it was claimed, and waits for this.
+                self.give_back(id, now, |_| true);
+                self.forget_elsewhere(id);
+            }
+            self.startable.insert(id);
             self.queue(id, now);
+        }
+        if is_short {
+            self.requeue_crowded(now);
         }
     }
 
@@ -154,11 +168,12 @@ impl Roster {
             });
             self.queue(one.endpoint_id, now);
         }
+        self.requeue_crowded(now);
     }
 
     /// An attempt ended. Tells whether the endpoint's breaker opened or closed by it.
     pub(crate) fn note_ended(&mut self, ending: Ending, now: DateTime<Utc>) -> Option<BreakerNews> {
-        let Ending { endpoint_id: id, fared, started_at, retry_at, payload_bytes } = ending;
+        let Ending { endpoint_id: id, fared, started_at, retry_at, consequence, payload_bytes } = ending;
         let default_cap = self.limits.endpoint_concurrency;
         let breaker = self.edit(id, |entry| {
             entry.in_flight = entry.in_flight.saturating_sub(1);
@@ -167,6 +182,12 @@ impl Roster {
             entry.used_at = Instant::now();
             if let Some(at) = retry_at {
                 entry.note_due(at);
+            }
+            // At once, before the table knows; and of what is in use now, which may have been loaded since the attempt began.
+            match (consequence, &entry.callable) {
+                (Consequence::Pause(wait), Some(callable)) => callable.pause(now + wait, now),
+                (Consequence::Disable, Some(callable)) => callable.close(now),
+                (Consequence::None, _) | (_, None) => {}
             }
             let at = Instant::now();
             match fared {
@@ -182,24 +203,38 @@ impl Roster {
                 Fared::Badly | Fared::Unknown => None,
             }
         });
-        let is_elsewhere = |entry: &Entry| !self.serving.contains(entry.lane) && entry.outstanding() == 0;
-        if self.entries.get(&id).is_some_and(is_elsewhere) {
-            self.entries.remove(&id);
-        }
-        self.startable.push(id);
+        self.forget_elsewhere(id);
+        self.startable.insert(id);
         self.queue(id, now);
         breaker.flatten()
     }
 
-    /// Attempts have ended: those that found no room get another turn.
+    /// Forgets an endpoint of a lane that is served no more when nothing of it is under way.
+    fn forget_elsewhere(&mut self, id: EndpointId) {
+        let is_elsewhere = |entry: &Entry| !self.serving.contains(entry.lane) && entry.outstanding() == 0;
+        if self.entries.get(&id).is_some_and(is_elsewhere) {
+            self.entries.remove(&id);
+        }
+    }
+
+    /// There is room again, of attempts that ended or that a claim did not fill: those that found none get another turn.
     pub(crate) fn requeue_crowded(&mut self, now: DateTime<Utc>) {
         for id in std::mem::take(&mut self.crowded) {
+            if let Some(entry) = self.entries.get_mut(&id) {
+                entry.is_crowded = false;
+            }
             self.queue(id, now);
         }
     }
 }
 
 impl Entry {
+    /// There is no such endpoint, so nothing of it is ever claimed, which is what ends a due time: without this the entry would be in
+    /// use, and loaded again, for as long as the lane is here. A look that finds something all the same notes it anew.
+    fn forget_work(&mut self) {
+        (self.due_at, self.expedited_from, self.is_hinted) = (None, None, false);
+    }
+
     /// Takes what a claim found. Fewer than were wanted mean that nothing else waits.
     fn take_claimed(
         &mut self,

@@ -12,8 +12,8 @@ use super::standing::Class;
 /// its payloads are larger than those before.
 const BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// A tenant may hold so many times what is free. One alone fills two thirds of a worker, two of them two fifths each: however
-/// many of its endpoints hang, whoever comes next finds room, and gets it at once. (The rule that switches share their buffers by:
+/// A tenant may hold so many times what is free, of a worker and of what each class may fill of it. One alone fills two thirds, two
+/// of them two fifths each: however many of its endpoints hang, whoever comes next finds room, and gets it at once. (The rule that switches share their buffers by:
 /// Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches", 1998.)
 const TENANT_TIMES: usize = 2;
 
@@ -36,13 +36,17 @@ impl Load {
         }
     }
 
+    fn times(self, times: usize) -> Self {
+        Self { deliveries: self.deliveries * times, bytes: self.bytes * times }
+    }
+
     fn fits(self, most: Self) -> bool {
         self.deliveries <= most.deliveries && self.bytes <= most.bytes
     }
 }
 
 /// What one endpoint adds.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Part {
     lane: Lane,
     class: Class,
@@ -56,11 +60,14 @@ impl Part {
     }
 }
 
+/// What the endpoints of each class hold.
+type Classes = [Load; Class::ALL.len()];
+
 pub(super) struct Held {
     all: Load,
-    classes: [Load; Class::ALL.len()],
+    classes: Classes,
     /// Of those that hold anything.
-    tenants: HashMap<TenantId, Load>,
+    tenants: HashMap<TenantId, Classes>,
     lanes: [usize; trunkline_domain::lane::LANES.unsigned_abs() as usize],
 }
 
@@ -73,23 +80,22 @@ impl Default for Held {
 impl Held {
     /// An endpoint of this tenant added the one and adds the other now.
     pub(super) fn change(&mut self, tenant_id: &TenantId, before: Part, after: Part) {
-        self.all = self.all.plus(after.load).minus(before.load);
-        let class = &mut self.classes[before.class as usize];
-        *class = class.minus(before.load);
-        let class = &mut self.classes[after.class as usize];
-        *class = class.plus(after.load);
-        let lane = usize::from(after.lane.number().unsigned_abs());
-        self.lanes[lane] = self.lanes[lane] + after.load.deliveries - before.load.deliveries;
-        if before.load == after.load {
+        if before == after {
             return;
         }
-        if let Some(held) = self.tenants.get_mut(tenant_id) {
-            *held = held.plus(after.load).minus(before.load);
-            if *held == Load::default() {
-                self.tenants.remove(tenant_id);
-            }
-        } else {
-            self.tenants.insert(tenant_id.clone(), after.load);
+        self.all = self.all.plus(after.load).minus(before.load);
+        let lane = usize::from(after.lane.number().unsigned_abs());
+        self.lanes[lane] = self.lanes[lane] + after.load.deliveries - before.load.deliveries;
+        if !self.tenants.contains_key(tenant_id) {
+            self.tenants.insert(tenant_id.clone(), Classes::default());
+        }
+        for classes in std::iter::once(&mut self.classes).chain(self.tenants.get_mut(tenant_id)) {
+            let (from, to) = (before.class as usize, after.class as usize);
+            classes[from] = classes[from].minus(before.load);
+            classes[to] = classes[to].plus(after.load);
+        }
+        if self.tenants.get(tenant_id) == Some(&Classes::default()) {
+            self.tenants.remove(tenant_id);
         }
     }
 
@@ -97,18 +103,19 @@ impl Held {
         self.all.deliveries
     }
 
-    /// Whether one more delivery of that endpoint fits: into the worker, and into what its class and its tenant may fill.
+    /// Whether one more delivery of that endpoint fits: into the worker and into what its class may fill of it, and of both into
+    /// what its tenant may hold.
     pub(super) fn has_room(&self, entry: &Entry, concurrency: usize) -> bool {
         let one = Load { deliveries: 1, bytes: entry.payload_bytes };
-        let whole = Load { deliveries: concurrency, bytes: BYTES_MAX };
         let class = entry.standing.class();
-        let of_class = Load { deliveries: class.share_of(concurrency), bytes: class.share_of(BYTES_MAX) };
-        let free = whole.minus(self.all);
-        let of_tenant = Load { deliveries: free.deliveries * TENANT_TIMES, bytes: free.bytes * TENANT_TIMES };
+        let worker = Load { deliveries: concurrency, bytes: BYTES_MAX };
+        let share = Load { deliveries: class.share_of(concurrency), bytes: class.share_of(BYTES_MAX) };
         let tenant = self.tenants.get(&entry.tenant_id).copied().unwrap_or_default();
-        one.plus(self.all).fits(whole)
-            && one.plus(self.classes[class as usize]).fits(of_class)
-            && one.plus(tenant).fits(of_tenant)
+        let of_tenant = tenant.into_iter().fold(Load::default(), Load::plus);
+        let fits = |all: Load, of_tenant: Load, most: Load| {
+            one.plus(all).fits(most) && one.plus(of_tenant).fits(most.minus(all).times(TENANT_TIMES))
+        };
+        fits(self.all, of_tenant, worker) && fits(self.classes[class as usize], tenant[class as usize], share)
     }
 
     pub(super) fn lanes(&self) -> LaneSet {
@@ -122,17 +129,24 @@ mod tests {
 
     const KIB: usize = 1024;
 
-    fn entry(tenant: &str, payload_bytes: usize) -> Entry {
-        let mut entry = Entry::new(Lane::new(0).unwrap(), tenant.parse().unwrap());
-        entry.payload_bytes = payload_bytes;
-        // Of the class that may fill a whole worker.
+    /// Of an endpoint of which nothing is known.
+    fn unknown(tenant: &str, payload_bytes: usize) -> Entry {
+        Entry { payload_bytes, ..Entry::new(Lane::new(0).unwrap(), tenant.parse().unwrap()) }
+    }
+
+    /// Of one of the class that may fill a whole worker.
+    fn proven(tenant: &str, payload_bytes: usize) -> Entry {
+        let mut entry = unknown(tenant, payload_bytes);
         entry.standing.note_success(1, std::time::Instant::now(), std::time::Instant::now());
         entry
     }
 
-    /// How many deliveries each of these tenants gets of a worker, in turns, until none gets any more.
+    /// How many deliveries each of these proven endpoints gets of a worker, in turns, until none gets any more.
     fn fill(held: &mut Held, tenants: &[&str], payload_bytes: usize, concurrency: usize) -> Vec<usize> {
-        let mut entries: Vec<Entry> = tenants.iter().map(|tenant| entry(tenant, payload_bytes)).collect();
+        fill_with(held, tenants.iter().map(|tenant| proven(tenant, payload_bytes)).collect(), concurrency)
+    }
+
+    fn fill_with(held: &mut Held, mut entries: Vec<Entry>, concurrency: usize) -> Vec<usize> {
         loop {
             let mut any = false;
             for entry in &mut entries {
@@ -159,6 +173,28 @@ mod tests {
     }
 
     #[test]
+    fn one_tenants_unknown_endpoints_leave_room_for_those_of_others() {
+        let mut held = Held::default();
+        assert_eq!(fill_with(&mut held, vec![unknown("whale", KIB)], 512), [171]);
+        assert_eq!(fill_with(&mut held, vec![unknown("small", KIB)], 512), [57]);
+        // The part of the living is theirs all the same.
+        assert_eq!(fill(&mut held, &["living"], KIB, 512), [190]);
+    }
+
+    #[test]
+    fn what_an_endpoint_holds_moves_with_its_class() {
+        let (mut held, mut entry) = (Held::default(), unknown("acme", KIB));
+        let before = Part::of(&entry);
+        entry.asked = 2;
+        held.change(&entry.tenant_id, before, Part::of(&entry));
+        let before = Part::of(&entry);
+        entry.standing.note_success(1, std::time::Instant::now(), std::time::Instant::now());
+        held.change(&entry.tenant_id, before, Part::of(&entry));
+        assert_eq!(held.classes.map(|load| load.deliveries), [2, 0, 0]);
+        assert_eq!(held.tenants[&entry.tenant_id], held.classes);
+    }
+
+    #[test]
     fn large_payloads_of_one_tenant_leave_room_for_those_of_others() {
         let mut held = Held::default();
         assert_eq!(fill(&mut held, &["heavy"], 256 * KIB, 512), [86]);
@@ -174,7 +210,7 @@ mod tests {
 
     #[test]
     fn sums_are_zero_when_nothing_is_held() {
-        let (mut held, mut entry) = (Held::default(), entry("acme", KIB));
+        let (mut held, mut entry) = (Held::default(), proven("acme", KIB));
         let before = Part::of(&entry);
         (entry.asked, entry.held_bytes) = (3, 5 * KIB);
         let after = Part::of(&entry);

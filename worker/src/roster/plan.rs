@@ -38,7 +38,9 @@ impl Roster {
                 continue;
             }
             if !self.held.has_room(entry, self.limits.concurrency) {
-                self.crowded.push(id);
+                if !std::mem::replace(&mut entry.is_crowded, true) {
+                    self.crowded.push(id);
+                }
                 continue;
             }
             budget -= 1;
@@ -55,10 +57,7 @@ impl Roster {
     /// Takes from the shelves what may be started now. What may not be started any more is given back.
     pub(crate) fn start(&mut self, now: DateTime<Utc>) -> Vec<Start> {
         let mut starts = Vec::new();
-        let mut startable = std::mem::take(&mut self.startable);
-        startable.sort_unstable();
-        startable.dedup();
-        for id in startable {
+        for id in std::mem::take(&mut self.startable) {
             self.start_at(id, now, &mut starts);
         }
         starts
@@ -72,14 +71,15 @@ impl Roster {
             Gate::Closed => return self.give_back(id, now, |_| true),
         }
         let default_cap = self.limits.endpoint_concurrency;
-        let Some(entry) = self.entries.get_mut(&id) else { return };
-        let Some(callable) = entry.callable.clone() else { return };
+        let Some(callable) = self.entries.get(&id).and_then(|entry| entry.callable.clone()) else { return };
         // An attempt that could outlive its lease is not begun.
         let lease_min = now + callable.timeout + LEASE_MARGIN;
+        let ends_too_soon = |one: &Shelved| one.leased_until < lease_min;
+        if self.entries.get(&id).is_some_and(|entry| entry.shelf.iter().any(ends_too_soon)) {
+            self.give_back(id, now, ends_too_soon);
+        }
+        let Some(entry) = self.entries.get_mut(&id) else { return };
         while entry.in_flight < entry.window(default_cap) {
-            if entry.shelf.front().is_some_and(|one| one.leased_until < lease_min) {
-                return self.give_back(id, now, |one| one.leased_until < lease_min);
-            }
             if let Some(wait) = entry.pace.as_ref().and_then(|pace| wait_until(pace.next_at())) {
                 if !entry.shelf.is_empty() {
                     self.set_timer(id, now + wait);
@@ -155,7 +155,7 @@ impl Roster {
             if let Some(entry) = self.entries.get_mut(&id) {
                 entry.timer_at = entry.timer_at.filter(|set| *set != at);
             }
-            self.startable.push(id);
+            self.startable.insert(id);
             self.queue(id, now);
         }
     }

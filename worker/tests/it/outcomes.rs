@@ -2,7 +2,7 @@
 
 use crate::house::{House, millis};
 use trunkline_boot::settings::KeptHeaders;
-use trunkline_testkit::{Answer, eventually};
+use trunkline_testkit::{Answer, eventually, publish, seed_tenant};
 
 #[tokio::test]
 async fn a_redirect_is_a_failure_and_is_not_followed() {
@@ -114,6 +114,32 @@ async fn retry_after_pauses_the_whole_endpoint_and_a_retry_by_hand_passes() {
 }
 
 #[tokio::test]
+async fn what_an_answer_asks_for_is_written_although_another_endpoints_row_is_held_and_of_that_one_later() {
+    let house = House::new().await;
+    let globex = seed_tenant(&house.database, &house.settings, "globex", &house.sink.url("/other")).await;
+    house.sink.answer(Answer::Full(429, vec![("retry-after", "3600".to_owned())], String::new()));
+    let mut somebody = house.database.connect().await;
+    let hold = "BEGIN; SELECT FROM trunkline.endpoints WHERE tenant_id = 'acme' FOR UPDATE";
+    trunkline_testkit::run(&mut somebody, hold).await;
+    house.publish("{}").await;
+    publish(&house.database, &globex, "{}").await;
+    let worker = house.worker().await;
+    let paused = "SELECT string_agg(tenant_id, ' ' ORDER BY tenant_id) FROM trunkline.endpoints
+                  WHERE paused_until > now() + interval '59 minutes'";
+    eventually("the other is paused", async || (house.database.text(paused).await == "globex").then_some(()))
+        .await;
+    let attempts = "SELECT count(*) FROM trunkline.attempts";
+    eventually("both are recorded", async || (house.database.text(attempts).await == "2").then_some(()))
+        .await;
+    trunkline_testkit::run(&mut somebody, "COMMIT").await;
+    eventually("both are paused", async || {
+        (house.database.text(paused).await == "acme globex").then_some(())
+    })
+    .await;
+    worker.stop().await;
+}
+
+#[tokio::test]
 async fn an_endpoint_that_does_not_answer_in_time_has_failed() {
     let house = House::with(|settings| {
         settings.delivery.timeout = millis(150);
@@ -164,4 +190,55 @@ async fn an_endpoint_shows_since_when_it_fails_and_that_it_recovered() {
     })
     .await;
     worker.stop().await;
+}
+
+#[tokio::test]
+async fn while_outcomes_cannot_be_written_nothing_more_is_sent() {
+    let house = House::with(|settings| settings.worker.endpoint_concurrency = 8).await;
+    house.sink.answer(Answer::Hold);
+    for _ in 0..40 {
+        house.publish("{}").await;
+    }
+    let worker = house.worker().await;
+    house.sink.wait_for(8).await;
+    // Those that ended make it claim ahead.
+    house.sink.release(8);
+    let claimed = "SELECT count(*) > 8 FROM trunkline.deliveries WHERE lease IS NOT NULL";
+    eventually("some are claimed ahead", async || (house.database.text(claimed).await == "t").then_some(()))
+        .await;
+    house.sink.wait_for(16).await;
+    // The disk is full. A sequence counts on although its transaction is rolled back.
+    house
+        .database
+        .execute(
+            "CREATE SEQUENCE public.tries;
+             CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+             $$BEGIN PERFORM nextval('public.tries'); RAISE EXCEPTION USING ERRCODE = 'disk_full'; END$$;
+             CREATE TRIGGER refuse BEFORE INSERT ON trunkline.attempts FOR EACH ROW EXECUTE FUNCTION public.refuse()",
+        )
+        .await;
+    let now = "SELECT clock_timestamp()";
+    house.sink.release(1);
+    until_tried(&house, 2).await;
+    let known = house.database.text(now).await;
+    house.sink.release(4);
+    until_tried(&house, 6).await;
+    let over = house.database.text(now).await;
+    house.database.execute("DROP TRIGGER refuse ON trunkline.attempts").await;
+    house.sink.release(100);
+    let delivered = "SELECT count(*) FROM trunkline.deliveries WHERE status = 'DELIVERED'";
+    eventually("all are delivered", async || (house.database.text(delivered).await == "40").then_some(()))
+        .await;
+    let begun =
+        format!("SELECT count(*) FROM trunkline.attempts WHERE started_at BETWEEN '{known}' AND '{over}'");
+    assert_eq!(house.database.text(&begun).await, "0");
+    assert_eq!(house.sink.arrivals().len(), 40, "each once");
+    worker.stop().await;
+}
+
+/// Waits until outcomes could not be written so often.
+async fn until_tried(house: &House, times: u32) {
+    let tried = format!("SELECT last_value >= {times} FROM public.tries");
+    eventually("outcomes were tried", async || (house.database.text(&tried).await == "t").then_some(()))
+        .await;
 }

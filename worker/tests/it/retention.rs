@@ -272,6 +272,28 @@ async fn a_shorter_retention_is_kept_where_days_cannot_go() {
 }
 
 #[tokio::test]
+async fn what_keeps_a_duty_or_a_day_from_its_end_keeps_no_other() {
+    let folder = std::env::temp_dir().join(format!("trunkline-export-broken-{}", std::process::id()));
+    let _left_over = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir(&folder).unwrap();
+    let export = folder.clone();
+    let house = House::with(move |settings| settings.retention.export = Some(export)).await;
+    for days_ago in [100, 99] {
+        day(&house, days_ago).await;
+    }
+    // Erasing does not know where to go on, and a file is in the way of a day's folder.
+    let place = "INSERT INTO trunkline.erasing_places VALUES ('no tenant!', '', gen_random_uuid())";
+    house.database.execute(place).await;
+    let first = house.database.text("SELECT current_date - 100").await;
+    std::fs::write(folder.join(first), "in the way").unwrap();
+    let worker = house.worker().await;
+    until_tables(&house, 99, "").await;
+    worker.stop().await;
+    assert_eq!(tables(&house, 100).await, "attempts deliveries events payloads");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test]
 async fn one_tenants_backlog_keeps_no_other_from_being_erased() {
     let house = House::new().await;
     let globex = seed_tenant(&house.database, &house.settings, "globex", "http://127.0.0.1:9/").await;

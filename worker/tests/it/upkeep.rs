@@ -72,6 +72,22 @@ async fn a_worker_sweeps_idempotency_keys_that_expired() {
 }
 
 #[tokio::test]
+async fn a_worker_sweeps_ordering_keys_that_were_not_used_for_longer_than_payloads_are_kept() {
+    let house = House::new().await;
+    let keys = "INSERT INTO trunkline.ordering_keys
+        SELECT lane, tenant_id, 'key-' || n, trunkline.uuid_v7(now() - CASE WHEN n = 1 THEN interval '20 days' ELSE interval '20 years' END)
+        FROM trunkline.tenants, generate_series(1, 2500) AS n";
+    house.database.execute(keys).await;
+    let worker = house.worker().await;
+    let left = "SELECT string_agg(key, ' ') FROM trunkline.ordering_keys";
+    eventually("only the one in use is left", async || {
+        (house.database.text(left).await == "key-1").then_some(())
+    })
+    .await;
+    worker.stop().await;
+}
+
+#[tokio::test]
 async fn what_was_published_while_its_endpoint_was_deleted_is_cancelled() {
     let house = House::new().await;
     let event_id = house.publish("{}").await;

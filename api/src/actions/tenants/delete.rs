@@ -80,12 +80,12 @@ pub(crate) async fn delete(
     let started = Instant::now();
     while is_left && started.elapsed() < WORKING {
         let mut connection = state.search_for_operator().await?;
-        let (cancelled, erased) =
+        let cleared =
             tenants::clear(&mut connection, ended.lane, &tenant_id, BATCH, state.clock.now()).await?;
         connection.commit().await.map_err(StoreError::from)?;
-        deliveries_cancelled += cancelled;
-        payloads_erased += erased;
-        is_left = cancelled.max(erased) >= BATCH.unsigned_abs();
+        deliveries_cancelled += cleared.cancelled;
+        payloads_erased += cleared.payloads;
+        is_left = cleared.most() >= BATCH.unsigned_abs();
     }
     Ok(web::Json(DeletedTenant {
         status: tenants::TenantStatus::Deleted.as_str(),

@@ -24,10 +24,12 @@ impl Bucket {
 /// Takes, and draws as long as it is asked to.
 fn take(account: &mut Account, bucket: &mut Bucket, limits: Limits, events: u32, now: Instant) -> Allowance {
     let (taken, mut ask) = account.take(limits, events, now);
-    while let Some(wanted) = ask {
+    for _ in 0..100 {
+        let Some(wanted) = ask else { break };
         let drawn = bucket.draw(limits, wanted, now);
         ask = account.settle(limits, Some(drawn), now);
     }
+    assert_eq!(ask, None, "it draws again and again");
     match taken {
         Taken::Now(allowance) => allowance,
         Taken::Later(mut answer) => match answer.try_recv().unwrap() {
@@ -198,4 +200,30 @@ fn what_was_granted_to_someone_who_left_is_kept() {
     drop(taken);
     account.settle(LIMITS, Some(Drawn { granted: 5, left: 0.0 }), start);
     assert_eq!(account.lot, 5);
+}
+
+#[test]
+fn a_batch_larger_than_the_burst_is_granted_by_a_full_bucket_after_the_wait_it_was_told() {
+    let limits = Limits { per_second: 1, burst: 64 };
+    let start = Instant::now();
+    let mut bucket = bucket(limits, start);
+    let mut account = Account::new(limits, start);
+    assert!(take(&mut account, &mut bucket, limits, 1, start).is_granted);
+    assert!(account.lot > 0);
+    // Lot and bucket hold a burst together, but the bucket is not full.
+    let now = start + Duration::from_secs(1);
+    let refused = take(&mut account, &mut bucket, limits, 100, now);
+    assert!(!refused.is_granted);
+    let told = now + Duration::from_secs(refused.wait_seconds);
+    assert!(take(&mut account, &mut bucket, limits, 100, told).is_granted);
+}
+
+#[test]
+fn nothing_is_drawn_for_those_who_left() {
+    let start = Instant::now();
+    let mut account = Account::new(LIMITS, start);
+    let (taken, ask) = account.take(LIMITS, 1_000, start);
+    assert!(ask.is_some());
+    drop(taken);
+    assert_eq!(account.settle(LIMITS, Some(Drawn { granted: 0, left: 3_200.0 }), start), None);
 }

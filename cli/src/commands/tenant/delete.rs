@@ -35,12 +35,11 @@ pub(super) async fn run(
     let (mut deliveries, mut payloads) = (0, 0);
     loop {
         let now = time::now(connection).await?;
-        let (cancelled, erased) =
-            tenants::clear(connection, ended.lane, tenant_id, DELETED_AT_A_TIME, now).await?;
-        deliveries += cancelled;
-        payloads += erased;
+        let cleared = tenants::clear(connection, ended.lane, tenant_id, DELETED_AT_A_TIME, now).await?;
+        deliveries += cleared.cancelled;
+        payloads += cleared.payloads;
         output.ticker(&format!("{deliveries} deliveries cancelled, {payloads} payloads erased"));
-        if cancelled.max(erased) > 0 {
+        if cleared.most() > 0 {
             continue;
         }
         if now >= ended.deleted_at + KEYS_REFUSED_AFTER {

@@ -76,7 +76,8 @@ pub async fn dead_letters(
         r#"
         SELECT d.event_id, d.endpoint_id, e.type AS "type?", p.url AS "url!", d.attempts, d.last_attempt_at,
                d.last_status_code, d.last_error, d.created_at,
-               (($3::uuid IS NULL OR d.endpoint_id = $3)
+               (e.is_there IS NOT NULL
+                AND ($3::uuid IS NULL OR d.endpoint_id = $3)
                 AND ($4::text IS NULL OR e.type IS NOT DISTINCT FROM $4)
                 AND ($5::timestamptz IS NULL OR d.created_at > $5)
                 AND ($6::timestamptz IS NULL OR d.created_at < $6)
@@ -89,12 +90,13 @@ pub async fn dead_letters(
             ORDER BY event_id DESC, endpoint_id DESC
             LIMIT $9
         ) AS d
-        CROSS JOIN LATERAL (
-            SELECT type
+        -- Its event may be gone while its day goes; left out it would make the page look like the last.
+        LEFT JOIN LATERAL (
+            SELECT true AS is_there, type
             FROM trunkline.events
             WHERE lane = $1 AND tenant_id = $2 AND event_id = d.event_id
             LIMIT 1
-        ) AS e
+        ) AS e ON true
         CROSS JOIN LATERAL (
             SELECT url
             FROM trunkline.endpoints

@@ -4,6 +4,7 @@
 //! how the delivery before stands, and whoever ends that delivery sees who waits behind it; neither can miss the other.
 
 mod lines;
+mod sweep;
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,6 +15,7 @@ use crate::citus::{self, Lanes};
 use crate::{Connection, StoreError};
 
 pub use lines::{Line, Place, Stranded, lines_of, lines_of_event, release, stranded};
+pub use sweep::{KeyPlace, sweep};
 
 /// A key and whose it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,9 +75,9 @@ async fn lock_of(
     Ok(rows.into_iter().map(|row| ((row.lane, row.tenant_id, row.key), row.last_event_id)).collect())
 }
 
-/// Locks the keys of those lines that nobody else holds (a key has a row from its first event on, for ever), and tells the lines apart:
-/// those whose key is locked now, and the others. Whoever has something to bring to its end waits for no publisher, whose transaction
-/// may last as long as an application likes.
+/// Locks the keys of those lines that nobody else holds, and tells the lines apart: those that are free now, and the others. A key without
+/// a row is free: it was swept, and nobody published with it since. Whoever has something to bring to its end waits for no publisher,
+/// whose transaction may last as long as an application likes.
 ///
 /// # Errors
 /// When the database is not available.
@@ -85,27 +87,34 @@ pub async fn lock_free(
 ) -> Result<(Vec<Line>, Vec<Line>), StoreError> {
     let lines: Vec<Line> = lines.into_iter().collect();
     let names = Line::names(&lines);
-    let mut locked = HashSet::new();
+    let mut held = HashSet::new();
     for part in citus::parts(connection, &names, |name| name.lane).await? {
         let done = lock_free_of(connection, &part.rows, &part.lanes).await;
-        locked.extend(done.map_err(|error| citus::forget_if_refused(connection, error))?);
+        held.extend(done.map_err(|error| citus::forget_if_refused(connection, error))?);
     }
-    Ok(lines.into_iter().partition(|line| locked.contains(&line.name)))
+    Ok(lines.into_iter().partition(|line| !held.contains(&line.name)))
 }
 
+/// Returns those that somebody else holds.
 async fn lock_free_of(
     connection: &mut Connection,
     names: &[KeyName],
     of: &Lanes,
 ) -> Result<Vec<KeyName>, StoreError> {
     let columns = Columns::of(names);
-    let free = sqlx::query_scalar!(
+    let held = sqlx::query_scalar!(
         r#"
+        WITH free AS MATERIALIZED (
+            SELECT n.number
+            FROM unnest($1::smallint[], $2::text[], $3::text[]) WITH ORDINALITY AS n (lane, tenant_id, key, number)
+            JOIN trunkline.ordering_keys AS k ON k.lane = n.lane AND k.tenant_id = n.tenant_id AND k.key = n.key
+            WHERE $4::smallint[] IS NULL OR k.lane = ANY($4)
+            FOR UPDATE OF k SKIP LOCKED
+        )
         SELECT n.number AS "number!"
         FROM unnest($1::smallint[], $2::text[], $3::text[]) WITH ORDINALITY AS n (lane, tenant_id, key, number)
         JOIN trunkline.ordering_keys AS k ON k.lane = n.lane AND k.tenant_id = n.tenant_id AND k.key = n.key
-        WHERE $4::smallint[] IS NULL OR k.lane = ANY($4)
-        FOR UPDATE OF k SKIP LOCKED
+        WHERE ($4::smallint[] IS NULL OR k.lane = ANY($4)) AND n.number NOT IN (SELECT number FROM free)
         "#,
         &columns.lanes,
         &columns.tenants,
@@ -114,7 +123,7 @@ async fn lock_free_of(
     )
     .fetch_all(connection)
     .await?;
-    let named = free.into_iter().filter_map(|number| names.get(usize::try_from(number - 1).ok()?));
+    let named = held.into_iter().filter_map(|number| names.get(usize::try_from(number - 1).ok()?));
     Ok(named.cloned().collect())
 }
 

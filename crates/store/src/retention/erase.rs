@@ -3,8 +3,8 @@ use uuid::Uuid;
 
 use crate::{Connection, StoreError, row};
 
-/// Tenants and types with a retention of their own that are looked at; the rest waits for the next time.
-const SCOPES_MAX: i64 = 10_000;
+/// Tenants and types with a retention of their own that are looked at in one go.
+pub const SCOPES_MAX: i64 = 10_000;
 
 /// What has a retention of its own: all events of a tenant, or those of a type.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -32,11 +32,17 @@ pub struct Erased {
     pub first_open: Option<Uuid>,
 }
 
-/// Everything with a retention of its own.
+/// What has a retention of its own: at most `limit`, by tenant and type, from behind `after` on and round to it again.
 ///
 /// # Errors
 /// When the database is not available.
-pub async fn scopes(connection: &mut Connection) -> Result<Vec<Scope>, StoreError> {
+pub async fn scopes(
+    connection: &mut Connection,
+    after: Option<(&TenantId, Option<&str>)>,
+    limit: i64,
+) -> Result<Vec<Scope>, StoreError> {
+    let (tenant_id, event_type) =
+        after.map_or(("", ""), |(tenant_id, of)| (tenant_id.as_str(), of.unwrap_or("")));
     let rows = sqlx::query!(
         r#"
         SELECT s.tenant_id AS "tenant_id!", s.lane AS "lane!", s.type AS "event_type?", s.days AS "days!",
@@ -51,10 +57,12 @@ pub async fn scopes(connection: &mut Connection) -> Result<Vec<Scope>, StoreErro
             JOIN trunkline.tenants AS t USING (tenant_id)
             WHERE y.retention_days IS NOT NULL
         ) AS s
-        ORDER BY s.tenant_id, s.type
-        LIMIT $1
+        ORDER BY (s.tenant_id, coalesce(s.type, '')) <= ($1::text, $2::text), s.tenant_id, coalesce(s.type, '')
+        LIMIT $3
         "#,
-        SCOPES_MAX,
+        tenant_id,
+        event_type,
+        limit,
     )
     .fetch_all(connection)
     .await?;

@@ -58,6 +58,7 @@ pub const RIGHTS: &[(Role, &str, &str)] = &[
     (Role::Operator, "payloads", "SELECT (lane, tenant_id, event_id); DELETE"),
     (Role::Operator, "deliveries", "SELECT; UPDATE"),
     (Role::Operator, "attempts", "SELECT (lane); INSERT"),
+    (Role::Operator, "ordering_keys", "SELECT (lane, tenant_id, key); DELETE"),
     (Role::Operator, "event_types", "SELECT; DELETE"),
     (Role::Operator, "replays", "SELECT; UPDATE"),
     (Role::Operator, "audit", "SELECT; INSERT"),
@@ -78,7 +79,7 @@ pub const RIGHTS: &[(Role, &str, &str)] = &[
     (Role::Worker, "deliveries", "SELECT; INSERT; UPDATE"),
     (Role::Worker, "attempts", "SELECT; INSERT"),
     (Role::Worker, "idempotency_keys", "SELECT; UPDATE (expires_at); DELETE"),
-    (Role::Worker, "ordering_keys", "SELECT; INSERT; UPDATE"),
+    (Role::Worker, "ordering_keys", "SELECT; INSERT; UPDATE; DELETE"),
     (Role::Worker, "replays", "SELECT; UPDATE"),
     (Role::Worker, "audit", "SELECT (audit_id); INSERT; DELETE"),
 

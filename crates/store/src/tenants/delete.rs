@@ -113,8 +113,26 @@ async fn cancel_replays(
     Ok(())
 }
 
+/// What one batch took of a deleted tenant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cleared {
+    /// Open deliveries that were cancelled.
+    pub cancelled: u64,
+    /// Payloads that were removed.
+    pub payloads: u64,
+    /// Ordering keys that were removed: they often name something of the tenant's customers.
+    pub keys: u64,
+}
+
+impl Cleared {
+    /// The most of anything; less than the batch = nothing is left.
+    pub fn most(&self) -> u64 {
+        self.cancelled.max(self.payloads).max(self.keys)
+    }
+}
+
 /// One batch of what is left of a deleted tenant: cancels at most `batch` open deliveries and, once none is left, removes at
-/// most as many payloads. Returns how many of each; less than `batch` of both = nothing is left.
+/// most as many payloads, and ordering keys.
 ///
 /// # Errors
 /// When the database is not available.
@@ -124,15 +142,15 @@ pub async fn clear(
     tenant_id: &TenantId,
     batch: i64,
     now: DateTime<Utc>,
-) -> Result<(u64, u64), StoreError> {
+) -> Result<Cleared, StoreError> {
     let cancelled = cancel_open(connection, lane, tenant_id, batch, now).await?;
     // A delivery that is still open would be attempted without its payload, and become a dead letter.
-    let removed = if i64::try_from(cancelled).is_ok_and(|count| count < batch) {
-        remove_payloads(connection, lane, tenant_id, batch).await?
-    } else {
-        0
-    };
-    Ok((cancelled, removed))
+    if cancelled >= batch.unsigned_abs() {
+        return Ok(Cleared { cancelled, ..Cleared::default() });
+    }
+    let payloads = remove_payloads(connection, lane, tenant_id, batch).await?;
+    let keys = remove_ordering_keys(connection, lane, tenant_id, batch).await?;
+    Ok(Cleared { cancelled, payloads, keys })
 }
 
 async fn cancel_open(
@@ -196,6 +214,33 @@ async fn remove_payloads(
         DELETE FROM trunkline.payloads AS p
         USING batch AS b
         WHERE p.lane = $1 AND p.tenant_id = $2 AND p.event_id = b.event_id
+        "#,
+        lane.number(),
+        tenant_id.as_str(),
+        batch,
+    )
+    .execute(connection)
+    .await?;
+    Ok(removed.rows_affected())
+}
+
+async fn remove_ordering_keys(
+    connection: &mut Connection,
+    lane: Lane,
+    tenant_id: &TenantId,
+    batch: i64,
+) -> Result<u64, StoreError> {
+    let removed = sqlx::query!(
+        r#"
+        WITH batch AS (
+            SELECT key
+            FROM trunkline.ordering_keys
+            WHERE lane = $1 AND tenant_id = $2
+            LIMIT $3
+        )
+        DELETE FROM trunkline.ordering_keys AS k
+        USING batch AS b
+        WHERE k.lane = $1 AND k.tenant_id = $2 AND k.key = b.key
         "#,
         lane.number(),
         tenant_id.as_str(),

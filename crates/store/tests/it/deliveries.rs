@@ -177,6 +177,21 @@ async fn a_cancel_stops_what_is_open_and_leaves_dead_letters() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_whose_event_is_gone_does_not_make_its_page_the_last() {
+    let mut scene = Scene::new().await;
+    let (kept, gone) = (scene.dead_letter().await, scene.dead_letter().await);
+    scene
+        .database
+        .execute(&format!("DELETE FROM trunkline.events WHERE event_id = '{}'", gone.as_uuid()))
+        .await;
+    let (lane, tenant_id) = (scene.acme.lane, scene.acme.tenant_id.clone());
+    let filter = DeadLetterFilter::default();
+    let page = dead_letters(&mut scene.connection, lane, &tenant_id, &filter, Cursor::TOP, 2).await.unwrap();
+    let page: Vec<_> = page.iter().map(|one| (one.key.event_id, one.matches)).collect();
+    assert_eq!(page, [(gone, false), (kept, true)]);
+}
+
+#[tokio::test]
 async fn another_tenant_reaches_nothing() {
     let mut scene = Scene::new().await;
     let event_id = scene.dead_letter().await;

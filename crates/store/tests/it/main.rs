@@ -12,6 +12,7 @@ mod ids;
 mod inspections;
 mod isolation;
 mod migrations;
+mod ordering;
 mod pages;
 mod partitions;
 mod poolers;
