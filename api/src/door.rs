@@ -22,6 +22,7 @@ use crate::ingest::{self, Flusher, Flushers};
 use crate::metrics::METRICS;
 use crate::rate::{Drawer, Rates};
 use crate::schemas::Schemas;
+use crate::share::Exports;
 use crate::state::State;
 use crate::waker::Waker;
 use crate::{frame, routes, saving};
@@ -99,7 +100,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
     let (now, round_trip) = time::read_first(&pool).await?;
     clock.set(now, round_trip);
     let bind = settings.api.bind;
-    let listener = listen::listen(bind, "api.bind")?;
+    let listener = listen::for_clients(bind, "api.bind", settings.clients.body_timeout)?;
     let schemas = Schemas::new();
     schemas.look(&pool).await?;
     let waker = Waker::default();
@@ -131,6 +132,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
         room: Room::new(),
         body_timeout: settings.clients.body_timeout,
         rates,
+        exports: Exports::new(),
         schemas,
         ingest,
         waker,

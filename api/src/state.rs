@@ -14,6 +14,7 @@ use crate::body::Room;
 use crate::ingest::Ingest;
 use crate::rate::Rates;
 use crate::schemas::Schemas;
+use crate::share::Exports;
 use crate::waker::Waker;
 
 /// Shared by all threads of one api.
@@ -42,6 +43,8 @@ pub(crate) struct State {
     pub(crate) body_timeout: Duration,
     /// How many events a tenant may publish.
     pub(crate) rates: Rates,
+    /// Room for exports.
+    pub(crate) exports: Exports,
     /// What payloads must fit.
     pub(crate) schemas: Schemas,
     /// The way of an event into the database.

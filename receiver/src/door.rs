@@ -78,7 +78,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
     let (now, round_trip) = time::read_first(&pool).await?;
     clock.set(now, round_trip);
     let bind = settings.receiver.bind;
-    let listener = listen::listen(bind, "receiver.bind")?;
+    let listener = listen::for_clients(bind, "receiver.bind", settings.clients.body_timeout)?;
     Ok(Door {
         port: listener.local_addr().map_or(bind.port(), |local| local.port()),
         listener,

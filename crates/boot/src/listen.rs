@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 /// An address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,27 @@ pub struct BindError {
 /// The address is taken, not ours, or not allowed.
 pub fn listen(address: SocketAddr, setting: &str) -> Result<TcpListener, BindError> {
     TcpListener::bind(address).map_err(|source| BindError { address, setting: setting.to_owned(), source })
+}
+
+/// The same for strangers: a connection ends whose client takes nothing of what is sent to it for so long. Nothing else would end it, since
+/// no answer has a deadline. The kernel knows best what was taken; accepted connections have this from their listener (Linux; elsewhere
+/// there is no such option).
+///
+/// # Errors
+/// As [`listen`].
+pub fn for_clients(
+    address: SocketAddr,
+    setting: &str,
+    taken_within: Duration,
+) -> Result<TcpListener, BindError> {
+    let listener = listen(address, setting)?;
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(&listener)
+        .set_tcp_user_timeout(Some(taken_within))
+        .map_err(|source| BindError { address, setting: setting.to_owned(), source })?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = taken_within;
+    Ok(listener)
 }
 
 #[cfg(test)]
