@@ -22,7 +22,7 @@ use crate::ingest::{self, Flusher, Flushers};
 use crate::metrics::METRICS;
 use crate::rate::{Drawer, Rates};
 use crate::schemas::Schemas;
-use crate::share::Exports;
+use crate::share::{Exports, Searches};
 use crate::state::State;
 use crate::waker::Waker;
 use crate::{frame, routes, saving};
@@ -106,7 +106,8 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
     let waker = Waker::default();
     let ingest_pool = pool::open_as(address, Role::Ingest, Purpose::Ingest, ingest::CONNECTIONS)?;
     // Searches may take long; a few connections of their own keep them from those who publish.
-    let search_pool = pool::open_as(address, Role::Api, Purpose::Search, connections.div_ceil(2))?;
+    let searching = connections.div_ceil(2);
+    let search_pool = pool::open_as(address, Role::Api, Purpose::Search, searching)?;
     let look = |pool: &Pool| -> LookAtPool {
         let pool = pool.clone();
         Box::new(move || {
@@ -121,7 +122,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
     let (rates, drawer) = Rates::new(settings.ingest.rate_per_tenant, settings.ingest.burst_per_tenant);
     let state = State {
         pool,
-        search_pool,
+        searches: Searches::new(search_pool, searching),
         clock,
         vault,
         egress: saving::policy(settings),

@@ -1,10 +1,13 @@
 //! What tenants share, and how much of it one tenant may have: none can take it from all.
 
 use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use trunkline_domain::TenantId;
+use trunkline_store::{Pool, StoreError, Transaction, roles};
 
 use crate::problem::Problem;
 
@@ -13,6 +16,9 @@ const EXPORTS_MAX: usize = 32;
 
 /// The same, of one tenant.
 const EXPORTS_OF_TENANT_MAX: usize = 2;
+
+/// How long a search waits for another of its tenant to end: as long as for a free connection.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The same number for each tenant.
 pub(crate) struct Shares {
@@ -65,6 +71,59 @@ impl Exports {
         let own = own.map_err(|_| Problem::too_many_exports(EXPORTS_OF_TENANT_MAX))?;
         let all = Arc::clone(&self.all).try_acquire_owned().map_err(|_| Problem::exports_are_full())?;
         Ok(Exporting { _all: all, _own: own })
+    }
+}
+
+/// Connections for pages over history, of which a tenant has half, rounded up.
+pub(crate) struct Searches {
+    pool: Pool,
+    shares: Shares,
+}
+
+/// A transaction for one tenant, with its part of the tenant's share. Rolled back unless it is committed.
+pub(crate) struct Searching {
+    transaction: Transaction<'static>,
+    _own: OwnedSemaphorePermit,
+}
+
+impl Searches {
+    pub(crate) fn new(pool: Pool, connections: u32) -> Self {
+        Self { pool, shares: Shares::new(connections.div_ceil(2) as usize) }
+    }
+
+    /// A transaction for a tenant.
+    ///
+    /// # Errors
+    /// 429 while the tenant uses its share, 503 when the database is away or others use all there is.
+    pub(crate) async fn begin(&self, tenant_id: &TenantId) -> Result<Searching, Problem> {
+        let own = tokio::time::timeout(PATIENCE, self.shares.of(tenant_id).acquire_owned()).await;
+        let own = own.ok().and_then(Result::ok).ok_or_else(Problem::too_many_searches)?;
+        Ok(Searching { transaction: roles::for_tenant(&self.pool, tenant_id).await?, _own: own })
+    }
+
+    /// A transaction over all tenants.
+    pub(crate) async fn begin_for_operator(&self) -> Result<Transaction<'static>, StoreError> {
+        roles::for_operator(&self.pool).await
+    }
+}
+
+impl Searching {
+    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+        Ok(self.transaction.commit().await?)
+    }
+}
+
+impl Deref for Searching {
+    type Target = Transaction<'static>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.transaction
+    }
+}
+
+impl DerefMut for Searching {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.transaction
     }
 }
 

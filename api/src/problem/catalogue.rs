@@ -276,6 +276,12 @@ impl Problem {
             .with(RETRY_AFTER, seconds.to_string())
     }
 
+    pub(crate) fn too_many_searches() -> Self {
+        let detail = "Searches, exports and counts of this tenant are running in its whole share; wait for one to end.";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_searches", "Too many searches", detail)
+            .with(RETRY_AFTER, "1")
+    }
+
     pub(crate) fn too_many_exports(most: usize) -> Self {
         let detail = format!(
             "{most} exports of this tenant are running, which is as many as it may; wait for one to end."

@@ -64,7 +64,7 @@ pub(crate) struct ExportedEvent {
         (status = 400, description = "A parameter is unknown or has an invalid value.", body = ProblemBody),
         (status = 401, description = "No valid key.", body = ProblemBody),
         (status = 403, description = "The key lacks the scope read.", body = ProblemBody),
-        (status = 429, description = "Two exports of the tenant are running.", body = ProblemBody),
+        (status = 429, description = "Two exports of the tenant are running, or its searches use its whole share; see Retry-After.", body = ProblemBody),
         (status = 503, description = "Too many exports are running, or the database is away; see Retry-After.", body = ProblemBody),
     )
 )]
