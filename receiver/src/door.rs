@@ -20,7 +20,7 @@ use crate::body::HELD_BYTES_MAX;
 use crate::reception::Switches;
 use crate::secrets::SecretCache;
 use crate::state::State;
-use crate::{routes, sweep};
+use crate::{routes, signature, sweep};
 
 /// How long a stop waits for requests that have begun, in seconds; orchestrators tend to kill after 30.
 const DRAIN_SECONDS: u64 = 20;
@@ -89,6 +89,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
             secrets: SecretCache::new(pool.clone(), clock.clone(), vault),
             clients: Clients::new(&settings.clients),
             room: Arc::new(Semaphore::new(HELD_BYTES_MAX)),
+            long_verifications: Semaphore::new(signature::LONG_MAX),
             body_timeout: settings.clients.body_timeout,
             pool,
             clock,
