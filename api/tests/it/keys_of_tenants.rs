@@ -103,6 +103,22 @@ async fn a_key_gives_no_scope_that_it_lacks_and_changes_no_keys_without_write() 
 }
 
 #[tokio::test]
+async fn a_key_makes_none_that_outlives_it() {
+    let house = House::new().await;
+    let (tomorrow, later) = ("2099-01-01T00:00:00Z", "2099-01-01T00:00:01Z");
+    let maker = json!({"name": "maker", "scopes": ["read", "write"], "expires_at": tomorrow});
+    let maker = create(&house.client, maker).await.json();
+    let maker = house.anyone.bearer(maker["api_key"].as_str().unwrap());
+    for end in [json!(null), json!(later)] {
+        let body = json!({"name": "x", "scopes": ["read"], "expires_at": end});
+        let refused = problem(&create(&maker, body).await, 422, "invalid_field");
+        assert_eq!(refused["errors"][0]["field"], "expires_at");
+    }
+    let body = json!({"name": "x", "scopes": ["read"], "expires_at": tomorrow});
+    assert_eq!(create(&maker, body).await.status, 201);
+}
+
+#[tokio::test]
 async fn keys_are_bounded_and_checked_and_an_expired_one_makes_room() {
     let house = House::new().await;
     for body in [
