@@ -101,6 +101,11 @@ fn bearer(request: &HttpRequest) -> Option<&str> {
     trunkline_vault::bearer(request.headers().get(AUTHORIZATION)?.to_str().ok()?)
 }
 
+/// The key of a request that was let in, so that what runs long can ask again whether it is good.
+pub(crate) fn key_hash(request: &HttpRequest) -> Option<[u8; 32]> {
+    Some(ApiKey::parse(bearer(request)?)?.hash())
+}
+
 /// Whose key has this hash. It cannot be guessed, so a good one is let in from an address that must wait too; looking up is
 /// what is bounded then.
 async fn tenant_of(

@@ -22,6 +22,7 @@ use crate::ingest::{self, Flusher, Flushers};
 use crate::metrics::METRICS;
 use crate::rate::{Drawer, Rates};
 use crate::schemas::Schemas;
+use crate::share::{Exports, Searches};
 use crate::state::State;
 use crate::waker::Waker;
 use crate::{frame, routes, saving};
@@ -99,13 +100,14 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
     let (now, round_trip) = time::read_first(&pool).await?;
     clock.set(now, round_trip);
     let bind = settings.api.bind;
-    let listener = listen::listen(bind, "api.bind")?;
+    let listener = listen::for_clients(bind, "api.bind", settings.clients.body_timeout)?;
     let schemas = Schemas::new();
     schemas.look(&pool).await?;
     let waker = Waker::default();
     let ingest_pool = pool::open_as(address, Role::Ingest, Purpose::Ingest, ingest::CONNECTIONS)?;
     // Searches may take long; a few connections of their own keep them from those who publish.
-    let search_pool = pool::open_as(address, Role::Api, Purpose::Search, connections.div_ceil(2))?;
+    let searching = connections.div_ceil(2);
+    let search_pool = pool::open_as(address, Role::Api, Purpose::Search, searching)?;
     let look = |pool: &Pool| -> LookAtPool {
         let pool = pool.clone();
         Box::new(move || {
@@ -120,7 +122,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
     let (rates, drawer) = Rates::new(settings.ingest.rate_per_tenant, settings.ingest.burst_per_tenant);
     let state = State {
         pool,
-        search_pool,
+        searches: Searches::new(search_pool, searching),
         clock,
         vault,
         egress: saving::policy(settings),
@@ -131,6 +133,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
         room: Room::new(),
         body_timeout: settings.clients.body_timeout,
         rates,
+        exports: Exports::new(),
         schemas,
         ingest,
         waker,

@@ -17,6 +17,7 @@ mod routes;
 pub mod saving;
 mod schemas;
 mod search;
+mod share;
 mod state;
 mod waker;
 

@@ -77,13 +77,7 @@ impl Rates {
     /// # Errors
     /// 503 when tokens must be drawn and the database is away: then nothing could be stored either.
     pub(crate) async fn take(&self, owner: &KeyOwner, events: u32) -> Result<Option<Allowance>, Problem> {
-        let limits = Limits {
-            per_second: owner.rate_per_second.unwrap_or(self.default.per_second),
-            burst: owner.burst.unwrap_or(self.default.burst),
-        };
-        if limits.per_second == 0 || limits.burst == 0 {
-            return Ok(None);
-        }
+        let Some(limits) = self.limits(owner) else { return Ok(None) };
         let now = Instant::now();
         let fresh = || Arc::new(Mutex::new(Account::new(limits, now)));
         let account = self.accounts.entry_by_ref(&owner.tenant_id).or_insert_with(fresh).into_value();
@@ -99,6 +93,21 @@ impl Rates {
                 Err(_) => Err(Problem::unavailable("tokens were not drawn in time")),
             },
         }
+    }
+
+    /// The refusal of a tenant that has nothing left for certain, by what this process knows. Takes nothing, asks nobody.
+    pub(crate) fn refuses_all(&self, owner: &KeyOwner) -> Option<Allowance> {
+        let limits = self.limits(owner)?;
+        let account = self.accounts.get(&owner.tenant_id)?;
+        account.lock().unwrap_or_else(PoisonError::into_inner).refuses_all(limits, Instant::now())
+    }
+
+    fn limits(&self, owner: &KeyOwner) -> Option<Limits> {
+        let limits = Limits {
+            per_second: owner.rate_per_second.unwrap_or(self.default.per_second),
+            burst: owner.burst.unwrap_or(self.default.burst),
+        };
+        (limits.per_second > 0 && limits.burst > 0).then_some(limits)
     }
 
     fn order(&self, owner: &KeyOwner, limits: Limits, account: &Arc<Mutex<Account>>, ask: Ask) {

@@ -12,8 +12,10 @@ use trunkline_vault::{OperatorKeys, Vault};
 use crate::auth::KeyCache;
 use crate::body::Room;
 use crate::ingest::Ingest;
+use crate::problem::Problem;
 use crate::rate::Rates;
 use crate::schemas::Schemas;
+use crate::share::{Exports, Searches, Searching};
 use crate::waker::Waker;
 
 /// Shared by all threads of one api.
@@ -21,7 +23,7 @@ pub(crate) struct State {
     /// For point reads and small changes. Take a transaction with [`Self::for_tenant`]: as it stands, a connection sees no tenant.
     pub(crate) pool: Pool,
     /// For pages over history; the same goes for it.
-    pub(crate) search_pool: Pool,
+    pub(crate) searches: Searches,
     /// The database's time.
     pub(crate) clock: Clock,
     /// Seals secrets and page tokens.
@@ -42,6 +44,8 @@ pub(crate) struct State {
     pub(crate) body_timeout: Duration,
     /// How many events a tenant may publish.
     pub(crate) rates: Rates,
+    /// Room for exports.
+    pub(crate) exports: Exports,
     /// What payloads must fit.
     pub(crate) schemas: Schemas,
     /// The way of an event into the database.
@@ -64,8 +68,8 @@ impl State {
     }
 
     /// A transaction for a tenant: for pages over history, and for what changes many rows.
-    pub(crate) async fn search_for_tenant(&self, tenant_id: &TenantId) -> Result<Scoped, StoreError> {
-        roles::for_tenant(&self.search_pool, tenant_id).await
+    pub(crate) async fn search_for_tenant(&self, tenant_id: &TenantId) -> Result<Searching, Problem> {
+        self.searches.begin(tenant_id).await
     }
 
     /// A transaction over all tenants.
@@ -75,6 +79,6 @@ impl State {
 
     /// A transaction over all tenants that may take longer.
     pub(crate) async fn search_for_operator(&self) -> Result<Scoped, StoreError> {
-        roles::for_operator(&self.search_pool).await
+        self.searches.begin_for_operator().await
     }
 }

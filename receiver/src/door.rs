@@ -20,7 +20,7 @@ use crate::body::HELD_BYTES_MAX;
 use crate::reception::Switches;
 use crate::secrets::SecretCache;
 use crate::state::State;
-use crate::{routes, sweep};
+use crate::{routes, signature, sweep};
 
 /// How long a stop waits for requests that have begun, in seconds; orchestrators tend to kill after 30.
 const DRAIN_SECONDS: u64 = 20;
@@ -78,7 +78,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
     let (now, round_trip) = time::read_first(&pool).await?;
     clock.set(now, round_trip);
     let bind = settings.receiver.bind;
-    let listener = listen::listen(bind, "receiver.bind")?;
+    let listener = listen::for_clients(bind, "receiver.bind", settings.clients.body_timeout)?;
     Ok(Door {
         port: listener.local_addr().map_or(bind.port(), |local| local.port()),
         listener,
@@ -89,6 +89,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
             secrets: SecretCache::new(pool.clone(), clock.clone(), vault),
             clients: Clients::new(&settings.clients),
             room: Arc::new(Semaphore::new(HELD_BYTES_MAX)),
+            long_verifications: Semaphore::new(signature::LONG_MAX),
             body_timeout: settings.clients.body_timeout,
             pool,
             clock,

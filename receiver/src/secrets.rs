@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::future::Cache;
+use sha2::{Digest, Sha256};
 use trunkline_boot::Clock;
 use trunkline_domain::TenantId;
 use trunkline_signing::Secret;
@@ -19,10 +20,15 @@ const MEMORY: Duration = Duration::from_secs(1);
 /// Tenants whose secrets are remembered at a time.
 const REMEMBERED_MAX: u64 = 10_000;
 
+/// Secrets that are opened without giving others a turn.
+const OPENED_AT_A_TIME: usize = 16;
+
 /// The secrets of one tenant, of all its endpoints: a receiver cannot know which of them called.
 pub(crate) struct TenantSecrets {
     /// Valid when they were read.
     pub(crate) secrets: Vec<Secret>,
+    /// Of all of them as they are stored: what has the same holds the same.
+    fingerprint: [u8; 32],
     /// Whether a further one could not be opened: then a mismatch may be our fault and not the sender's.
     pub(crate) some_unreadable: bool,
 }
@@ -66,32 +72,52 @@ impl SecretCache {
         let entry = self
             .read
             .entry_by_ref(tenant_id)
-            .or_try_insert_with(async { self.load(tenant_id).await.map(Arc::new) })
+            .or_try_insert_with(async { self.load(tenant_id, None).await })
             .await?;
         Ok(Found { is_fresh: entry.is_fresh(), secrets: entry.into_value() })
     }
 
-    /// The secrets as they are now. Not shared with a reading under way, which may have begun too early.
+    /// The secrets as they are now, or `known` itself if nothing changed. Not shared with a reading under way, which may have begun
+    /// too early.
     ///
     /// # Errors
     /// As [`SecretCache::recent`].
-    pub(crate) async fn now(&self, tenant_id: &TenantId) -> Result<Arc<TenantSecrets>, Arc<NoSecrets>> {
-        let secrets = Arc::new(self.load(tenant_id).await?);
+    pub(crate) async fn now(
+        &self,
+        tenant_id: &TenantId,
+        known: &Arc<TenantSecrets>,
+    ) -> Result<Arc<TenantSecrets>, Arc<NoSecrets>> {
+        let secrets = self.load(tenant_id, Some(known)).await?;
         self.read.insert(tenant_id.clone(), Arc::clone(&secrets)).await;
         Ok(secrets)
     }
 
-    async fn load(&self, tenant_id: &TenantId) -> Result<TenantSecrets, NoSecrets> {
+    async fn load(
+        &self,
+        tenant_id: &TenantId,
+        known: Option<&Arc<TenantSecrets>>,
+    ) -> Result<Arc<TenantSecrets>, NoSecrets> {
         let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
         let tenant = tenants::find(&mut connection, tenant_id).await?;
         if tenant.is_none_or(|tenant| tenant.status == TenantStatus::Deleted) {
             return Err(NoSecrets::UnknownTenant);
         }
         let sealed = endpoints::secrets_of_tenant(&mut connection, tenant_id, self.clock.now()).await?;
+        drop(connection);
         let stored = sealed.len();
-        let secrets: Vec<Secret> =
-            sealed.into_iter().filter_map(|sealed| self.open(tenant_id, sealed)).collect();
-        Ok(TenantSecrets { some_unreadable: secrets.len() < stored, secrets })
+        let hash = sealed.iter().fold(Sha256::new(), |hash, one| hash.chain_update(&one.sealed));
+        let fingerprint: [u8; 32] = hash.finalize().into();
+        if let Some(known) = known.filter(|known| known.fingerprint == fingerprint) {
+            return Ok(Arc::clone(known));
+        }
+        let mut secrets = Vec::with_capacity(stored);
+        for (number, sealed) in sealed.into_iter().enumerate() {
+            secrets.extend(self.open(tenant_id, sealed));
+            if number % OPENED_AT_A_TIME == OPENED_AT_A_TIME - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(Arc::new(TenantSecrets { fingerprint, some_unreadable: secrets.len() < stored, secrets }))
     }
 
     fn open(&self, tenant_id: &TenantId, stored: SealedSecret) -> Option<Secret> {

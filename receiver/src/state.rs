@@ -22,6 +22,8 @@ pub(crate) struct State {
     pub(crate) clients: Clients,
     /// Room for requests' bodies, in bytes.
     pub(crate) room: Arc<Semaphore>,
+    /// For signatures that take long to verify.
+    pub(crate) long_verifications: Semaphore,
     /// How long a request's body may take.
     pub(crate) body_timeout: Duration,
     /// Who may switch.

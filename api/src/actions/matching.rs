@@ -57,6 +57,7 @@ pub(crate) struct Matched {
         (status = 413, description = "The body is too large.", body = ProblemBody),
         (status = 415, description = "The body is not JSON.", body = ProblemBody),
         (status = 422, description = "Publishing would refuse it.", body = ProblemBody),
+        (status = 429, description = "The tenant's searches use its whole share; see Retry-After.", body = ProblemBody),
         (status = 503, description = "The database is away.", body = ProblemBody),
     )
 )]

@@ -118,6 +118,7 @@ pub(crate) struct LatencyMs {
         (status = 401, description = "No valid key.", body = ProblemBody),
         (status = 403, description = "The key lacks the scope read.", body = ProblemBody),
         (status = 422, description = "It would take longer than 5 s: ask for less.", body = ProblemBody),
+        (status = 429, description = "The tenant's searches use its whole share; see Retry-After.", body = ProblemBody),
         (status = 503, description = "The database is away.", body = ProblemBody),
     )
 )]

@@ -276,6 +276,20 @@ impl Problem {
             .with(RETRY_AFTER, seconds.to_string())
     }
 
+    pub(crate) fn too_many_searches() -> Self {
+        let detail = "Searches, exports and counts of this tenant are running in its whole share; wait for one to end.";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_searches", "Too many searches", detail)
+            .with(RETRY_AFTER, "1")
+    }
+
+    pub(crate) fn too_many_exports(most: usize) -> Self {
+        let detail = format!(
+            "{most} exports of this tenant are running, which is as many as it may; wait for one to end."
+        );
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_exports", "Too many exports", detail)
+            .with(RETRY_AFTER, "5")
+    }
+
     pub(crate) fn too_many_failed_logins(wait: Duration) -> Self {
         // Rounded up: sent again then, it is not refused for that.
         let seconds = wait.as_millis().div_ceil(1_000).max(1);
@@ -297,6 +311,11 @@ impl Problem {
     pub(crate) fn overloaded() -> Self {
         let detail = "More events are coming in than can be stored at once; send again in a second.";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Overloaded", detail).with(RETRY_AFTER, "1")
+    }
+
+    pub(crate) fn exports_are_full() -> Self {
+        let detail = "As many exports are running as there is room for; ask again in a few seconds.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Overloaded", detail).with(RETRY_AFTER, "5")
     }
 
     /// The database is away or slow, and is expected back.

@@ -105,6 +105,11 @@ impl Account {
         (Taken::Later(answered), self.draw_for_waiting(limits))
     }
 
+    /// The refusal of even one event, if that is certain.
+    pub(super) fn refuses_all(&self, limits: Limits, now: Instant) -> Option<Allowance> {
+        (!self.may_hold(limits, 1, now)).then(|| self.refused(limits, 1, now))
+    }
+
     /// Takes in what a draw brought, answers who waited for it, and says what to draw next; `None` = it failed.
     pub(super) fn settle(&mut self, limits: Limits, drawn: Option<Drawn>, now: Instant) -> Option<Ask> {
         self.is_drawing = false;

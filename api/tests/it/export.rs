@@ -1,7 +1,11 @@
 //! History as a stream.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use trunkline_testkit::eventually;
 
 use crate::house::{House, problem};
 
@@ -9,6 +13,25 @@ fn lines(body: &[u8]) -> Vec<Value> {
     let text = std::str::from_utf8(body).unwrap();
     assert!(text.is_empty() || text.ends_with('\n'));
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Begins an export and reads no more than its first lines.
+pub(crate) async fn begin(house: &House, key: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", house.port())).await.unwrap();
+    let request = format!("GET /v1/events/export HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut some = vec![0; 100_000];
+    stream.read_exact(&mut some).await.unwrap();
+    assert!(some.starts_with(b"HTTP/1.1 200"));
+    stream
+}
+
+/// Reads what still comes of an export, which must not end like a whole. Returns how much it was.
+pub(crate) async fn rest_of_broken(mut stream: TcpStream) -> usize {
+    let mut rest = Vec::new();
+    let ended = stream.read_to_end(&mut rest).await;
+    assert!(ended.is_err() || !rest.ends_with(b"0\r\n\r\n"), "it must not end like a whole");
+    rest.len()
 }
 
 #[tokio::test]
@@ -56,24 +79,45 @@ async fn an_export_that_fails_midway_breaks_off_and_holds_nothing_while_nobody_r
     let house = House::new().await;
     // More than every buffer on the way holds.
     house.publish_many(600, 200_000).await;
-    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", house.port())).await.unwrap();
-    let request = format!(
-        "GET /v1/events/export HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n",
-        house.acme.api_key
-    );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut some = vec![0; 100_000];
-    stream.read_exact(&mut some).await.unwrap();
-    assert!(some.starts_with(b"HTTP/1.1 200"));
+    let stream = begin(&house, &house.acme.api_key).await;
     // The client reads no more; the stream waits for it without a connection to the database.
-    trunkline_testkit::eventually("no statement runs and no transaction is open", async || {
+    eventually("no statement runs and no transaction is open", async || {
         let busy = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle' AND pid <> pg_backend_pid()";
         (house.database.text(busy).await == "0").then_some(())
     })
     .await;
     house.database.break_by("ALTER TABLE trunkline.payloads RENAME TO elsewhere").await;
-    let mut rest = Vec::new();
-    let ended = stream.read_to_end(&mut rest).await;
-    assert!(ended.is_err() || !rest.ends_with(b"0\r\n\r\n"), "it must not end like a whole");
-    assert!(rest.len() < 600 * 200_000);
+    assert!(rest_of_broken(stream).await < 600 * 200_000);
+}
+
+#[tokio::test]
+async fn an_export_whose_client_takes_nothing_ends_and_its_connection_closes() {
+    let house = House::with(|settings| settings.clients.body_timeout = Duration::from_secs(1)).await;
+    house.publish_many(60, 256 * 1_024).await;
+    let stream = begin(&house, &house.acme.api_key).await;
+    // Whatever it sends meanwhile, it takes nothing. Only a closed connection refuses what is sent.
+    eventually("the connection is closed", async || {
+        let _ = stream.try_write(b"G");
+        stream.take_error().unwrap()
+    })
+    .await;
+    assert!(rest_of_broken(stream).await < 60 * 256 * 1_024);
+}
+
+#[tokio::test]
+async fn a_tenant_runs_two_exports_at_one_time_and_others_have_their_own() {
+    let house = House::new().await;
+    house.publish_many(60, 256 * 1_024).await;
+    let (first, _second) =
+        (begin(&house, &house.acme.api_key).await, begin(&house, &house.acme.api_key).await);
+    let third = house.client.get("/v1/events/export?type=none").await;
+    problem(&third, 429, "too_many_exports");
+    assert_eq!(third.header("retry-after"), "5");
+    let (_, globex) = house.tenant("globex").await;
+    assert_eq!(globex.get("/v1/events/export").await.status, 200);
+    drop(first);
+    eventually("one that ends makes room", async || {
+        (house.client.get("/v1/events/export?type=none").await.status == 200).then_some(())
+    })
+    .await;
 }

@@ -1,7 +1,9 @@
 //! Keys that tenants make and revoke themselves.
 
 use serde_json::json;
+use trunkline_testkit::{OPERATOR_KEY, eventually};
 
+use crate::export;
 use crate::house::{Door, House, problem};
 
 async fn create(client: &trunkline_testkit::Client, body: serde_json::Value) -> trunkline_testkit::Reply {
@@ -44,12 +46,38 @@ async fn a_revocation_is_seen_by_another_replica_within_five_seconds() {
     let path = format!("/v1/api-keys/{}", created["key_id"].as_str().unwrap());
     assert_eq!(house.client.delete(&path).await.status, 200);
     let revoked_at = std::time::Instant::now();
-    trunkline_testkit::eventually("the key is refused", async || {
-        (there.get("/v1/events").await.status == 401).then_some(())
-    })
-    .await;
+    eventually("the key is refused", async || (there.get("/v1/events").await.status == 401).then_some(()))
+        .await;
     assert!(revoked_at.elapsed() < std::time::Duration::from_secs(5), "{:?}", revoked_at.elapsed());
     replica.stop().await;
+}
+
+#[tokio::test]
+async fn a_running_export_ends_within_five_seconds_of_its_key() {
+    let house = House::new().await;
+    house.publish_many(60, 256 * 1_024).await;
+    let operator = house.anyone.bearer(OPERATOR_KEY);
+    for end in ["revoked", "expired", "deleted"] {
+        let created = create(&house.client, json!({"name": end, "scopes": ["read"]})).await.json();
+        let (key, key_id) = (created["api_key"].as_str().unwrap(), created["key_id"].as_str().unwrap());
+        let stream = export::begin(&house, key).await;
+        match end {
+            "revoked" => assert_eq!(house.client.delete(&format!("/v1/api-keys/{key_id}")).await.status, 200),
+            "expired" => {
+                let expire = "UPDATE trunkline.api_keys SET expires_at = now() WHERE name = 'expired'";
+                house.database.execute(expire).await;
+            }
+            _ => assert_eq!(operator.delete("/v1/tenants/acme").await.status, 200),
+        }
+        let ended_at = std::time::Instant::now();
+        let reader = house.anyone.bearer(key);
+        eventually("the key is refused", async || {
+            (reader.get("/v1/events").await.status == 401).then_some(())
+        })
+        .await;
+        assert!(ended_at.elapsed() < std::time::Duration::from_secs(5), "{end}: {:?}", ended_at.elapsed());
+        assert!(export::rest_of_broken(stream).await < 60 * 256 * 1_024, "{end}");
+    }
 }
 
 #[tokio::test]
@@ -72,6 +100,22 @@ async fn a_key_gives_no_scope_that_it_lacks_and_changes_no_keys_without_write() 
     let listed = reader.get("/v1/api-keys").await.json();
     let path = format!("/v1/api-keys/{}", listed["api_keys"][0]["key_id"].as_str().unwrap());
     problem(&reader.delete(&path).await, 403, "insufficient_scope");
+}
+
+#[tokio::test]
+async fn a_key_makes_none_that_outlives_it() {
+    let house = House::new().await;
+    let (tomorrow, later) = ("2099-01-01T00:00:00Z", "2099-01-01T00:00:01Z");
+    let maker = json!({"name": "maker", "scopes": ["read", "write"], "expires_at": tomorrow});
+    let maker = create(&house.client, maker).await.json();
+    let maker = house.anyone.bearer(maker["api_key"].as_str().unwrap());
+    for end in [json!(null), json!(later)] {
+        let body = json!({"name": "x", "scopes": ["read"], "expires_at": end});
+        let refused = problem(&create(&maker, body).await, 422, "invalid_field");
+        assert_eq!(refused["errors"][0]["field"], "expires_at");
+    }
+    let body = json!({"name": "x", "scopes": ["read"], "expires_at": tomorrow});
+    assert_eq!(create(&maker, body).await.status, 201);
 }
 
 #[tokio::test]

@@ -43,3 +43,39 @@ async fn a_database_that_does_not_answer_is_503_within_about_a_second() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn one_tenant_cannot_take_the_searches_of_others() {
+    let house = House::new().await;
+    let (_, globex) = house.tenant("globex").await;
+    // A list of one table that answers nobody until the server's patience with locks is over, a second later.
+    let mut holder = house.database.connect().await;
+    trunkline_testkit::run(&mut holder, "BEGIN; LOCK TABLE trunkline.replays IN ACCESS EXCLUSIVE MODE").await;
+    let asked: Vec<_> = (0..20)
+        .map(|_| {
+            let client = house.client.clone();
+            tokio::spawn(async move { client.get("/v1/replays").await })
+        })
+        .collect();
+    trunkline_testkit::eventually("the tenant uses its share", async || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock' AND state = 'active'";
+        (house.database.text(waiting).await.parse::<u32>().unwrap() >= 3).then_some(())
+    })
+    .await;
+    for path in ["/v1/events", "/v1/dead-letters", "/v1/stats", "/v1/endpoints"] {
+        assert_eq!(globex.get(path).await.status, 200, "{path}");
+    }
+    let mut refused = 0;
+    for reply in asked {
+        let reply = reply.await.unwrap();
+        if reply.status == 429 {
+            problem(&reply, 429, "too_many_searches");
+            assert_eq!(reply.header("retry-after"), "1");
+            refused += 1;
+        }
+    }
+    assert!(refused > 0);
+    trunkline_testkit::run(&mut holder, "ROLLBACK").await;
+    assert_eq!(house.client.get("/v1/replays").await.status, 200);
+}

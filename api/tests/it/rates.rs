@@ -1,6 +1,8 @@
 //! A tenant's rate, over several processes.
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use trunkline_testkit::{Client, OPERATOR_KEY, Reply, eventually};
 
 use crate::house::{Door, House, problem};
@@ -179,15 +181,71 @@ async fn a_refusal_that_took_tokens_tells_what_is_left_and_one_that_took_none_sa
     let headers = [("content-type", "text/plain")];
     let refused = house.client.send(http::Method::POST, "/v1/events", "{}", &headers).await;
     assert_eq!((refused.status, rate_fields(&refused).1.as_str()), (415, "\"tenant\";r=3"));
-    // A batch is read before it takes any.
+    // What is no batch costs as much as an event.
     let refused = house.client.post("/v1/events/batch", r#"{"events":[]}"#).await;
-    assert_eq!((refused.status, rate_fields(&refused).1.as_str()), (422, ""));
+    assert_eq!((refused.status, rate_fields(&refused).1.as_str()), (422, "\"tenant\";r=2"));
     let refused = house.anyone.post("/v1/events", "{}").await;
     assert_eq!((refused.status, rate_fields(&refused).1.as_str()), (401, ""));
     // With a key whose body was another, after its tokens were taken.
     let batch = |n: u8| format!(r#"{{"events":[{{"payload":{{"n":{n}}},"idempotency_key":"once"}}]}}"#);
     let taken = house.client.post("/v1/events/batch", batch(1)).await;
-    assert_eq!((taken.status, rate_fields(&taken).1.as_str()), (201, "\"tenant\";r=2"));
+    assert_eq!((taken.status, rate_fields(&taken).1.as_str()), (201, "\"tenant\";r=1"));
     let refused = house.client.post("/v1/events/batch", batch(2)).await;
-    assert_eq!((refused.status, rate_fields(&refused).1.as_str()), (422, "\"tenant\";r=1"));
+    assert_eq!((refused.status, rate_fields(&refused).1.as_str()), (422, "\"tenant\";r=0"));
+}
+
+#[tokio::test]
+async fn a_batch_that_is_refused_costs_what_it_was_counted_for_and_none_is_read_beyond_the_rate() {
+    let house = House::with(|settings| {
+        settings.ingest.rate_per_tenant = 1;
+        settings.ingest.burst_per_tenant = 10;
+    })
+    .await;
+    let bad = r#"{"events":[{"payload":{}},{"payload":{}},{"payload":1}]}"#;
+    let mut counts = (0, 0);
+    let refused = loop {
+        let reply = house.client.post("/v1/events/batch", bad).await;
+        match reply.status {
+            422 => counts.0 += 1,
+            429 => break reply,
+            // A machine that stood still for a second.
+            503 => {}
+            other => panic!("{other}"),
+        }
+        counts.1 += 1;
+        assert!(counts.1 < 100, "a hundred bad batches of a tenant with ten events");
+    };
+    problem(&refused, 429, "rate_limited");
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
+    assert!(counts.0 >= 3, "{counts:?}");
+    // With nothing left, nothing is read: not even what is no JSON, or never comes.
+    house
+        .database
+        .execute("UPDATE trunkline.rate_buckets SET tokens = 0, refilled_at = now() + interval '1 minute'")
+        .await;
+    eventually("the bucket is known to be empty", async || {
+        (house.client.post("/v1/events", "{}").await.status == 429).then_some(())
+    })
+    .await;
+    unread(&house, 429).await;
+}
+
+#[tokio::test]
+async fn a_suspended_tenants_batch_is_refused_before_its_body_is_read() {
+    let house = House::new().await;
+    house.database.execute("UPDATE trunkline.tenants SET status = 'SUSPENDED'").await;
+    unread(&house, 403).await;
+}
+
+/// Sends the head of a batch, and nothing of its body, to be refused.
+async fn unread(house: &House, status: u16) {
+    let mut stream = TcpStream::connect(("127.0.0.1", house.port())).await.unwrap();
+    let head = format!(
+        "POST /v1/events/batch HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 8000000\r\nauthorization: Bearer {}\r\n\r\n",
+        house.acme.api_key
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), format!("HTTP/1.1 {status}"));
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
@@ -38,6 +39,27 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// The same for strangers: a connection ends whose client takes nothing of what is sent to it for so long. Nothing else would end it, since
+/// no answer has a deadline. The kernel knows best what was taken; accepted connections have this from their listener (Linux; elsewhere
+/// there is no such option).
+///
+/// # Errors
+/// As [`listen`].
+pub fn for_clients(
+    address: SocketAddr,
+    setting: &str,
+    taken_within: Duration,
+) -> Result<TcpListener, BindError> {
+    let listener = listen(address, setting)?;
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(&listener)
+        .set_tcp_user_timeout(Some(taken_within))
+        .map_err(|source| BindError { address, setting: setting.to_owned(), source })?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = taken_within;
+    Ok(listener)
 }
 
 #[cfg(test)]

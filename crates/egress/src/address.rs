@@ -19,10 +19,10 @@ pub struct AddressRefused {
 
 /// Whether an address is public, or named by `allow`; and whatever it is, not named by `deny`.
 pub(crate) fn check(address: IpAddr, allow: &[IpNet], deny: &[IpNet]) -> Result<(), AddressRefused> {
-    let carried = carried_ipv4(address);
+    let mut carried = carried_ipv4(address);
     let is_in =
         |networks: &[IpNet], address: IpAddr| networks.iter().any(|network| network.contains(&address));
-    if is_in(deny, address) || carried.is_some_and(|carried| is_in(deny, carried.into())) {
+    if is_in(deny, address) || carried.clone().any(|carried| is_in(deny, carried.into())) {
         return Err(AddressRefused { address, what: "in a network that its operator denies" });
     }
     // An entry for an IPv4 network also means its addresses mapped into IPv6, which reach the same host.
@@ -35,7 +35,7 @@ pub(crate) fn check(address: IpAddr, allow: &[IpNet], deny: &[IpNet]) -> Result<
     }
     let what = match address {
         IpAddr::V4(v4) => special_ipv4(v4),
-        IpAddr::V6(v6) => special_ipv6(v6).or_else(|| carried.and_then(special_ipv4)),
+        IpAddr::V6(v6) => special_ipv6(v6).or_else(|| carried.find_map(special_ipv4)),
     };
     what.map_or(Ok(()), |what| Err(AddressRefused { address, what }))
 }
@@ -106,18 +106,17 @@ fn carries_ipv4(address: Ipv6Addr) -> bool {
     is_mapped || is_nat64
 }
 
-/// The IPv4 address inside an IPv6 one, in every form that something on the way may unpack.
-fn carried_ipv4(address: IpAddr) -> Option<Ipv4Addr> {
-    let IpAddr::V6(address) = address else { return None };
+/// The IPv4 addresses inside an IPv6 one, in every form that something on the way may unpack: one form may carry another.
+fn carried_ipv4(address: IpAddr) -> impl Iterator<Item = Ipv4Addr> + Clone {
+    let IpAddr::V6(address) = address else { return [None, None].into_iter().flatten() };
     let segments = address.segments();
     let joined = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     let is_6to4 = segments[0] == 0x2002;
-    // ISATAP (RFC 5214): the interface part of any prefix.
+    // ISATAP (RFC 5214): the interface part of any prefix, that of 6to4 too.
     let is_isatap = segments[5] == 0x5efe && segments[4] & 0xfcff == 0;
-    if is_6to4 {
-        return Some(joined(segments[1], segments[2]));
-    }
-    (carries_ipv4(address) || is_isatap).then(|| joined(segments[6], segments[7]))
+    let in_prefix = is_6to4.then(|| joined(segments[1], segments[2]));
+    let at_end = (carries_ipv4(address) || is_isatap).then(|| joined(segments[6], segments[7]));
+    [in_prefix, at_end].into_iter().flatten()
 }
 
 #[cfg(test)]
@@ -218,6 +217,7 @@ mod tests {
             "2620:4f:8000::1",
             "2606:4700::5efe:10.0.0.1",
             "2606:4700::200:5efe:192.168.0.1",
+            "2002:0808:0808::5efe:10.0.0.1",
         ] {
             assert!(refused(special).is_some(), "{special}");
         }
@@ -275,6 +275,8 @@ mod tests {
                 [0x2001, 0, 0, 0, 0, 0, !high, !low],
                 [prefix, 1, 2, 3, 0, 0x5efe, high, low],
                 [prefix, 1, 2, 3, 0x200, 0x5efe, high, low],
+                [0x2002, 0x0808, 0x0808, 3, 0, 0x5efe, high, low],
+                [0x2002, 0x0808, 0x0808, 3, 0x200, 0x5efe, high, low],
             ] {
                 let address = IpAddr::from(segments);
                 prop_assert!(check(address, &[], &[]).is_err(), "{address}");

@@ -37,9 +37,16 @@ pub enum ResolveError {
     /// There is no address under that name.
     #[error("the name {0} has no address")]
     NotFound(String),
-    /// An address may not be called.
-    #[error(transparent)]
-    Blocked(#[from] AddressRefused),
+    /// An address may not be called. Which it is, is nothing for whoever chose the name: they would learn what names mean inside.
+    #[error(
+        "the name {name} has an address that deliveries may not reach; what they may is up to the operator: egress.allow, egress.deny"
+    )]
+    Blocked {
+        /// What was asked for.
+        name: String,
+        /// For the operator's eyes.
+        refused: AddressRefused,
+    },
 }
 
 impl GuardedResolver {
@@ -58,7 +65,8 @@ impl GuardedResolver {
         let found = (self.lookup)(name.to_owned()).await;
         let mut addresses = found.map_err(|source| ResolveError::Failed { name: name.to_owned(), source })?;
         for address in &addresses {
-            self.policy.check_address(*address)?;
+            let refuse = |refused| ResolveError::Blocked { name: name.to_owned(), refused };
+            self.policy.check_address(*address).map_err(refuse)?;
         }
         if addresses.is_empty() {
             return Err(ResolveError::NotFound(name.to_owned()));
@@ -90,12 +98,17 @@ mod tests {
     #[tokio::test]
     async fn one_bad_answer_blocks_all() {
         assert_eq!(resolved(&["1.1.1.1", "2606:4700::1111"]).await.unwrap(), 2);
-        assert!(matches!(resolved(&["1.1.1.1", "10.0.0.1"]).await, Err(ResolveError::Blocked(_))));
+        let blocked = resolved(&["1.1.1.1", "10.0.0.1"]).await.unwrap_err();
+        assert!(matches!(blocked, ResolveError::Blocked { .. }));
+        assert!(
+            !blocked.to_string().contains("10.0.0.1"),
+            "its tenant would learn what names mean inside: {blocked}"
+        );
         // Also where it comes after the last address that would be used.
         let mut many = vec!["1.1.1.1"; 40];
         assert_eq!(resolved(&many).await.unwrap(), ADDRESSES_MAX);
         many.push("127.0.0.1");
-        assert!(matches!(resolved(&many).await, Err(ResolveError::Blocked(_))));
+        assert!(matches!(resolved(&many).await, Err(ResolveError::Blocked { .. })));
         assert!(matches!(resolved(&[]).await, Err(ResolveError::NotFound(_))));
     }
 
@@ -103,7 +116,7 @@ mod tests {
     async fn a_name_of_this_machine_is_blocked_unless_allowed() {
         let guarded =
             GuardedResolver::new(Arc::default(), system_lookup(PATIENCE)).resolve("localhost").await;
-        assert!(matches!(guarded, Err(ResolveError::Blocked(_))), "{guarded:?}");
+        assert!(matches!(guarded, Err(ResolveError::Blocked { .. })), "{guarded:?}");
         let allow = ["127.0.0.0/8", "::1/128"].map(|network| network.parse().unwrap()).to_vec();
         let policy = Arc::new(EgressPolicy::new(allow, Vec::new()));
         assert!(

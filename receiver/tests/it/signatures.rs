@@ -1,8 +1,11 @@
+use std::time::{Duration, Instant};
+
+use http::Method;
 use serde_json::json;
 use trunkline_boot::clock::signing_now;
 use trunkline_boot::random::random_bytes;
 use trunkline_signing::{Secret, sign};
-use trunkline_testkit::eventually;
+use trunkline_testkit::{eventually, seed_tenant};
 use uuid::Uuid;
 
 use crate::house::{BODY, House, assert_problem};
@@ -143,4 +146,44 @@ async fn a_tenant_with_many_secrets_is_known_by_those_of_endpoints_that_lead_her
         FROM other, generate_series(1, 1200)";
     house.database.execute(others).await;
     assert_eq!(house.deliver("evt_1").await.status, 200);
+}
+
+#[tokio::test]
+async fn wrong_signatures_of_a_tenant_with_many_secrets_keep_no_other_tenant_waiting() {
+    let house = House::new().await;
+    let globex = seed_tenant(&house.database, &house.settings, "globex", "http://127.0.0.1:1/").await;
+    let many = "INSERT INTO trunkline.endpoint_secrets (tenant_id, endpoint_id, secret_id, key_id, sealed, created_at)
+                SELECT tenant_id, endpoint_id, trunkline.uuid_v7(), key_id, sealed, now()
+                FROM trunkline.endpoint_secrets, generate_series(1, 299) WHERE tenant_id = 'acme'";
+    house.database.execute(many).await;
+    let large = format!("{{\"x\":\"{}\"}}", "y".repeat(1_000_000));
+    let forged = sign("evt_1", signing_now(), b"another body", &[&Secret::generate(random_bytes())]);
+    let client = house.replica.client.clone();
+    let send = move || {
+        let (client, large, forged) = (client.clone(), large.clone(), forged.clone());
+        async move {
+            let sent_at = Instant::now();
+            let reply = client.send(Method::POST, "/acme/webhook", large, &forged.pairs()).await;
+            assert!([401, 503].contains(&reply.status), "{}", reply.status);
+            sent_at.elapsed()
+        }
+    };
+    let secret = Secret::from_stored(&globex.webhook_secret).unwrap();
+    let signed = sign("evt_0", signing_now(), BODY.as_bytes(), &[&secret]);
+    assert_eq!(house.post("/globex/webhook", BODY, &signed.pairs()).await.status, 200);
+    // The first has the secrets opened, which is most of its time without optimisation.
+    send().await;
+    let alone = send().await;
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let senders: Vec<_> = (0..(2 * threads).min(8)).map(|_| tokio::spawn(send())).collect();
+    let (mut longest, mut count) = (Duration::ZERO, 0);
+    while senders.iter().any(|sender| !sender.is_finished()) {
+        count += 1;
+        let signed = sign(&format!("evt_{count}"), signing_now(), BODY.as_bytes(), &[&secret]);
+        let sent_at = Instant::now();
+        let reply = house.post("/globex/webhook", BODY, &signed.pairs()).await;
+        assert_eq!(reply.status, 200, "{:?}", reply.body);
+        longest = longest.max(sent_at.elapsed());
+    }
+    assert!(longest < alone, "{longest:?} beside what takes {alone:?} alone, at worst of {count}");
 }

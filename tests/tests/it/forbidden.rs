@@ -241,6 +241,11 @@ async fn a_name_of_a_forbidden_address_can_be_saved_and_its_test_is_blocked() {
             (&json!("FAILED"), &json!("blocked")),
             "{url}: {tested}"
         );
+        let reason = tested["attempts"][0]["error"].as_str().unwrap();
+        assert!(
+            reason.contains("has an address that deliveries may not reach") && !reason.contains(" is a"),
+            "{url}: {reason}"
+        );
     }
     let (allowed, forbidden) = house.trap.met();
     assert_eq!((allowed, forbidden), (0, Vec::new()));

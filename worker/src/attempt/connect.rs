@@ -129,7 +129,10 @@ impl Connector {
 
     fn no_address(&self, error: &ResolveError) -> Failure {
         let outcome = match error {
-            ResolveError::Blocked(_) => AttemptOutcome::Blocked,
+            ResolveError::Blocked { name, refused } => {
+                tracing::debug!(server.address = name, %refused, "a name was blocked");
+                AttemptOutcome::Blocked
+            }
             ResolveError::Failed { source: LookupError::Ours(what), .. } => return self.fault(what),
             _ => AttemptOutcome::DnsError,
         };

@@ -131,6 +131,12 @@ fn check(wanted: &KeyRequest, owner: &KeyOwner, now: DateTime<Utc>) -> Result<()
     if wanted.expires_at.is_some_and(|end| end <= now) {
         return Err(Problem::bad_field("expires_at", "expires_at accepts a time that is still to come."));
     }
+    // Else a key that ends would have no end.
+    if let Some(end) = owner.expires_at.filter(|own| wanted.expires_at.is_none_or(|end| end > *own)) {
+        let detail =
+            format!("The calling key ends at {}; expires_at accepts a time up to then.", end.to_rfc3339());
+        return Err(Problem::bad_field("expires_at", &detail));
+    }
     // Else a key for writing would be one for reading too.
     if wanted.scopes.contains(&Scope::Read) && !owner.may_read {
         return Err(Problem::forbidden(

@@ -67,6 +67,7 @@ pub(crate) struct DeadLetter {
         (status = 400, description = "A parameter is unknown or has an invalid value.", body = ProblemBody),
         (status = 401, description = "No valid key.", body = ProblemBody),
         (status = 403, description = "The key lacks the scope read.", body = ProblemBody),
+        (status = 429, description = "The tenant's searches use its whole share; see Retry-After.", body = ProblemBody),
         (status = 503, description = "The database is away.", body = ProblemBody),
     )
 )]

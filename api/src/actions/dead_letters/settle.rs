@@ -85,6 +85,7 @@ pub(crate) struct Purged {
         (status = 413, description = "The body is too large.", body = ProblemBody),
         (status = 415, description = "The body is not JSON.", body = ProblemBody),
         (status = 422, description = "A field has an invalid value.", body = ProblemBody),
+        (status = 429, description = "The tenant's searches use its whole share; see Retry-After.", body = ProblemBody),
         (status = 503, description = "The database is away.", body = ProblemBody),
     )
 )]
@@ -115,6 +116,7 @@ pub(crate) async fn requeue(
         (status = 413, description = "The body is too large.", body = ProblemBody),
         (status = 415, description = "The body is not JSON.", body = ProblemBody),
         (status = 422, description = "A field has an invalid value.", body = ProblemBody),
+        (status = 429, description = "The tenant's searches use its whole share; see Retry-After.", body = ProblemBody),
         (status = 503, description = "The database is away.", body = ProblemBody),
     )
 )]
@@ -196,7 +198,7 @@ async fn settle(
             let what = What { tenant_id: &owner.tenant_id, target: None };
             trail.record(&mut connection, settlement.action(), what, now).await?;
         }
-        connection.commit().await.map_err(StoreError::from)?;
+        connection.commit().await?;
         state.waker.wake_for(released);
         settled += count;
         if is_last {

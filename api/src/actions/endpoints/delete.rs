@@ -81,7 +81,7 @@ pub(crate) async fn cancel_open(state: &State, owner: &KeyOwner, endpoint_id: En
 }
 
 /// A transaction each, so that what was cancelled stays so.
-async fn cancel_some(state: &State, owner: &KeyOwner, endpoint_id: EndpointId) -> Result<u64, StoreError> {
+async fn cancel_some(state: &State, owner: &KeyOwner, endpoint_id: EndpointId) -> Result<u64, Problem> {
     let mut connection = state.search_for_tenant(&owner.tenant_id).await?;
     let now = state.clock.now();
     let count = deliveries::cancel_of_deleted(&mut connection, Some(endpoint_id), now, CANCELLED_MAX).await?;

@@ -73,6 +73,7 @@ pub(crate) struct Durations {
         (status = 401, description = "No valid key.", body = ProblemBody),
         (status = 403, description = "The key lacks the scope read.", body = ProblemBody),
         (status = 404, description = "There is none, or it is another tenant's.", body = ProblemBody),
+        (status = 429, description = "The tenant's searches use its whole share; see Retry-After.", body = ProblemBody),
         (status = 503, description = "The database is away.", body = ProblemBody),
     )
 )]

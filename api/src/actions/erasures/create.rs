@@ -8,7 +8,7 @@ use trunkline_boot::random::random_bytes;
 use trunkline_domain::{ErasureId, EventId};
 use trunkline_store::api_keys::KeyOwner;
 use trunkline_store::audit::Action;
-use trunkline_store::{StoreError, erasures};
+use trunkline_store::erasures;
 use utoipa::ToSchema;
 
 use crate::audit::{Trail, What};
@@ -86,6 +86,7 @@ pub(crate) struct Erased {
         (status = 413, description = "The body is too large.", body = ProblemBody),
         (status = 415, description = "The body is not JSON.", body = ProblemBody),
         (status = 422, description = "A field has an invalid value, or no condition stands.", body = ProblemBody),
+        (status = 429, description = "The tenant's searches use its whole share; see Retry-After.", body = ProblemBody),
         (status = 503, description = "The database is away.", body = ProblemBody),
     )
 )]
@@ -183,7 +184,7 @@ impl Walk<'_> {
 
     /// In a transaction of its own: what was erased stays erased, whatever comes after it. The first that erases something writes down
     /// that this request does.
-    async fn erase(&self, events: &[EventId], is_first: bool) -> Result<u64, StoreError> {
+    async fn erase(&self, events: &[EventId], is_first: bool) -> Result<u64, Problem> {
         let (lane, tenant) = (self.owner.lane, &self.owner.tenant_id);
         let mut connection = self.state.search_for_tenant(tenant).await?;
         let there = erasures::with_content(&mut connection, lane, tenant, events).await?;

@@ -13,7 +13,7 @@ use body_text::{BatchRequest, ItemRequest};
 
 use super::draft::{Draft, body_sha256, event_type};
 use super::headers::is_idempotency_key;
-use super::publish::{allow, rate_headers, told};
+use super::publish::{admit, allow, rate_headers, told};
 use crate::auth::Writer;
 use crate::body;
 use crate::frame::traceparent;
@@ -103,23 +103,21 @@ pub(crate) async fn publish(
     Writer(owner): Writer,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let body = body::read(&request, payload, BATCH_BYTES_MAX).await?;
-    let batch: BatchRequest<'_> = body::object(&body.bytes)?;
+    admit(&state, &owner)?;
+    let body = match body::read(&request, payload, BATCH_BYTES_MAX).await {
+        Ok(body) => body,
+        Err(problem) => return Err(charged(&state, &owner, problem).await),
+    };
+    let batch = match counted(&body.bytes) {
+        Ok(batch) => batch,
+        Err(problem) => return Err(charged(&state, &owner, problem).await),
+    };
     let count = batch.events.len();
-    if !(1..=EVENTS_MAX).contains(&count) {
-        return Err(Problem::bad_field("events", "events holds 1 to 1,000 events."));
-    }
-    let traceparent = traceparent(&request);
-    let mut items = Vec::with_capacity(count);
-    for (index, text) in batch.events.iter().enumerate() {
-        let item = item(&state, &owner, &body.bytes, text, traceparent.clone())
-            .map_err(|problem| problem.of_item(index))?;
-        let (event_type, payload) = (item.event.event_type.as_ref(), &item.event.payload);
-        let checked = state.schemas.check(&state.pool, &owner.tenant_id, event_type, payload).await;
-        checked.map_err(|problem| problem.of_item(index))?;
-        items.push(item);
-    }
+    // Before its items are looked at, which is what it costs: whether they are accepted or not.
     let allowance = allow(&state, &owner, u32::try_from(count).unwrap_or(u32::MAX)).await?;
+    let traceparent = traceparent(&request);
+    let items = items(&state, &owner, (&body.bytes, &batch), traceparent).await;
+    let items = items.map_err(|problem| told(problem, allowance))?;
     let stored = state.ingest.publish_together(items, owner.filter_weight).await;
     let stored = stored.map_err(|refused| told(refusal(refused), allowance))?;
     METRICS.published.increment(count as u64);
@@ -128,6 +126,40 @@ pub(crate) async fn publish(
         response.insert_header(header);
     }
     Ok(response.json(PublishedBatch { events: stored.into_iter().map(PublishedItem::of).collect() }))
+}
+
+/// A refusal of what is no batch, which costs as much as one event.
+async fn charged(state: &State, owner: &KeyOwner, problem: Problem) -> Problem {
+    match allow(state, owner, 1).await {
+        Ok(allowance) => told(problem, allowance),
+        Err(over) => over,
+    }
+}
+
+fn counted(body: &Bytes) -> Result<BatchRequest<'_>, Problem> {
+    let batch: BatchRequest<'_> = body::object(body)?;
+    if (1..=EVENTS_MAX).contains(&batch.events.len()) {
+        return Ok(batch);
+    }
+    Err(Problem::bad_field("events", "events holds 1 to 1,000 events."))
+}
+
+async fn items(
+    state: &State,
+    owner: &KeyOwner,
+    (body, batch): (&Bytes, &BatchRequest<'_>),
+    traceparent: Option<String>,
+) -> Result<Vec<Item>, Problem> {
+    let mut items = Vec::with_capacity(batch.events.len());
+    for (index, text) in batch.events.iter().enumerate() {
+        let item =
+            item(state, owner, body, text, traceparent.clone()).map_err(|problem| problem.of_item(index))?;
+        let (event_type, payload) = (item.event.event_type.as_ref(), &item.event.payload);
+        let checked = state.schemas.check(&state.pool, &owner.tenant_id, event_type, payload).await;
+        checked.map_err(|problem| problem.of_item(index))?;
+        items.push(item);
+    }
+    Ok(items)
 }
 
 /// Reads one item; the payload stays where it lies in `body`.

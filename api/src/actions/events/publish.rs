@@ -108,15 +108,28 @@ pub(crate) async fn allow(
     owner: &KeyOwner,
     events: u32,
 ) -> Result<Option<Allowance>, Problem> {
-    if owner.tenant_status != TenantStatus::Active {
-        return Err(Problem::forbidden(
-            "tenant_suspended",
-            "This tenant is suspended and publishes nothing; ask its operator.",
-        ));
-    }
+    require_active(owner)?;
     let allowance = state.rates.take(owner, events).await?;
     let Some(refused) = allowance.filter(|allowance| !allowance.is_granted) else { return Ok(allowance) };
-    Err(told(Problem::rate_limited(refused.wait_seconds), Some(refused)))
+    Err(over_rate(refused))
+}
+
+/// Refuses a tenant that may publish nothing at all for the moment, before anything is read of what it sends. Takes nothing.
+pub(super) fn admit(state: &State, owner: &KeyOwner) -> Result<(), Problem> {
+    require_active(owner)?;
+    state.rates.refuses_all(owner).map_or(Ok(()), |refused| Err(over_rate(refused)))
+}
+
+fn require_active(owner: &KeyOwner) -> Result<(), Problem> {
+    if owner.tenant_status == TenantStatus::Active {
+        return Ok(());
+    }
+    let detail = "This tenant is suspended and publishes nothing; ask its operator.";
+    Err(Problem::forbidden("tenant_suspended", detail))
+}
+
+fn over_rate(refused: Allowance) -> Problem {
+    told(Problem::rate_limited(refused.wait_seconds), Some(refused))
 }
 
 /// A refusal that tells the caller's rate, which it took from as well.

@@ -95,6 +95,7 @@ pub(crate) struct DryRun {
         (status = 413, description = "The body is too large.", body = ProblemBody),
         (status = 415, description = "The body is not JSON.", body = ProblemBody),
         (status = 422, description = "A field has an invalid value.", body = ProblemBody),
+        (status = 429, description = "The tenant's searches use its whole share; see Retry-After.", body = ProblemBody),
         (status = 503, description = "The database is away.", body = ProblemBody),
     )
 )]
@@ -122,7 +123,7 @@ pub(crate) async fn start(
     trail.record(&mut connection, Action::StartReplay, what, now).await?;
     let stored = replays::find(&mut connection, &owner.tenant_id, replay_id).await?;
     let replay = Replay::from(stored.ok_or_else(Problem::no_replay)?);
-    connection.commit().await.map_err(StoreError::from)?;
+    connection.commit().await?;
     Ok(HttpResponse::Created().insert_header((LOCATION, format!("/v1/replays/{replay_id}"))).json(replay))
 }
 

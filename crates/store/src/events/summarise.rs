@@ -26,6 +26,8 @@ pub struct EventSummary {
     pub event_id: EventId,
     /// What happened.
     pub event_type: Option<EventType>,
+    /// As it was published.
+    pub payload_bytes: u32,
     /// Over all deliveries.
     pub status: EventStatus,
     /// When it was accepted.
@@ -55,12 +57,12 @@ pub async fn summarise(
     let (Some(&lowest), Some(&highest)) = (ids.iter().min(), ids.iter().max()) else { return Ok(Vec::new()) };
     let rows = sqlx::query!(
         r#"
-        SELECT e.event_id, e.type, e.created_at, d.status AS "status!", d.attempts AS "attempts!",
+        SELECT e.event_id, e.type, e.created_at, e.payload_bytes, d.status AS "status!", d.attempts AS "attempts!",
                d.last_attempt_at, d.next_attempt_at
         FROM unnest($3::uuid[]) AS candidate (event_id)
         -- LATERAL with LIMIT keeps this a look-up by key, whatever the planner thinks of a partition's size.
         CROSS JOIN LATERAL (
-            SELECT event_id, type, created_at
+            SELECT event_id, type, created_at, payload_bytes
             FROM trunkline.events
             WHERE lane = $1 AND tenant_id = $2 AND event_id = candidate.event_id
               AND event_id BETWEEN $10 AND $11
@@ -115,6 +117,7 @@ pub async fn summarise(
             Ok(EventSummary {
                 event_id,
                 event_type: row::event_type(found.r#type, event_id)?,
+                payload_bytes: row::unsigned(found.payload_bytes),
                 status: row::event_status(&found.status, event_id)?,
                 created_at: found.created_at,
                 attempts: row::unsigned(found.attempts),

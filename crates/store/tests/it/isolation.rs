@@ -1,6 +1,7 @@
 //! Row security holds where a statement forgets its tenant: every statement of this crate that reads is run without its filter.
 
 use serde_json::Value;
+use trunkline_store::roles::RIGHTS;
 use trunkline_store::{Connection, Role};
 use trunkline_testkit::{TestDatabase, run, try_text};
 
@@ -319,6 +320,44 @@ async fn a_tenant_changes_and_adds_no_row_of_another() {
         assert_eq!(try_text(&mut scene.connection, &of_globex).await.unwrap(), before, "{sql}");
         run(&mut scene.connection, "ROLLBACK").await;
     }
+}
+
+/// The other half of a policy: what may be read and changed is one thing, what may be added another.
+#[tokio::test]
+async fn a_tenant_adds_no_row_for_another_to_any_table() {
+    let mut scene = Scene::new().await;
+    let may_insert = |rights: &&(Role, &str, &str)| rights.0 == Role::Api && rights.2.contains("INSERT");
+    let mut tables = 0;
+    for (_, table, _) in RIGHTS.iter().filter(may_insert) {
+        run(&mut scene.connection, "BEGIN").await;
+        let columns = format!(
+            "SELECT string_agg(quote_ident(column_name), ', ') FROM information_schema.columns
+             WHERE table_schema = 'trunkline' AND table_name = '{table}' AND is_generated = 'NEVER'
+               AND identity_generation IS DISTINCT FROM 'ALWAYS'"
+        );
+        let columns = try_text(&mut scene.connection, &columns).await.unwrap();
+        let row =
+            format!("SELECT to_jsonb(t)::text FROM trunkline.{table} AS t WHERE tenant_id = 'acme' LIMIT 1");
+        let row = try_text(&mut scene.connection, &row).await.unwrap();
+        run(&mut scene.connection, "ROLLBACK").await;
+        let mut add = async |tenant: &str| {
+            let sql = format!(
+                "{}; INSERT INTO trunkline.{table} ({columns})
+                     SELECT {columns} FROM jsonb_populate_record(NULL::trunkline.{table}, $row${row}$row$::jsonb || '{{\"tenant_id\":\"{tenant}\"}}')",
+                as_acme()
+            );
+            run(&mut scene.connection, "BEGIN").await;
+            let added = try_text(&mut scene.connection, &sql).await;
+            run(&mut scene.connection, "ROLLBACK").await;
+            added.err().unwrap_or_default()
+        };
+        let refused = add("globex").await;
+        assert!(refused.contains("row-level security"), "{table}: {refused:?}");
+        let own = add("acme").await;
+        assert!(own.is_empty() || own.contains("unique constraint"), "{table} takes its own: {own}");
+        tables += 1;
+    }
+    assert!(tables > 8, "{tables}");
 }
 
 #[tokio::test]
