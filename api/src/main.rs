@@ -8,9 +8,6 @@ use clap::Parser;
 use trunkline_api::BuildError;
 use trunkline_boot::{Admin, Settings, SettingsError, Shutdown, telemetry, trace};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Lets tenants publish events and read their history.
 #[derive(Parser)]
 #[command(version)]

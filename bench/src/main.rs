@@ -29,10 +29,6 @@ use measures::{batch, drain, fanout, footprint, idle, ingest, limits, payload, s
 use report::{Figures, show};
 use run::Run;
 
-// The same as the api has: limits and what is measured beside them differ in nothing else.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     match &arguments.task {

@@ -23,9 +23,6 @@ use clap::error::{ContextKind, ContextValue};
 use arguments::Arguments;
 use output::Output;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// A URL with credentials in it is refused, and not repeated.
 fn hide_credentials(mut error: clap::Error) -> clap::Error {
     if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)

@@ -9,6 +9,7 @@ use tokio::runtime::Runtime;
 use trunkline_boot::{Admin, Settings, SettingsError, Shutdown, telemetry, trace};
 use trunkline_worker::BuildError;
 
+// The api has none of its own: it gave back what refused bodies had taken too late for what R8 promises of its memory.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
