@@ -105,6 +105,11 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
     schemas.look(&pool).await?;
     let waker = Waker::default();
     let ingest_pool = pool::open_as(address, Role::Ingest, Purpose::Ingest, ingest::CONNECTIONS)?;
+    // One statement for all tenants at a time; apart, so that nobody's events wait behind another's tokens.
+    let draw_pool = pool::open_as(address, Role::Ingest, Purpose::Request, 1)?;
+    // The first publish needs both, and has no time to connect.
+    ingest_pool.connect_first().await?;
+    draw_pool.connect_first().await?;
     // Searches may take long; a few connections of their own keep them from those who publish.
     let searching = connections.div_ceil(2);
     let search_pool = pool::open_as(address, Role::Api, Purpose::Search, searching)?;
@@ -149,8 +154,7 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
         // One notification at a time.
         wake_pool: pool::open_as(address, Role::Ingest, Purpose::Claim, 1)?,
         drawer,
-        // One statement for all tenants at a time; apart, so that nobody's events wait behind another's tokens.
-        draw_pool: pool::open_as(address, Role::Ingest, Purpose::Request, 1)?,
+        draw_pool,
         clients: settings.clients.clone(),
         client_connections_max: client_connections_max(connections),
         shutdown,

@@ -30,6 +30,22 @@ impl Pool {
         Ok(Connection::of_pool(lent, self.prologue.clone(), self.patience, self.shards.clone()))
     }
 
+    /// Has a connection ready, as a door opens, when nobody waits for an answer yet: the first may take longer than those who do would wait.
+    ///
+    /// # Errors
+    /// When the database is not available.
+    pub async fn connect_first(&self) -> Result<(), StoreError> {
+        let patient = async {
+            loop {
+                match self.acquire().await {
+                    Err(sqlx::Error::PoolTimedOut) => {}
+                    connected => break Ok(drop(connected?)),
+                }
+            }
+        };
+        within(FIRST_WAIT, patient).await
+    }
+
     /// Opens a transaction on a connection of its own; it is rolled back unless it is committed.
     ///
     /// # Errors
@@ -104,6 +120,9 @@ impl<'a, T: AsRef<str> + ?Sized> From<&'a T> for Address<'a> {
 
 /// How long a caller waits for a free connection, and for a new one to be made.
 const CONNECTION_WAIT: Duration = Duration::from_millis(500);
+
+/// How long the first of a door is waited for.
+const FIRST_WAIT: Duration = Duration::from_secs(3);
 
 /// The same where nobody waits for an answer.
 const MAINTENANCE_WAIT: Duration = Duration::from_secs(30);

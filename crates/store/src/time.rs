@@ -37,20 +37,13 @@ pub async fn read(pool: &Pool) -> Result<(DateTime<Utc>, Duration), StoreError> 
     within(PATIENCE, readings(pool)).await
 }
 
-/// The same as a door opens, when nobody waits for an answer yet: the first connection may take longer than those who do would wait.
+/// The same as a door opens, whose first connection this is.
 ///
 /// # Errors
 /// When the database is not available.
 pub async fn read_first(pool: &Pool) -> Result<(DateTime<Utc>, Duration), StoreError> {
-    let patient = async {
-        loop {
-            match readings(pool).await {
-                Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)) => {}
-                read => break read,
-            }
-        }
-    };
-    within(PATIENCE, patient).await
+    pool.connect_first().await?;
+    read(pool).await
 }
 
 async fn readings(pool: &Pool) -> Result<(DateTime<Utc>, Duration), StoreError> {

@@ -176,14 +176,16 @@ async fn wrong_signatures_of_a_tenant_with_many_secrets_keep_no_other_tenant_wai
     let alone = send().await;
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let senders: Vec<_> = (0..(2 * threads).min(8)).map(|_| tokio::spawn(send())).collect();
-    let (mut longest, mut count) = (Duration::ZERO, 0);
+    let mut waits = Vec::new();
     while senders.iter().any(|sender| !sender.is_finished()) {
-        count += 1;
-        let signed = sign(&format!("evt_{count}"), signing_now(), BODY.as_bytes(), &[&secret]);
+        let signed = sign(&format!("evt_{}", waits.len() + 1), signing_now(), BODY.as_bytes(), &[&secret]);
         let sent_at = Instant::now();
         let reply = house.post("/globex/webhook", BODY, &signed.pairs()).await;
         assert_eq!(reply.status, 200, "{:?}", reply.body);
-        longest = longest.max(sent_at.elapsed());
+        waits.push(sent_at.elapsed());
     }
-    assert!(longest < alone, "{longest:?} beside what takes {alone:?} alone, at worst of {count}");
+    // Behind a verification that gives way to nobody each would wait for one at least; half of them, since machines stand still at times.
+    waits.sort();
+    let usual = waits[waits.len() / 2];
+    assert!(2 * usual < alone, "{usual:?} of {} beside what takes {alone:?} alone", waits.len());
 }
