@@ -39,7 +39,7 @@ impl Pool {
             loop {
                 match self.acquire().await {
                     Err(sqlx::Error::PoolTimedOut) => {}
-                    connected => break Ok(drop(connected?)),
+                    connected => break connected.map(drop).map_err(StoreError::from),
                 }
             }
         };
