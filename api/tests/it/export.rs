@@ -1,7 +1,5 @@
 //! History as a stream.
 
-use std::time::Duration;
-
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -88,20 +86,6 @@ async fn an_export_that_fails_midway_breaks_off_and_holds_nothing_while_nobody_r
     .await;
     house.database.break_by("ALTER TABLE trunkline.payloads RENAME TO elsewhere").await;
     assert!(rest_of_broken(stream).await < 600 * 200_000);
-}
-
-#[tokio::test]
-async fn an_export_whose_client_takes_nothing_ends_and_its_connection_closes() {
-    let house = House::with(|settings| settings.clients.body_timeout = Duration::from_secs(1)).await;
-    house.publish_many(60, 256 * 1_024).await;
-    let stream = begin(&house, &house.acme.api_key).await;
-    // Whatever it sends meanwhile, it takes nothing. Only a closed connection refuses what is sent.
-    eventually("the connection is closed", async || {
-        let _ = stream.try_write(b"G");
-        stream.take_error().unwrap()
-    })
-    .await;
-    assert!(rest_of_broken(stream).await < 60 * 256 * 1_024);
 }
 
 #[tokio::test]
