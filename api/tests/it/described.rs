@@ -9,17 +9,16 @@ use crate::house::House;
 use crate::isolation::{body, furnished};
 
 /// For paths and queries, as they are written in an address.
-const TEXTS: [&str; 24] = [
+pub(crate) const TEXTS: [&str; 32] = [
     "x",
     "%00",
     "%ff",
     "%F0%9F%98%80",
+    "%27",
     "%27%3B%20DROP%20TABLE%20trunkline.events%3B--",
     "..",
     "%2e%2e",
     "%0a",
-    "%25",
-    "%5C",
     "null",
     "-1",
     "0",
@@ -27,13 +26,22 @@ const TEXTS: [&str; 24] = [
     "99999999999999999999",
     "NaN",
     "infinity",
+    "-infinity",
+    "epoch",
     "now",
+    "0000-00-00T00:00:00Z",
     "2026-02-30T00:00:00Z",
     "%2B262143-01-01T00:00:00Z",
     "-262144-01-01T00:00:00Z",
     "294277-01-01T00:00:00Z",
-    "evt_01A20ADA2C007ABC8123456789ABCDEF",
+    "{}",
+    "%25",
+    "%5C",
+    "evt_",
     "ep_%00",
+    "01a20ada2c007abc8123456789abcdef",
+    "evt_01a20ada2c007abc8123456789abcdeg",
+    "evt_01A20ADA2C007ABC8123456789ABCDEF",
 ];
 
 /// For headers.
@@ -51,14 +59,12 @@ const VALUES_OF_HEADERS: [&str; 10] = [
 ];
 
 /// For fields of a body, as JSON.
-const VALUES: [&str; 23] = [
+pub(crate) const VALUES: [&str; 25] = [
     "null",
     "true",
     "-1",
-    "0",
     "1e400",
     "99999999999999999999",
-    "2147483648",
     "0.5",
     "[]",
     "{}",
@@ -67,6 +73,7 @@ const VALUES: [&str; 23] = [
     "\" \"",
     "\"\\u0000\"",
     "\"a\\u0000b\"",
+    "\"\\ud800\"",
     "\"\\r\\nx: y\"",
     "\"infinity\"",
     "\"+262143-01-01T00:00:00Z\"",
@@ -74,7 +81,10 @@ const VALUES: [&str; 23] = [
     "[\"\\u0000\"]",
     "{\"a\":\"\\u0000\"}",
     "{\"\\u0000\":\"a\"}",
+    "{\"host\":\"a\"}",
     "{\"a\":{}}",
+    "0",
+    "2147483648",
 ];
 
 #[tokio::test]

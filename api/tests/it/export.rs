@@ -1,5 +1,7 @@
 //! History as a stream.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -86,6 +88,20 @@ async fn an_export_that_fails_midway_breaks_off_and_holds_nothing_while_nobody_r
     .await;
     house.database.break_by("ALTER TABLE trunkline.payloads RENAME TO elsewhere").await;
     assert!(rest_of_broken(stream).await < 600 * 200_000);
+}
+
+#[tokio::test]
+async fn an_export_whose_client_is_still_ends_and_makes_room() {
+    let house = House::with(|settings| settings.clients.body_timeout = Duration::from_secs(1)).await;
+    house.publish_many(60, 256 * 1_024).await;
+    let key = &house.acme.api_key;
+    let still = [begin(&house, key).await, begin(&house, key).await];
+    // Nothing is sent on them either: a byte from the client, and the kernel takes it for one that is there.
+    eventually("there is room for another", async || {
+        (house.client.get("/v1/events/export?type=none").await.status == 200).then_some(())
+    })
+    .await;
+    drop(still);
 }
 
 #[tokio::test]

@@ -41,9 +41,9 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// The same for strangers: a connection ends whose client takes nothing of what is sent to it for so long. Nothing else would end it, since
-/// no answer has a deadline. The kernel knows best what was taken; accepted connections have this from their listener (Linux; elsewhere
-/// there is no such option).
+/// The same for strangers: a connection ends whose client takes nothing of what is sent to it for so long, and sends nothing (each
+/// packet from it puts the kernel's next probe off). Nothing else would end it, since no answer has a deadline. The kernel knows best what
+/// was taken; accepted connections have this from their listener (Linux; elsewhere there is no such option).
 ///
 /// # Errors
 /// As [`listen`].

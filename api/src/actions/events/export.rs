@@ -55,7 +55,7 @@ pub(crate) struct ExportedEvent {
 ///
 /// Every event that passes the filters, newest first, one JSON document a line, however many they are. An answer that ends
 /// without its last chunk is incomplete; go on with `before` set to the `created_at` of the last line. A tenant runs two at one time; one
-/// whose client takes nothing for 30 s ends, and so does one whose key ends.
+/// whose client neither takes nor sends anything for 30 s ends, and so does one whose key ends.
 #[utoipa::path(
     operation_id = "exportEvents",
     get, path = "/v1/events/export", tag = "events", security(("key" = [])), params(Texts),
