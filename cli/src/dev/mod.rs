@@ -127,7 +127,7 @@ async fn serve(
         credentials.save(&options.data_dir)?;
     }
     drop(connection);
-    let worker = doors::worker(settings, shutdown.clone()).await?;
+    let worker = doors::worker(&wiring::for_worker(settings), shutdown.clone()).await?;
 
     let readiness = [&api, &worker, &receiver].into_iter().flat_map(|door| door.readiness.clone()).collect();
     let admin = Admin::bind(settings.admin.bind, readiness, shutdown.clone())?;

@@ -25,7 +25,6 @@ pub(super) fn complete(
     settings.receiver.bind = ports::loopback(options.receiver_port);
     settings.admin.bind = ports::loopback(options.admin_port);
     settings.receiver.control = ReceiverControl::Open;
-    settings.worker.drain = DRAIN;
     allow_loopback(settings);
     if settings.secrets.keys.is_empty() {
         settings.secrets.keys = vec![credentials.secrets_key()?];
@@ -34,6 +33,13 @@ pub(super) fn complete(
         settings.operator.keys = vec![SecretString::from(credentials.operator_key.as_str())];
     }
     Ok(())
+}
+
+/// The worker's own: the api must not hold endpoints to what so short a drain leaves for an attempt.
+pub(super) fn for_worker(settings: &Settings) -> Settings {
+    let mut settings = settings.clone();
+    settings.worker.drain = DRAIN;
+    settings
 }
 
 /// Endpoints of a house on this machine are there too, unless the settings name others that may be.

@@ -165,6 +165,17 @@ fn the_demonstration() {
 }
 
 #[test]
+fn an_endpoint_may_take_as_long_as_anywhere_although_a_stop_is_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::start(&folder.path().join("data"), &["--ephemeral"]);
+    let authorization = format!("Bearer {}", house.key("acme"));
+    let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+    let slow = r#"{"name":"slow","url":"http://127.0.0.1:9999/","timeout_ms":15000}"#;
+    let (status, body) = post(&format!("{}/v1/endpoints", house.get("api_url")), &headers, slow);
+    assert_eq!(status, 201, "{body}");
+}
+
+#[test]
 fn it_can_live_on_a_database_that_is_there() {
     let folder = tempfile::tempdir().unwrap();
     let host = House::start(&folder.path().join("host"), &["--ephemeral"]);
