@@ -75,6 +75,16 @@ async fn until_tables(house: &House, days_ago: u32, expected: &str) {
     eventually(&what, async || (tables(house, days_ago).await == expected).then_some(())).await;
 }
 
+/// A day is forgotten after the last of its tables went: until then it cannot be brought back.
+async fn until_forgotten(house: &House, days_ago: u32) {
+    let known = format!(
+        "SELECT count(*) FROM trunkline.history_partitions WHERE from_day = current_date - {days_ago}"
+    );
+    eventually("the day is forgotten", async || (house.database.text(&known).await == "0").then_some(()))
+        .await;
+    assert_eq!(tables(house, days_ago).await, "");
+}
+
 /// The round is over when its turn is free again and it has begun, which the days it counted show.
 async fn until_a_round_is_over(house: &House) {
     let counted = "SELECT count(*) FROM trunkline.counted_days";
@@ -90,7 +100,7 @@ async fn days_go_when_their_time_is_over_payloads_before_the_rest() {
         day(&house, days_ago).await;
     }
     let worker = house.worker().await;
-    until_tables(&house, 100, "").await;
+    until_forgotten(&house, 100).await;
     until_tables(&house, 40, "attempts deliveries events").await;
     until_a_round_is_over(&house).await;
     assert_eq!(tables(&house, 10).await, "attempts deliveries events payloads");
@@ -125,7 +135,7 @@ async fn unfinished_work_keeps_its_day_and_is_given_up_after_thirty_days_more() 
     open(&house, 50).await;
     let worker = house.worker().await;
     until_tables(&house, 45, "attempts deliveries events").await;
-    until_tables(&house, 100, "").await;
+    until_forgotten(&house, 100).await;
     until_a_round_is_over(&house).await;
     assert_eq!(tables(&house, 50).await, "attempts deliveries events payloads", "what waits in it keeps it");
     let told: Value = eventually("the tenant is told", async || {
@@ -179,7 +189,7 @@ async fn what_is_dropped_is_exported_before_and_what_cannot_be_exported_is_not_d
 
     std::fs::create_dir(&folder).unwrap();
     let worker = house.worker().await;
-    until_tables(&house, 100, "").await;
+    until_forgotten(&house, 100).await;
     worker.stop().await;
     let day = house.database.text("SELECT current_date - 100").await;
     let lines = |table: &str| -> Vec<Value> {
@@ -232,7 +242,7 @@ async fn what_is_dropped_is_exported_before_and_what_cannot_be_exported_is_not_d
         .execute("DELETE FROM trunkline.payloads; UPDATE trunkline.history_partitions SET kept_until = NULL")
         .await;
     let worker = house.worker().await;
-    until_tables(&house, 100, "").await;
+    until_forgotten(&house, 100).await;
     worker.stop().await;
     assert_eq!(std::fs::read_to_string(folder.join(&day).join("payloads.ndjson")).unwrap(), first);
     assert_eq!(std::fs::read_to_string(folder.join(&day).join("payloads.2.ndjson")).unwrap(), "");
