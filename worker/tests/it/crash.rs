@@ -11,19 +11,16 @@ use trunkline_testkit::{Answer, eventually};
 pub(crate) struct Process(Child);
 
 impl Process {
+    /// It waits for an answer for longer than any test takes to kill it, and leases for longer than any test lasts.
     pub(crate) fn start(house: &House) -> Self {
-        Self::leasing(house, "3500ms")
-    }
-
-    fn leasing(house: &House, lease: &str) -> Self {
         let url = house.settings.database.url.as_ref().unwrap().expose_secret();
         let child = Command::new(env!("CARGO_BIN_EXE_trunkline-worker"))
             .env("DATABASE_URL", url)
             .env("TRUNKLINE__SECRETS__KEYS", "test:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=")
             .env("TRUNKLINE__EGRESS__ALLOW", "127.0.0.0/8")
             .env("TRUNKLINE__ADMIN__BIND", "127.0.0.1:0")
-            .env("TRUNKLINE__DELIVERY__TIMEOUT", "500ms")
-            .env("TRUNKLINE__WORKER__LEASE", lease)
+            .env("TRUNKLINE__DELIVERY__TIMEOUT", "20s")
+            .env("TRUNKLINE__WORKER__LEASE", "1h")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -47,11 +44,7 @@ impl Drop for Process {
 
 #[tokio::test]
 async fn a_worker_killed_in_the_middle_loses_nothing_and_its_attempt_is_told() {
-    let house = House::with(|settings| {
-        settings.delivery.timeout = millis(500);
-        settings.worker.lease = millis(3_500);
-    })
-    .await;
+    let house = House::new().await;
     house.sink.script([Answer::Hold]);
     let killed = Process::start(&house);
     let event_id = house.publish("{}").await;
@@ -72,9 +65,9 @@ async fn a_worker_killed_in_the_middle_loses_nothing_and_its_attempt_is_told() {
 
 #[tokio::test]
 async fn what_a_killed_worker_held_is_retaken_long_before_its_lease_ends() {
-    let house = House::with(|settings| settings.worker.lease = millis(3_600_000)).await;
+    let house = House::new().await;
     house.sink.script([Answer::Hold]);
-    let killed = Process::leasing(&house, "1h");
+    let killed = Process::start(&house);
     let event_id = house.publish("{}").await;
     house.sink.wait_for(1).await;
     let worker = house.worker().await;
