@@ -37,9 +37,10 @@ impl KeyCache {
         }
     }
 
-    /// Whether no query is needed to tell whose key has this hash.
-    pub(crate) fn knows(&self, hash: &[u8; 32]) -> bool {
-        self.owners.contains_key(hash)
+    /// Whose key has this hash, if no query is needed to tell: `Some(None)` is nobody's.
+    pub(crate) async fn known(&self, hash: &[u8; 32], clock: &Clock) -> Option<Option<KeyOwner>> {
+        let owner = self.owners.get(hash).await?;
+        Some(self.in_use(hash, owner, clock))
     }
 
     /// Whose key has this hash. Several who ask for the same at once share one query.
@@ -55,15 +56,17 @@ impl KeyCache {
         };
         let found = self.owners.try_get_with(hash, ask).await;
         let owner = found.map_err(|error: Arc<StoreError>| Problem::unavailable(error))?;
-        // It may have expired since it was looked up.
-        let owner = owner.filter(|owner| owner.expires_at.is_none_or(|at| at > clock.now()));
-        if owner.is_some() {
-            let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-            if used.len() < TOUCHED_MAX {
-                used.insert(hash);
-            }
+        Ok(self.in_use(&hash, owner, clock))
+    }
+
+    /// The owner unless the key has expired since it was looked up; notes that it was used.
+    fn in_use(&self, hash: &[u8; 32], owner: Option<KeyOwner>, clock: &Clock) -> Option<KeyOwner> {
+        let owner = owner.filter(|owner| owner.expires_at.is_none_or(|at| at > clock.now()))?;
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if used.len() < TOUCHED_MAX {
+            used.insert(*hash);
         }
-        Ok(owner)
+        Some(owner)
     }
 
     /// Looks a key up anew when it comes next: it was revoked here, and other processes learn of it within [`BELIEVED_FOR`].
