@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use trunkline_domain::TenantId;
 use trunkline_store::wake::{Hint, Wake};
 
 /// Hints that are kept; beyond them, one look says the same for less.
@@ -30,7 +31,7 @@ impl Bell {
     }
 }
 
-/// What the engine has been told and has not read: endpoints with new work, or that it should look for itself.
+/// What the engine has been told and has not read: endpoints with new work, or that it should look for itself, and who was changed.
 #[derive(Clone, Default)]
 pub(crate) struct Mailbox {
     mail: Arc<Mutex<Mail>>,
@@ -42,6 +43,8 @@ pub(crate) struct Mailbox {
 pub(crate) struct Mail {
     pub(crate) hints: HashSet<Hint>,
     pub(crate) look: bool,
+    /// Tenants of which something was changed. Beyond [`HINTS_MAX`] they are found out as if nothing had been told: within a second.
+    pub(crate) changed: HashSet<TenantId>,
 }
 
 impl Mailbox {
@@ -50,6 +53,10 @@ impl Mailbox {
             let mut mail = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
             match wake {
                 Wake::Endpoints(hints) if mail.hints.len() < HINTS_MAX => mail.hints.extend(hints),
+                Wake::Changed(tenant_id) if mail.changed.len() < HINTS_MAX => {
+                    mail.changed.extend([tenant_id])
+                }
+                Wake::Changed(_) => {}
                 Wake::Endpoints(_) | Wake::Look | Wake::LanesFree => mail.look = true,
             }
         }

@@ -17,6 +17,9 @@ const HINTS_MAX: usize = 80;
 /// Says that lanes were given up, so that their next owner need not wait for its next beat.
 const LANES_FREE: &str = "lanes";
 
+/// Says, with a tenant's id behind it, that something of it or its endpoints was changed.
+const CHANGED: &str = "changed ";
+
 /// How long a session may take to begin.
 const BEGIN_WAIT: Duration = Duration::from_secs(5);
 
@@ -47,6 +50,8 @@ pub enum Wake {
     Look,
     /// Lanes are free.
     LanesFree,
+    /// A tenant or an endpoint of it was changed: what a worker knows of them may be wrong.
+    Changed(TenantId),
 }
 
 impl Wake {
@@ -60,6 +65,7 @@ impl Wake {
         match self {
             Self::Look => String::new(),
             Self::LanesFree => LANES_FREE.to_owned(),
+            Self::Changed(tenant_id) => format!("{CHANGED}{tenant_id}"),
             Self::Endpoints(hints) => {
                 let line = |hint: &Hint| {
                     format!("{} {} {}", hint.lane.number(), hint.tenant_id.as_str(), hint.endpoint_id)
@@ -73,6 +79,9 @@ impl Wake {
     fn from_payload(text: &str) -> Self {
         if text == LANES_FREE {
             return Self::LanesFree;
+        }
+        if let Some(tenant_id) = text.strip_prefix(CHANGED).and_then(|tenant_id| tenant_id.parse().ok()) {
+            return Self::Changed(tenant_id);
         }
         let hint = |line: &str| {
             let mut words = line.split(' ');
@@ -95,6 +104,20 @@ impl Wake {
 pub async fn notify(connection: &mut Connection, wake: &Wake) -> Result<(), StoreError> {
     sqlx::query!("SELECT pg_notify($1, $2)", CHANNEL, wake.to_payload()).execute(connection).await?;
     Ok(())
+}
+
+/// Tells every worker, when the transaction of a change commits, that what it knows of this tenant and its endpoints is old. Workers hear
+/// it before they hear of anything that is published after the change was answered. Where a worker has no session it loads what it uses
+/// again within a second.
+///
+/// # Errors
+/// When the database is not available.
+pub(crate) async fn note_changed(
+    connection: &mut Connection,
+    tenant_id: &TenantId,
+) -> Result<(), StoreError> {
+    // Few change settings at one time, so that the lock of a NOTIFY costs nobody anything.
+    notify(connection, &Wake::Changed(tenant_id.clone())).await
 }
 
 /// A worker's own session: it waits for [`notify`], and holds the lock that tells the others that the worker lives. It

@@ -113,6 +113,8 @@ impl Engine {
 
     pub(super) fn hear_mail(&mut self) {
         let (mail, now, serving) = (self.mailbox.take(), self.clock.now(), self.lanes.serving());
+        // Before the hints, which may be of what was published after the change.
+        self.roster.note_changed(&mail.changed);
         for hint in mail.hints.into_iter().filter(|hint| serving.contains(hint.lane)) {
             self.roster.note_hint(hint, now);
         }

@@ -12,8 +12,8 @@ use super::Callable;
 use super::pace::Pace;
 use super::standing::Standing;
 
-/// How long an endpoint's settings are believed: a change of address or secret takes effect within this time. Those in use
-/// are loaded again every second, before that.
+/// How long an endpoint's settings are believed where nobody told of a change. Those in use are loaded again every second, before
+/// that.
 pub(super) const BELIEVED_FOR: Duration = Duration::from_secs(3);
 
 /// A payload's size where none of the endpoint has been seen yet: a quarter of the largest.
@@ -44,6 +44,8 @@ pub(super) struct Entry {
     pub(super) tenant_id: TenantId,
     pub(super) callable: Option<Arc<Callable>>,
     pub(super) loaded_at: Option<Instant>,
+    /// It was changed since it was last asked for: what is being loaded may be what it was before.
+    pub(super) is_outdated: bool,
     /// Since or from when something waits that is not claimed, as far as is known.
     pub(super) due_at: Option<DateTime<Utc>>,
     /// Told of new work since the last claim was sent: that claim may not have seen it.
@@ -81,6 +83,7 @@ impl Entry {
             tenant_id,
             callable: None,
             loaded_at: None,
+            is_outdated: false,
             due_at: None,
             is_hinted: false,
             hint_tries: 0,

@@ -1,6 +1,6 @@
 //! What the roster is told: work that came, endpoints that were loaded, claims and attempts that ended.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -91,10 +91,23 @@ impl Roster {
                     entry.forget_work();
                 }
                 entry.callable = callable;
-                entry.loaded_at = Some(Instant::now());
+                entry.loaded_at = (!entry.is_outdated).then(Instant::now);
             });
             self.startable.insert(*id);
             self.queue(*id, now);
+        }
+    }
+
+    /// These tenants, or endpoints of theirs, were changed: nothing more is sent by what is known of them, and what is claimed and not
+    /// sent is given back.
+    pub(crate) fn note_changed(&mut self, changed: &HashSet<TenantId>) {
+        if changed.is_empty() {
+            return;
+        }
+        for (id, entry) in self.entries.iter_mut().filter(|(_, entry)| changed.contains(&entry.tenant_id)) {
+            (entry.loaded_at, entry.is_outdated) = (None, true);
+            self.is_ignorant |= entry.is_in_use();
+            self.startable.insert(*id);
         }
     }
 

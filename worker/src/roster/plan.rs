@@ -122,7 +122,11 @@ impl Roster {
             .map(|(id, entry)| (entry.loaded_at, (entry.tenant_id.clone(), *id)))
             .collect();
         stale.sort_by_key(|(loaded_at, _)| *loaded_at);
-        stale.into_iter().map(|(_, names)| names).take(LOAD_MAX).collect()
+        let asked: Vec<_> = stale.into_iter().map(|(_, names)| names).take(LOAD_MAX).collect();
+        for (_, id) in &asked {
+            self.entries.entry(*id).and_modify(|entry| entry.is_outdated = false);
+        }
+        asked
     }
 
     /// Whether an endpoint with work waits to be loaded.

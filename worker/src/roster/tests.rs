@@ -78,6 +78,29 @@ fn an_answer_that_asks_for_quiet_holds_although_settings_were_loaded_anew_since_
 }
 
 #[test]
+fn of_an_endpoint_that_was_changed_nothing_is_sent_until_it_was_loaded_since() {
+    let (mut roster, id) = (roster(), EndpointId::from(uuid::Uuid::nil()));
+    roster.note_active(active(id, NOW), NOW);
+    assert_eq!(roster.stale(), [(acme(), id)]);
+    load(&mut roster, id);
+    let wanted = roster.plan(8, NOW);
+    roster.note_claimed(&wanted, vec![claimed(id)], NOW + Duration::seconds(30), NOW);
+    roster.note_changed(&["globex".parse().unwrap()].into());
+    assert!(!roster.is_ignorant(), "it is another tenant's");
+    roster.note_changed(&[acme()].into());
+    assert!(roster.start(NOW).is_empty());
+    assert_eq!(roster.take_given_back().len(), 1);
+    // What is being loaded when it is changed once more may be what it was before.
+    assert_eq!(roster.stale(), [(acme(), id)]);
+    roster.note_changed(&[acme()].into());
+    load(&mut roster, id);
+    assert!(roster.is_ignorant() && roster.plan(8, NOW).is_empty());
+    assert_eq!(roster.stale(), [(acme(), id)]);
+    load(&mut roster, id);
+    assert_eq!(roster.plan(8, NOW).len(), 1);
+}
+
+#[test]
 fn an_endpoint_that_is_not_there_is_forgotten_whatever_waited_for_it() {
     let (mut roster, id) = (roster(), EndpointId::from(uuid::Uuid::nil()));
     roster.note_active(active(id, NOW + Duration::days(1)), NOW);

@@ -1,8 +1,12 @@
 //! What an endpoint's owner has set: own headers, a pause.
 
+use std::time::Duration;
+
 use trunkline_boot::Shutdown;
 use trunkline_boot::random::random_bytes;
 use trunkline_domain::{EventId, NewEvent};
+use trunkline_store::endpoints::set_paused;
+use trunkline_store::tenants::{DefaultEndpointChange, update_default_endpoint};
 use trunkline_store::wake::{self, Wake};
 use trunkline_store::{events, time};
 use trunkline_testkit::{Answer, eventually};
@@ -60,6 +64,34 @@ async fn a_paused_endpoint_gets_nothing_until_it_is_resumed_and_loses_nothing() 
     house.database.execute("UPDATE trunkline.endpoints SET paused = false").await;
     house.until(events[0], "DELIVERED").await;
     eventually("both arrived", async || (house.sink.arrivals().len() == 2).then_some(())).await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_published_after_a_change_is_sent_by_it() {
+    // Nothing but notifications, which come in the order of their commits.
+    let house = House::with(|settings| settings.worker.poll_idle = Duration::from_secs(60)).await;
+    let worker = house.worker().await;
+    let mut connection = house.database.connect().await;
+    let (tenant_id, endpoint_id) = (&house.acme.tenant_id, house.acme.endpoint_id);
+    for path in ["/one", "/two", "/three"] {
+        let url = house.sink.url(path);
+        let change = DefaultEndpointChange { url: Some(&url), ..DefaultEndpointChange::default() };
+        let now = time::now(&mut connection).await.unwrap();
+        assert!(
+            update_default_endpoint(&mut connection, tenant_id, endpoint_id, &change, now).await.unwrap()
+        );
+        let event_id = house.publish("{}").await;
+        house.until(event_id, "DELIVERED").await;
+        let arrivals = house.sink.arrivals();
+        assert_eq!(arrivals.last().unwrap().path, path);
+    }
+    let now = time::now(&mut connection).await.unwrap();
+    assert!(set_paused(&mut connection, tenant_id, endpoint_id, true, now).await.unwrap());
+    let waiting = house.publish("{}").await;
+    let tested = publish_test(&house).await;
+    house.until(tested, "DELIVERED").await;
+    assert_eq!(house.row(waiting).await.attempts, 0);
     worker.stop().await;
 }
 

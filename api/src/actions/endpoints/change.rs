@@ -13,8 +13,8 @@ use crate::state::State;
 
 /// Change an endpoint
 ///
-/// What is absent stays, null stands for the default; lists and objects are replaced whole. In effect within a second or two,
-/// also for what waits already.
+/// What is absent stays, null stands for the default; lists and objects are replaced whole. In effect for whatever is
+/// published from now on, and for what waits already.
 #[utoipa::path(
     operation_id = "changeEndpoint",
     patch, path = "/v1/endpoints/{endpoint_id}", tag = "endpoints", security(("key" = [])),

@@ -73,8 +73,8 @@ pub(crate) struct ChangedTenant {
 
 /// Change one's own tenant
 ///
-/// Address and secret of its endpoint named `default`, in effect within a second or two; how long its events are kept, in effect at
-/// once: what is older is not shown any more, and then erased.
+/// Address and secret of its endpoint named `default`, in effect for whatever is published from now on; how long its events are kept:
+/// what is older is not shown any more, and then erased.
 #[utoipa::path(
     operation_id = "changeOwnTenant",
     patch, path = "/v1/tenants/current", tag = "tenants", security(("key" = [])),

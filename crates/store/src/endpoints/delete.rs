@@ -1,6 +1,7 @@
 use chrono::{DateTime, Utc};
 use trunkline_domain::{EndpointId, TenantId};
 
+use crate::wake::note_changed;
 use crate::{Connection, StoreError};
 
 /// Deletes an endpoint: nothing new comes, nothing is attempted, its secrets are removed, its name is free again; history keeps naming
@@ -20,6 +21,7 @@ pub async fn delete(
         return Ok(false);
     }
     remove_secrets(&mut transaction, tenant_id, endpoint_id).await?;
+    note_changed(&mut transaction, tenant_id).await?;
     transaction.commit().await?;
     Ok(true)
 }

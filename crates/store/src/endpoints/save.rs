@@ -4,12 +4,13 @@ use chrono::{DateTime, Utc};
 use trunkline_domain::endpoint::Ordering;
 use trunkline_domain::{EndpointId, EndpointSettings, TenantId};
 
+use crate::wake::note_changed;
 use crate::{Connection, StoreError};
 
 /// What came of saving an endpoint's settings. Only [`Saved::Done`] changed anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Saved {
-    /// In effect within a second or two.
+    /// In effect for whatever is published from now on.
     Done,
     /// Another live endpoint of the tenant has the name.
     NameTaken,
@@ -96,8 +97,9 @@ async fn update(
         columns.ordered,
         columns.ordering_blocks,
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    note_changed(connection, tenant_id).await?;
     Ok(done.rows_affected())
 }
 

@@ -2,6 +2,7 @@ use chrono::{DateTime, Utc};
 use trunkline_domain::{EndpointId, TenantId};
 use uuid::Uuid;
 
+use crate::wake::note_changed;
 use crate::{Connection, StoreError};
 
 /// A secret about to be stored, already sealed.
@@ -49,9 +50,9 @@ pub async fn add_secret(
         secret.sealed,
         now,
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(())
+    note_changed(connection, tenant_id).await
 }
 
 /// Lets an endpoint's current secrets run out at `until`; those that run out sooner keep their end. At most the five

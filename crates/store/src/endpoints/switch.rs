@@ -1,6 +1,7 @@
 use chrono::{DateTime, Utc};
 use trunkline_domain::{EndpointId, TenantId};
 
+use crate::wake::note_changed;
 use crate::{Connection, StoreError};
 
 /// Enables an endpoint and forgets its failures: events match it from now on, and what waited is attempted. Returns `false` if there
@@ -25,8 +26,9 @@ pub async fn enable(
         endpoint_id.as_uuid(),
         now,
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    note_changed(connection, tenant_id).await?;
     Ok(done.rows_affected() > 0)
 }
 
@@ -50,8 +52,9 @@ pub async fn disable(
         endpoint_id.as_uuid(),
         now,
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    note_changed(connection, tenant_id).await?;
     Ok(done.rows_affected() > 0)
 }
 
@@ -77,7 +80,8 @@ pub async fn set_paused(
         paused,
         now,
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    note_changed(connection, tenant_id).await?;
     Ok(done.rows_affected() > 0)
 }

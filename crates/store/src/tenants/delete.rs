@@ -1,6 +1,7 @@
 use chrono::{DateTime, Utc};
 use trunkline_domain::{Lane, TenantId};
 
+use crate::wake::note_changed;
 use crate::{Connection, StoreError, api_keys, row};
 
 /// What the end of a tenant took with it at once.
@@ -36,6 +37,7 @@ pub async fn end(
     delete_secrets(&mut transaction, tenant_id).await?;
     delete_types(&mut transaction, tenant_id).await?;
     cancel_replays(&mut transaction, tenant_id, now).await?;
+    note_changed(&mut transaction, tenant_id).await?;
     transaction.commit().await?;
     Ok(Some(Ended { lane, deleted_at, keys, endpoints }))
 }

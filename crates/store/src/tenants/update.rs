@@ -3,6 +3,7 @@ use trunkline_domain::{EndpointId, TenantId};
 
 use super::{DEFAULT_ENDPOINT, TenantStatus};
 use crate::endpoints::NewSecret;
+use crate::wake::note_changed;
 use crate::{Connection, StoreError, endpoints};
 
 /// What to change of a tenant's `default` endpoint; `None` leaves it.
@@ -59,6 +60,7 @@ pub async fn update_default_endpoint(
     )
     .execute(&mut *transaction)
     .await?;
+    note_changed(&mut transaction, tenant_id).await?;
     transaction.commit().await?;
     Ok(true)
 }
@@ -83,8 +85,9 @@ pub async fn set_status(
         status.as_str(),
         now,
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    note_changed(connection, tenant_id).await?;
     Ok(changed.rows_affected() > 0)
 }
 
