@@ -95,6 +95,8 @@ pub(crate) struct Idempotency {
 /// Someone who waits for an answer. `K` is the key that goes with the event, if any.
 struct Waiting<K> {
     event: NewEvent<Bytes>,
+    /// What its tenant's payload filters weighed a moment ago, if it had any and that is known.
+    filter_weight: Option<u64>,
     key: K,
     since: Instant,
     answer: oneshot::Sender<Result<Stored, NotStored>>,
@@ -175,10 +177,10 @@ impl Ingest {
         let since = Instant::now();
         match key {
             None if filter_weight.is_some() => {
-                self.filtered.put(Waiting { event, key: (), since, answer, _bytes }, filter_weight);
+                self.filtered.put(Waiting { event, filter_weight, key: (), since, answer, _bytes });
             }
-            None => self.plain.put(Waiting { event, key: (), since, answer, _bytes })?,
-            Some(key) => self.keyed.put(Waiting { event, key, since, answer, _bytes })?,
+            None => self.plain.put(Waiting { event, filter_weight, key: (), since, answer, _bytes })?,
+            Some(key) => self.keyed.put(Waiting { event, filter_weight, key, since, answer, _bytes })?,
         }
         match tokio::time::timeout(PATIENCE, answered).await {
             Ok(Ok(result)) => result,

@@ -176,7 +176,7 @@ async fn write(
     flusher: &Flusher,
     firsts: &[&Keyed],
     until: Option<Instant>,
-    filters: Filters,
+    filters: Filters<'static>,
 ) -> Result<Vec<Result<Holder, NotStored>>, StoreError> {
     let now = flusher.clock.now();
     let claims: Vec<KeyClaim> = firsts.iter().map(|one| claim_of(&one.event, &one.key)).collect();
