@@ -39,7 +39,7 @@ impl Waker {
     }
 
     /// Sends notifications for ever, each in a transaction of its own after whatever asked for it was committed.
-    pub(crate) async fn run(self, pool: Pool) {
+    pub(crate) async fn run(&self, pool: &Pool) {
         loop {
             self.bell.notified().await;
             let news = std::mem::take(&mut *self.lock());
@@ -48,7 +48,7 @@ impl Waker {
                 continue;
             }
             let wake = if news.look { Wake::Look } else { Wake::of(news.hints.into_iter().collect()) };
-            if let Err(error) = notify(&pool, &wake).await {
+            if let Err(error) = notify(pool, &wake).await {
                 // Losing one costs a poll of the workers, no event.
                 tracing::debug!(%error, "workers were not notified");
             }

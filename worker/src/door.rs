@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use trunkline_boot::metrics::{self, LookAtPool, PoolUse, WatchedPool};
+use trunkline_boot::parts::keep_running;
 use trunkline_boot::settings::SecretsKey;
 use trunkline_boot::{Clock, ReadinessCheck, Settings, SettingsError, Shutdown};
 use trunkline_egress::{Lookup, system_lookup};
@@ -25,9 +26,9 @@ use crate::desk::Desk;
 use crate::engine::{Engine, Parts};
 use crate::keeper::{Identity, Keeper, lane_lease, remembers};
 use crate::lanes::Lanes;
+use crate::metrics::METRICS;
 use crate::open_files;
 use crate::operational::Crier;
-use crate::parts::keep_running;
 use crate::recorder::{Recorder, Stuck};
 use crate::replays::Replayer;
 use crate::retention::Retention;
@@ -280,7 +281,7 @@ fn keep<P: Send + 'static>(
     part: P,
     run: impl for<'a> Fn(&'a mut P) -> BoxFuture<'a, ()> + Send + 'static,
 ) -> JoinHandle<()> {
-    tokio::spawn(keep_running(name, part, run))
+    tokio::spawn(keep_running(name, &METRICS.panics, part, run))
 }
 
 /// Waits for a part until then.

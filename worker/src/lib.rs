@@ -11,7 +11,6 @@ mod lanes;
 mod metrics;
 mod open_files;
 mod operational;
-mod parts;
 mod recorder;
 mod replays;
 mod retention;

@@ -144,11 +144,11 @@ impl State {
 }
 
 /// Works until the queue is closed and empty.
-pub(super) async fn run(queue: &FairQueue, flusher: Flusher) {
+pub(super) async fn run(queue: &FairQueue, flusher: &Flusher) {
     while let Some(batch) = queue.take().await {
         let (began, written) = (Instant::now(), batch.len());
         // Their tenants' filters are heavier than they were when their key was looked up.
-        for waiting in plain::flush(&flusher, Filters::Judged, batch).await {
+        for waiting in plain::flush(flusher, Filters::Judged, batch).await {
             queue.put(Waiting { filter_weight: None, ..waiting });
         }
         if written > 0 {

@@ -11,7 +11,7 @@ use super::filtered::FairQueue;
 use super::{BATCH_ENOUGH, BATCH_MAX, Exit, Flusher, GAP, NotStored, STATEMENT_PATIENCE, Stored, Waiting};
 
 /// Works until the queue is closed and empty. Events of a tenant that has payload filters since a moment go over to `filtered`.
-pub(super) async fn run(Exit { mut queue, bound }: Exit<()>, flusher: Flusher, filtered: &FairQueue) {
+pub(super) async fn run(Exit { queue, bound }: &mut Exit<()>, flusher: &Flusher, filtered: &FairQueue) {
     let (mut last, mut next) = (0, Instant::now());
     loop {
         let mut batch = Vec::with_capacity(BATCH_MAX);
@@ -26,7 +26,7 @@ pub(super) async fn run(Exit { mut queue, bound }: Exit<()>, flusher: Flusher, f
         (last, next) = (batch.len(), began + GAP);
         batch.retain(|waiting| !waiting.is_abandoned());
         let written = batch.len();
-        for waiting in flush(&flusher, Filters::Apart, batch).await {
+        for waiting in flush(flusher, Filters::Apart, batch).await {
             filtered.put(waiting);
         }
         if written > 0 {
