@@ -17,6 +17,7 @@ mod retention;
 mod roster;
 mod sampler;
 mod session;
+mod spare;
 mod upkeep;
 mod wake;
 

@@ -11,6 +11,7 @@ use trunkline_store::watch::{self, Gate, Queue, Sweep};
 use trunkline_store::{Pool, StoreError, partitions, retention};
 
 use crate::retention::kept;
+use crate::spare::Spare;
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(10);
@@ -21,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Looks, and sets gauges.
 pub(crate) struct Sampler {
     pool: Pool,
+    spare: Spare,
     clock: Clock,
     endpoint_concurrency: usize,
     payloads: chrono::Duration,
@@ -43,9 +45,10 @@ struct Gauges {
 }
 
 impl Sampler {
-    pub(crate) fn new(pool: Pool, clock: Clock, settings: &Settings) -> Self {
+    pub(crate) fn new(pool: Pool, spare: Spare, clock: Clock, settings: &Settings) -> Self {
         Self {
             pool,
+            spare,
             clock,
             endpoint_concurrency: settings.worker.endpoint_concurrency,
             payloads: kept(settings.retention.payloads),
@@ -60,7 +63,7 @@ impl Sampler {
         while !shutdown.is_requested() {
             let looked = tokio::select! {
                 () = shutdown.requested() => return,
-                looked = within(PATIENCE, self.look()) => looked,
+                looked = self.look_in_turn() => looked,
             };
             // A failure is told by those whose work it stops; here it is a number.
             self.gauges.database_up.set(if looked.is_ok() { 1.0 } else { 0.0 });
@@ -69,6 +72,11 @@ impl Sampler {
                 () = tokio::time::sleep(EVERY) => {}
             }
         }
+    }
+
+    async fn look_in_turn(&mut self) -> Result<(), StoreError> {
+        let _turn = self.spare.turn().await;
+        within(PATIENCE, self.look()).await
     }
 
     async fn look(&mut self) -> Result<(), StoreError> {
