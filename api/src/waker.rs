@@ -38,6 +38,13 @@ impl Waker {
         self.bell.notify_one();
     }
 
+    /// What waited behind others was let go. It may be older than all that was due, where no claim looks before a look has found it.
+    pub(crate) fn wake_released(&self, released: &[Hint]) {
+        if !released.is_empty() {
+            self.wake();
+        }
+    }
+
     /// Sends notifications for ever, each in a transaction of its own after whatever asked for it was committed.
     pub(crate) async fn run(&self, pool: &Pool) {
         loop {

@@ -147,7 +147,10 @@ impl Upkeep {
             if !found.lines.is_empty() {
                 let (released, _) =
                     deliveries::release_free(&mut connection, found.lines, self.clock.now()).await?;
-                wake::notify(&mut connection, &Wake::of(released)).await?;
+                if !released.is_empty() {
+                    // It may be older than all that was due, where no claim looks before a look has found it.
+                    wake::notify(&mut connection, &Wake::Look).await?;
+                }
             }
             let is_end = found.next.is_none();
             *stranded() = found.next.unwrap_or_default();
@@ -244,6 +247,7 @@ impl Upkeep {
 #[cfg(test)]
 mod tests {
     use trunkline_store::Purpose;
+    use trunkline_store::wake::Session;
     use trunkline_testkit::{TestDatabase, publish, seed_tenant, settings};
 
     use super::*;
@@ -268,9 +272,11 @@ mod tests {
         let upkeep =
             Upkeep::new(&settings, pool.clone(), Spare::of(1), clock.clone(), Crier::new(pool, clock).0);
         let held = "SELECT count(*) FROM trunkline.deliveries WHERE held";
+        let mut session = Session::connect(database.url(), 1).await.unwrap().unwrap();
         for left in ["2", "1", "0"] {
             upkeep.release_stranded(1, 1).await.unwrap();
             assert_eq!(database.text(held).await, left);
+            assert_eq!(session.next().await.unwrap(), Some(Wake::Look));
         }
         // At the end it begins anew.
         upkeep.release_stranded(1, 1).await.unwrap();
