@@ -7,8 +7,12 @@ use std::time::Duration;
 
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, web};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret;
+use tokio::task::JoinHandle;
 use trunkline_boot::metrics::{self, LookAtPool, PoolUse, WatchedPool};
+use trunkline_boot::parts::keep_running;
 use trunkline_boot::settings::{ClientSettings, SecretsKey};
 use trunkline_boot::{BindError, Clients, Clock, ReadinessCheck, Settings, SettingsError, Shutdown, listen};
 use trunkline_store::pool::InvalidUrl;
@@ -209,14 +213,17 @@ impl Door {
         let follow = time::follow(state.pool.clone(), move |now, round_trip| {
             clock.set(now, round_trip);
         });
-        let (touched, enforced, last) = (state.clone(), state.clone(), state.clone());
+        let last = state.clone();
+        let drawing = (drawer, draw_pool, state.clock.clone());
         let background = [
             tokio::spawn(follow),
-            tokio::spawn(async move { touched.keys.follow_uses(&touched.pool, &touched.clock).await }),
-            tokio::spawn(async move { enforced.schemas.follow(&enforced.pool).await }),
             tokio::spawn(metrics::follow_pools("api", pools)),
-            tokio::spawn(state.waker.clone().run(wake_pool)),
-            tokio::spawn(drawer.run(draw_pool, state.clock.clone())),
+            keep("uses of keys", state.clone(), |state| {
+                state.keys.follow_uses(&state.pool, &state.clock).boxed()
+            }),
+            keep("schemas", state.clone(), |state| state.schemas.follow(&state.pool).boxed()),
+            keep("notifications", (state.waker.clone(), wake_pool), |(waker, pool)| waker.run(pool).boxed()),
+            keep("draws", drawing, |(drawer, pool, clock)| drawer.run(pool, clock).boxed()),
         ];
         let flushers = tokio::spawn(flushers.run());
         let server = HttpServer::new(move || {
@@ -244,6 +251,14 @@ impl Door {
         tracing::info!("api stopped");
         result
     }
+}
+
+fn keep<P: Send + 'static>(
+    name: &'static str,
+    part: P,
+    run: impl for<'a> Fn(&'a mut P) -> BoxFuture<'a, ()> + Send + 'static,
+) -> JoinHandle<()> {
+    tokio::spawn(keep_running(name, &METRICS.panics, part, run))
 }
 
 /// Clients' connections for each thread: were they to take every file the process may open, none would be left to reach the

@@ -56,7 +56,10 @@ pub(crate) async fn around(
         request.extensions_mut().insert(Traceparent(traceparent));
     }
     let answered = AssertUnwindSafe(next.call(request)).catch_unwind().await;
-    let mut response = answered.unwrap_or_else(|_| Err(Problem::internal("an action panicked").into()))?;
+    let mut response = answered.unwrap_or_else(|_| {
+        metrics::METRICS.panics.increment(1);
+        Err(Problem::internal("an action panicked").into())
+    })?;
     if !response.headers().contains_key(&REQUEST_ID)
         && let Ok(value) = HeaderValue::from_str(request_id.as_str())
     {

@@ -14,9 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use trunkline_boot::Clock;
+use trunkline_boot::parts::keep_running;
 use trunkline_domain::{EventId, NewEvent};
 use trunkline_store::Pool;
 
@@ -95,6 +97,8 @@ pub(crate) struct Idempotency {
 /// Someone who waits for an answer. `K` is the key that goes with the event, if any.
 struct Waiting<K> {
     event: NewEvent<Bytes>,
+    /// What its tenant's payload filters weighed a moment ago, if it had any and that is known.
+    filter_weight: Option<u64>,
     key: K,
     since: Instant,
     answer: oneshot::Sender<Result<Stored, NotStored>>,
@@ -175,10 +179,10 @@ impl Ingest {
         let since = Instant::now();
         match key {
             None if filter_weight.is_some() => {
-                self.filtered.put(Waiting { event, key: (), since, answer, _bytes }, filter_weight);
+                self.filtered.put(Waiting { event, filter_weight, key: (), since, answer, _bytes });
             }
-            None => self.plain.put(Waiting { event, key: (), since, answer, _bytes })?,
-            Some(key) => self.keyed.put(Waiting { event, key, since, answer, _bytes })?,
+            None => self.plain.put(Waiting { event, filter_weight, key: (), since, answer, _bytes })?,
+            Some(key) => self.keyed.put(Waiting { event, filter_weight, key, since, answer, _bytes })?,
         }
         match tokio::time::timeout(PATIENCE, answered).await {
             Ok(Ok(result)) => result,
@@ -218,15 +222,25 @@ impl<K> Entrance<K> {
 }
 
 impl Flushers {
-    /// Works until the queues are closed and empty.
+    /// Work until the queues are closed and empty. What a panic takes along is told 503; the rest waits until the flusher begins again.
     pub(crate) async fn run(self) {
         let Self { plain, filtered, keyed, flusher } = self;
+        let (own, panics) = (|| (flusher.clone(), filtered.clone()), &METRICS.panics);
         let plain = async {
-            plain::run(plain, flusher.clone(), &filtered).await;
+            keep_running("plain events", panics, (plain, own()), |(exit, (flusher, filtered))| {
+                plain::run(exit, flusher, filtered).boxed()
+            })
+            .await;
             // Handlers are gone, and nothing goes over any more.
             filtered.close();
         };
-        tokio::join!(plain, filtered::run(&filtered, flusher.clone()), keyed::run(keyed, flusher.clone()),);
+        let judged = keep_running("judged events", panics, own(), |(flusher, filtered)| {
+            filtered::run(filtered, flusher).boxed()
+        });
+        let keyed = keep_running("keyed events", panics, (keyed, flusher.clone()), |(exit, flusher)| {
+            keyed::run(exit, flusher).boxed()
+        });
+        tokio::join!(plain, judged, keyed);
     }
 }
 
@@ -255,5 +269,55 @@ impl From<NotStored> for Problem {
             NotStored::KeyReused => Self::key_reused(),
             NotStored::Refused => Self::internal("the database refused an event"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta, Utc};
+    use trunkline_boot::random::random_bytes;
+    use trunkline_store::Purpose;
+    use trunkline_testkit::{SeededTenant, TestDatabase, seed_tenant, settings};
+
+    use super::*;
+
+    fn event(tenant: &SeededTenant, now: DateTime<Utc>) -> NewEvent<Bytes> {
+        NewEvent {
+            lane: tenant.lane,
+            tenant_id: tenant.tenant_id.clone(),
+            event_id: EventId::mint(now, u64::from_ne_bytes(random_bytes())),
+            event_type: None,
+            created_at: now,
+            deliver_at: None,
+            ordering_key: None,
+            traceparent: None,
+            is_judged: true,
+            payload: Bytes::from_static(b"{}"),
+            payload_sha256: [0; 32],
+        }
+    }
+
+    #[tokio::test]
+    async fn a_flusher_that_panics_begins_again_and_takes_no_other_with_it() {
+        let database = TestDatabase::new().await;
+        let acme = seed_tenant(&database, &settings(&database), "acme", "http://127.0.0.1:9/").await;
+        let (pool, clock) = (database.pool(Purpose::Ingest), Clock::new());
+        let now = clock.now();
+        let (ingest, flushers) = queue(Flusher { pool, clock: clock.clone(), waker: Waker::default() });
+        let flushers = tokio::spawn(flushers.run());
+        let keyed = async |key: &str| {
+            let key = Idempotency { key: key.to_owned(), body_sha256: [0; 32] };
+            ingest.publish(event(&acme, now), Some(key), None).await
+        };
+        // There is no day after it, which is how long the key were to be remembered.
+        clock.set(DateTime::<Utc>::MAX_UTC - TimeDelta::hours(1), Duration::ZERO);
+        assert_eq!(keyed("first").await, Err(NotStored::Unavailable));
+        assert!(ingest.publish(event(&acme, now), None, None).await.is_ok(), "the others go on");
+        clock.set(now, Duration::ZERO);
+        let again =
+            trunkline_testkit::eventually("the flusher begins again", async || keyed("first").await.ok());
+        assert!(!again.await.is_replayed);
+        drop(ingest);
+        flushers.await.unwrap();
     }
 }

@@ -19,6 +19,7 @@ pub(crate) struct Metrics {
     pub(crate) published: Counter,
     pub(crate) publish_seconds: Histogram,
     pub(crate) overloaded: Counter,
+    pub(crate) panics: Counter,
     pub(crate) failed_logins_throttled: Counter,
     pub(crate) plain: QueueMetrics,
     pub(crate) filtered: QueueMetrics,
@@ -52,6 +53,11 @@ impl Metrics {
             overloaded: counter(
                 "trunkline_api_ingest_refused_total",
                 "Events refused because too many wait to be written",
+                &[],
+            ),
+            panics: counter(
+                "trunkline_api_panics_total",
+                "Actions and parts of the api whose code panicked; parts begin again",
                 &[],
             ),
             failed_logins_throttled: counter(

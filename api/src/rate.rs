@@ -111,9 +111,8 @@ impl Rates {
     }
 
     fn order(&self, owner: &KeyOwner, limits: Limits, account: &Arc<Mutex<Account>>, ask: Ask) {
-        let order = Order { tenant_id: owner.tenant_id.clone(), limits, ask, account: Arc::clone(account) };
-        if let Err(full) = self.draws.try_send(order) {
-            full.into_inner().fail();
-        }
+        let order = Order::new(owner.tenant_id.clone(), limits, ask, Arc::clone(account));
+        // Where it finds no room it is dropped, which tells the account.
+        let _ = self.draws.try_send(order);
     }
 }

@@ -38,8 +38,15 @@ impl Waker {
         self.bell.notify_one();
     }
 
+    /// What waited behind others was let go. It may be older than all that was due, where no claim looks before a look has found it.
+    pub(crate) fn wake_released(&self, released: &[Hint]) {
+        if !released.is_empty() {
+            self.wake();
+        }
+    }
+
     /// Sends notifications for ever, each in a transaction of its own after whatever asked for it was committed.
-    pub(crate) async fn run(self, pool: Pool) {
+    pub(crate) async fn run(&self, pool: &Pool) {
         loop {
             self.bell.notified().await;
             let news = std::mem::take(&mut *self.lock());
@@ -48,7 +55,7 @@ impl Waker {
                 continue;
             }
             let wake = if news.look { Wake::Look } else { Wake::of(news.hints.into_iter().collect()) };
-            if let Err(error) = notify(&pool, &wake).await {
+            if let Err(error) = notify(pool, &wake).await {
                 // Losing one costs a poll of the workers, no event.
                 tracing::debug!(%error, "workers were not notified");
             }

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use trunkline_boot::metrics::{self, LookAtPool, PoolUse, WatchedPool};
+use trunkline_boot::parts::keep_running;
 use trunkline_boot::settings::SecretsKey;
 use trunkline_boot::{Clock, ReadinessCheck, Settings, SettingsError, Shutdown};
 use trunkline_egress::{Lookup, system_lookup};
@@ -25,15 +26,16 @@ use crate::desk::Desk;
 use crate::engine::{Engine, Parts};
 use crate::keeper::{Identity, Keeper, lane_lease, remembers};
 use crate::lanes::Lanes;
+use crate::metrics::METRICS;
 use crate::open_files;
 use crate::operational::Crier;
-use crate::parts::keep_running;
 use crate::recorder::{Recorder, Stuck};
 use crate::replays::Replayer;
 use crate::retention::Retention;
 use crate::roster::CallableFactory;
 use crate::sampler::Sampler;
 use crate::session::SessionKeeper;
+use crate::spare::Spare;
 use crate::upkeep::Upkeep;
 use crate::wake::{Bell, Mailbox};
 
@@ -124,7 +126,7 @@ pub async fn build_asking(
     let lease = lane_lease(settings.worker.lease);
     let (lanes, mailbox, keeper_bell) = (Lanes::new(lease), Mailbox::default(), Bell::default());
     let (since, session) = watch::channel(None);
-    let stuck = Stuck::default();
+    let (stuck, spare) = (Stuck::default(), Spare::of(engine_connections));
     let (herald, crier) = Crier::new(pool.clone(), clock.clone());
     // Twice what can be claimed: the engine claims no more than finds room here when it has ended.
     let (sender, ended) = mpsc::channel(settings.worker.concurrency * 2);
@@ -153,7 +155,7 @@ pub async fn build_asking(
     let pools: Vec<WatchedPool> = vec![("engine", look(&pool)), ("claim", look(&claim_pool))];
     Ok(Door {
         pools,
-        sampler: Box::new(Sampler::new(pool.clone(), clock.clone(), settings)),
+        sampler: Box::new(Sampler::new(pool.clone(), spare.clone(), clock.clone(), settings)),
         engine: Box::new(Engine::new(settings, parts)),
         recorder: Recorder {
             pool: pool.clone(),
@@ -183,8 +185,8 @@ pub async fn build_asking(
             engine: mailbox.clone(),
         },
         retention: Retention::new(settings, url, clock.clone(), herald.clone()),
-        upkeep: Upkeep::new(settings, pool.clone(), clock.clone(), herald),
-        replayer: Replayer { pool: pool.clone(), clock: clock.clone(), engine: mailbox },
+        upkeep: Upkeep::new(settings, pool.clone(), spare.clone(), clock.clone(), herald),
+        replayer: Replayer { pool: pool.clone(), spare, clock: clock.clone(), engine: mailbox },
         crier,
         clock,
         pool,
@@ -280,7 +282,7 @@ fn keep<P: Send + 'static>(
     part: P,
     run: impl for<'a> Fn(&'a mut P) -> BoxFuture<'a, ()> + Send + 'static,
 ) -> JoinHandle<()> {
-    tokio::spawn(keep_running(name, part, run))
+    tokio::spawn(keep_running(name, &METRICS.panics, part, run))
 }
 
 /// Waits for a part until then.

@@ -11,13 +11,13 @@ mod lanes;
 mod metrics;
 mod open_files;
 mod operational;
-mod parts;
 mod recorder;
 mod replays;
 mod retention;
 mod roster;
 mod sampler;
 mod session;
+mod spare;
 mod upkeep;
 mod wake;
 

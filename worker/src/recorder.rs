@@ -203,7 +203,7 @@ impl Recorder {
         } else {
             deliveries::record_in_order(&mut connection, attempts, &self.worker_name, now).await?
         };
-        self.tell_released(&mut connection, &recorded.released).await;
+        tell(&mut connection, &recorded.released, Wake::of).await;
         Ok(recorded)
     }
 
@@ -221,7 +221,8 @@ impl Recorder {
                 let mut connection = self.pool.acquire().await?;
                 let (released, unreleased) =
                     deliveries::release_free(&mut connection, lines, self.clock.now()).await?;
-                self.tell_released(&mut connection, &released).await;
+                // The day of the delivery before may have nothing due any more, so that claims begin behind it.
+                tell(&mut connection, &released, |_| Wake::Look).await;
                 Ok(unreleased)
             };
             match within(PATIENCE, released).await {
@@ -233,12 +234,12 @@ impl Recorder {
         }
         written
     }
+}
 
-    /// The delivery before is done; losing this costs a poll.
-    async fn tell_released(&self, connection: &mut Connection, released: &[Hint]) {
-        if !released.is_empty() {
-            let _ = wake::notify(connection, &Wake::of(released.to_vec())).await;
-        }
+/// The delivery before is done; losing this costs a poll.
+async fn tell(connection: &mut Connection, released: &[Hint], wake: impl Fn(Vec<Hint>) -> Wake) {
+    if !released.is_empty() {
+        let _ = wake::notify(connection, &wake(released.to_vec())).await;
     }
 }
 

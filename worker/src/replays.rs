@@ -9,6 +9,7 @@ use trunkline_store::wake::{self, Wake};
 use trunkline_store::{Pool, StoreError, replays};
 
 use crate::metrics::METRICS;
+use crate::spare::Spare;
 use crate::wake::Mailbox;
 
 /// How often a worker asks whether a step is due: a replay that was started or resumed begins within this time.
@@ -20,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What makes steps.
 pub(crate) struct Replayer {
     pub(crate) pool: Pool,
+    pub(crate) spare: Spare,
     pub(crate) clock: Clock,
     /// Our own engine, which need not wait for the notification.
     pub(crate) engine: Mailbox,
@@ -33,7 +35,7 @@ impl Replayer {
             // A step that a stop cuts short is rolled back, and made by somebody else.
             let stepped = tokio::select! {
                 () = shutdown.requested() => break,
-                stepped = within(PATIENCE, self.step()) => stepped,
+                stepped = self.step_in_turn() => stepped,
             };
             let wait = match stepped {
                 Ok(wait) => {
@@ -55,6 +57,11 @@ impl Replayer {
                 () = tokio::time::sleep(wait) => {}
             }
         }
+    }
+
+    async fn step_in_turn(&self) -> Result<Duration, StoreError> {
+        let _turn = self.spare.turn().await;
+        within(PATIENCE, self.step()).await
     }
 
     /// Makes a step if one is due, and says how long to wait for the next.

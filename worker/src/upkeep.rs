@@ -16,6 +16,7 @@ use trunkline_store::{Connection, Pool, StoreError, audit, deliveries, endpoints
 
 use crate::operational::{Fact, Herald, News};
 use crate::retention::kept;
+use crate::spare::Spare;
 
 /// Between two rounds.
 const ROUND: Duration = Duration::from_secs(60);
@@ -59,8 +60,9 @@ const AUDIT_KEPT: chrono::Duration = chrono::Duration::days(400);
 
 /// What a worker keeps up.
 pub(crate) struct Upkeep {
-    pub(crate) pool: Pool,
-    pub(crate) clock: Clock,
+    pool: Pool,
+    spare: Spare,
+    clock: Clock,
     herald: Herald,
     partitions_ahead: i32,
     partition_width: i32,
@@ -72,10 +74,11 @@ pub(crate) struct Upkeep {
 }
 
 impl Upkeep {
-    pub(crate) fn new(settings: &Settings, pool: Pool, clock: Clock, herald: Herald) -> Self {
+    pub(crate) fn new(settings: &Settings, pool: Pool, spare: Spare, clock: Clock, herald: Herald) -> Self {
         let days = |days: u32| i32::try_from(days).unwrap_or(i32::MAX);
         Self {
             pool,
+            spare,
             clock,
             herald,
             partitions_ahead: days(settings.partitions.ahead),
@@ -115,6 +118,7 @@ impl Upkeep {
             ("sweeping the audit", self.sweep_audit().boxed()),
             ("disabling who failed for days", self.disable_failing().boxed()),
         ] {
+            let _turn = self.spare.turn().await;
             if let Err(error) = within(PATIENCE, duty).await {
                 tracing::warn!(%error, duty = what, "upkeep did not come through; it is tried again in a few seconds");
                 all_done = false;
@@ -143,7 +147,10 @@ impl Upkeep {
             if !found.lines.is_empty() {
                 let (released, _) =
                     deliveries::release_free(&mut connection, found.lines, self.clock.now()).await?;
-                wake::notify(&mut connection, &Wake::of(released)).await?;
+                if !released.is_empty() {
+                    // It may be older than all that was due, where no claim looks before a look has found it.
+                    wake::notify(&mut connection, &Wake::Look).await?;
+                }
             }
             let is_end = found.next.is_none();
             *stranded() = found.next.unwrap_or_default();
@@ -240,6 +247,7 @@ impl Upkeep {
 #[cfg(test)]
 mod tests {
     use trunkline_store::Purpose;
+    use trunkline_store::wake::Session;
     use trunkline_testkit::{TestDatabase, publish, seed_tenant, settings};
 
     use super::*;
@@ -261,11 +269,14 @@ mod tests {
             )
             .await;
         let (pool, clock) = (database.pool(Purpose::Engine), Clock::new());
-        let upkeep = Upkeep::new(&settings, pool.clone(), clock.clone(), Crier::new(pool, clock).0);
+        let upkeep =
+            Upkeep::new(&settings, pool.clone(), Spare::of(1), clock.clone(), Crier::new(pool, clock).0);
         let held = "SELECT count(*) FROM trunkline.deliveries WHERE held";
+        let mut session = Session::connect(database.url(), 1).await.unwrap().unwrap();
         for left in ["2", "1", "0"] {
             upkeep.release_stranded(1, 1).await.unwrap();
             assert_eq!(database.text(held).await, left);
+            assert_eq!(session.next().await.unwrap(), Some(Wake::Look));
         }
         // At the end it begins anew.
         upkeep.release_stranded(1, 1).await.unwrap();

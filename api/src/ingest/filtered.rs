@@ -53,11 +53,11 @@ struct Judged {
 }
 
 impl FairQueue {
-    /// Puts an event in, or tells its publisher that too many of its tenant's wait. `filter_weight` is that of its tenant; `None` = it
-    /// is not known, and taken for as dear as may be.
-    pub(super) fn put(&self, waiting: Waiting<()>, filter_weight: Option<u64>) {
+    /// Puts an event in, or tells its publisher that too many of its tenant's wait. Where the weight of its filters is not known, they are
+    /// taken for as dear as may be.
+    pub(super) fn put(&self, waiting: Waiting<()>) {
         let (bytes, event) = (waiting.event.payload.len(), &waiting.event);
-        let steps = match filter_weight {
+        let steps = match waiting.filter_weight {
             None => payload::STEPS_MAX,
             Some(weight) if event.is_judged => payload::steps(&event.payload, weight),
             Some(_) => 0,
@@ -144,10 +144,13 @@ impl State {
 }
 
 /// Works until the queue is closed and empty.
-pub(super) async fn run(queue: &FairQueue, flusher: Flusher) {
+pub(super) async fn run(queue: &FairQueue, flusher: &Flusher) {
     while let Some(batch) = queue.take().await {
         let (began, written) = (Instant::now(), batch.len());
-        plain::flush(&flusher, Filters::Judged, batch).await;
+        // Their tenants' filters are heavier than they were when their key was looked up.
+        for waiting in plain::flush(flusher, Filters::Judged, batch).await {
+            queue.put(Waiting { filter_weight: None, ..waiting });
+        }
         if written > 0 {
             METRICS.filtered.note(written, began.elapsed(), queue.length());
         }
@@ -168,7 +171,7 @@ mod tests {
 
     type Answer = oneshot::Receiver<Result<Stored, NotStored>>;
 
-    fn waiting(tenant: &str, payload: &'static str) -> (Waiting<()>, Answer) {
+    fn waiting(tenant: &str, payload: &'static str, filter_weight: Option<u64>) -> (Waiting<()>, Answer) {
         let tenant_id: TenantId = tenant.parse().unwrap();
         let created_at = DateTime::UNIX_EPOCH;
         let event = NewEvent {
@@ -186,7 +189,7 @@ mod tests {
         };
         let _bytes = Arc::new(Semaphore::new(1)).try_acquire_many_owned(0).unwrap();
         let (answer, answered) = oneshot::channel();
-        (Waiting { event, key: (), since: Instant::now(), answer, _bytes }, answered)
+        (Waiting { event, filter_weight, key: (), since: Instant::now(), answer, _bytes }, answered)
     }
 
     /// A weight with which `{}` takes as many steps as an event may.
@@ -202,9 +205,9 @@ mod tests {
         let queue = FairQueue::default();
         let mut answers = Vec::new();
         let mut put = |tenant: &str, weight: u64| {
-            let (one, answer) = waiting(tenant, "{}");
+            let (one, answer) = waiting(tenant, "{}", Some(weight));
             answers.push(answer);
-            queue.put(one, Some(weight));
+            queue.put(one);
         };
         for _ in 0..3 {
             put("dear", DEAR);
@@ -226,9 +229,9 @@ mod tests {
         let mut answers = Vec::new();
         for tenant in ["t-a", "t-b", "t-c", "t-d", "t-e"] {
             for _ in 0..2 {
-                let (one, answer) = waiting(tenant, "{}");
+                let (one, answer) = waiting(tenant, "{}", Some(DEAR));
                 answers.push(answer);
-                queue.put(one, Some(DEAR));
+                queue.put(one);
             }
         }
         assert_eq!(tenants_of(&queue).await, ["t-a", "t-b", "t-c", "t-d"]);
@@ -241,15 +244,15 @@ mod tests {
         let queue = FairQueue::default();
         let mut answers = Vec::new();
         for _ in 0..WAITING_MAX {
-            let (one, answer) = waiting("many", "{}");
+            let (one, answer) = waiting("many", "{}", Some(1));
             answers.push(answer);
-            queue.put(one, Some(1));
+            queue.put(one);
         }
-        let (one_more, mut refused) = waiting("many", "{}");
-        queue.put(one_more, None);
+        let (one_more, mut refused) = waiting("many", "{}", None);
+        queue.put(one_more);
         assert_eq!(refused.try_recv().unwrap(), Err(NotStored::Overloaded));
-        let (other, answer) = waiting("other", "{}");
-        queue.put(other, Some(1));
+        let (other, answer) = waiting("other", "{}", Some(1));
+        queue.put(other);
         assert_eq!(queue.length(), WAITING_MAX + 1);
         answers.clear();
         drop(answer);

@@ -88,7 +88,7 @@ impl Patient {
 }
 
 /// Works until the queue is closed and empty.
-pub(super) async fn run(Exit { mut queue, bound }: Exit<Idempotency>, flusher: Flusher) {
+pub(super) async fn run(Exit { queue, bound }: &mut Exit<Idempotency>, flusher: &Flusher) {
     let mut patient = Patient { under_way: JoinSet::new(), turns: Arc::new(Semaphore::new(PATIENT_MAX)) };
     loop {
         let mut batch = Vec::with_capacity(BATCH_MAX);
@@ -97,7 +97,7 @@ pub(super) async fn run(Exit { mut queue, bound }: Exit<Idempotency>, flusher: F
         }
         batch.retain(|waiting| !waiting.is_abandoned());
         let (began, written) = (Instant::now(), batch.len());
-        flush(&flusher, &bound, batch, &mut patient).await;
+        flush(flusher, bound, batch, &mut patient).await;
         METRICS.keyed.note(written, began.elapsed(), queue.len());
         while patient.under_way.try_join_next().is_some() {}
     }
@@ -176,7 +176,7 @@ async fn write(
     flusher: &Flusher,
     firsts: &[&Keyed],
     until: Option<Instant>,
-    filters: Filters,
+    filters: Filters<'static>,
 ) -> Result<Vec<Result<Holder, NotStored>>, StoreError> {
     let now = flusher.clock.now();
     let claims: Vec<KeyClaim> = firsts.iter().map(|one| claim_of(&one.event, &one.key)).collect();

@@ -11,7 +11,7 @@ use super::filtered::FairQueue;
 use super::{BATCH_ENOUGH, BATCH_MAX, Exit, Flusher, GAP, NotStored, STATEMENT_PATIENCE, Stored, Waiting};
 
 /// Works until the queue is closed and empty. Events of a tenant that has payload filters since a moment go over to `filtered`.
-pub(super) async fn run(Exit { mut queue, bound }: Exit<()>, flusher: Flusher, filtered: &FairQueue) {
+pub(super) async fn run(Exit { queue, bound }: &mut Exit<()>, flusher: &Flusher, filtered: &FairQueue) {
     let (mut last, mut next) = (0, Instant::now());
     loop {
         let mut batch = Vec::with_capacity(BATCH_MAX);
@@ -26,8 +26,8 @@ pub(super) async fn run(Exit { mut queue, bound }: Exit<()>, flusher: Flusher, f
         (last, next) = (batch.len(), began + GAP);
         batch.retain(|waiting| !waiting.is_abandoned());
         let written = batch.len();
-        for waiting in flush(&flusher, Filters::Apart, batch).await {
-            filtered.put(waiting, None);
+        for waiting in flush(flusher, Filters::Apart, batch).await {
+            filtered.put(waiting);
         }
         if written > 0 {
             bound.note(written, began.elapsed());
@@ -37,8 +37,12 @@ pub(super) async fn run(Exit { mut queue, bound }: Exit<()>, flusher: Flusher, f
 }
 
 /// One statement; if the database refuses it for what is in it, each half by itself, so that one poisoned event does not
-/// fail its neighbours. Returns the events that are to be judged by filters, if they were not to be among these.
-pub(super) async fn flush(flusher: &Flusher, filters: Filters, batch: Vec<Waiting<()>>) -> Vec<Waiting<()>> {
+/// fail its neighbours. Returns the events that are to be judged by filters, or by heavier ones than they were counted by.
+pub(super) async fn flush(
+    flusher: &Flusher,
+    filters: Filters<'static>,
+    batch: Vec<Waiting<()>>,
+) -> Vec<Waiting<()>> {
     let (mut parts, mut apart) = (vec![batch], Vec::new());
     while let Some(mut part) = parts.pop() {
         if part.is_empty() {
@@ -77,8 +81,14 @@ fn is_of(waiting: &Waiting<()>, tenant_id: &str) -> bool {
     waiting.event.tenant_id.as_str() == tenant_id
 }
 
-async fn write(flusher: &Flusher, filters: Filters, part: &[Waiting<()>]) -> Result<Routing, StoreError> {
+async fn write(
+    flusher: &Flusher,
+    filters: Filters<'static>,
+    part: &[Waiting<()>],
+) -> Result<Routing, StoreError> {
     let events: Vec<_> = part.iter().map(|waiting| waiting.event.clone()).collect();
+    let weights: Vec<u64> = part.iter().map(|waiting| waiting.filter_weight.unwrap_or(u64::MAX)).collect();
+    let filters = if filters == Filters::Judged { Filters::JudgedWithin(&weights) } else { filters };
     let published = async {
         let mut connection = flusher.pool.acquire().await?;
         events::publish(&mut connection, &events, filters).await

@@ -124,7 +124,7 @@ impl Together {
     async fn write(
         &self,
         items: &mut [Item],
-        filters: Filters,
+        filters: Filters<'static>,
         filter_weight: Option<u64>,
     ) -> Result<Result<Vec<Stored>, ItemRefused>, StoreError> {
         let now = self.flusher.clock.now();
@@ -239,7 +239,11 @@ fn patience(items: &[Item], filter_weight: Option<u64>) -> Duration {
 }
 
 /// How many of these events one statement takes: as many as it can judge in time, and at least one.
-fn statement_length(events: &[NewEvent<Bytes>], filters: Filters, filter_weight: Option<u64>) -> usize {
+fn statement_length(
+    events: &[NewEvent<Bytes>],
+    filters: Filters<'static>,
+    filter_weight: Option<u64>,
+) -> usize {
     if filters == Filters::Apart {
         return events.len().min(STATEMENT_MAX);
     }
@@ -257,7 +261,7 @@ fn statement_length(events: &[NewEvent<Bytes>], filters: Filters, filter_weight:
 async fn publish(
     connection: &mut Connection,
     new: &[NewEvent<Bytes>],
-    filters: Filters,
+    filters: Filters<'static>,
     filter_weight: Option<u64>,
 ) -> Result<Routing, StoreError> {
     let mut routing = Routing::default();

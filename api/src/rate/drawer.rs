@@ -19,26 +19,30 @@ const DRAWS_AT_A_TIME: usize = 256;
 /// How long a statement is waited for; the server's own limit is 1 s.
 const STATEMENT_PATIENCE: Duration = Duration::from_secs(2);
 
-/// A draw to be made.
+/// A draw to be made. The account waits for its end: one that is dropped, for want of room or by a panic, has failed.
 pub(super) struct Order {
-    pub(super) tenant_id: TenantId,
-    pub(super) limits: Limits,
-    pub(super) ask: Ask,
-    pub(super) account: Arc<Mutex<Account>>,
+    tenant_id: TenantId,
+    limits: Limits,
+    /// `None` = the account knows how it ended.
+    ask: Option<Ask>,
+    account: Arc<Mutex<Account>>,
 }
 
 impl Order {
-    /// Tells whoever waits that nothing was drawn.
-    pub(super) fn fail(self) {
-        let _nothing = self.settle(None);
+    pub(super) fn new(tenant_id: TenantId, limits: Limits, ask: Ask, account: Arc<Mutex<Account>>) -> Self {
+        Self { tenant_id, limits, ask: Some(ask), account }
     }
 
     /// Tells the account; it may want more.
-    fn settle(self, drawn: Option<Drawn>) -> Option<Self> {
+    fn settle(mut self, drawn: Option<Drawn>) -> Option<Self> {
+        self.ask = None;
+        self.ask = self.tell(drawn);
+        self.ask.is_some().then_some(self)
+    }
+
+    fn tell(&self, drawn: Option<Drawn>) -> Option<Ask> {
         let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = account.settle(self.limits, drawn, Instant::now());
-        drop(account);
-        next.map(|ask| Self { ask, ..self })
+        account.settle(self.limits, drawn, Instant::now())
     }
 
     fn draw(&self) -> Draw {
@@ -46,8 +50,16 @@ impl Order {
             tenant_id: self.tenant_id.clone(),
             per_second: self.limits.per_second,
             burst: self.limits.burst,
-            needed: self.ask.needed,
-            wanted: self.ask.wanted,
+            needed: self.ask.map_or(0, |ask| ask.needed),
+            wanted: self.ask.map_or(0, |ask| ask.wanted),
+        }
+    }
+}
+
+impl Drop for Order {
+    fn drop(&mut self) {
+        if self.ask.take().is_some() {
+            self.tell(None);
         }
     }
 }
@@ -63,7 +75,7 @@ impl Drawer {
     }
 
     /// Works until nobody can ask any more.
-    pub(crate) async fn run(mut self, pool: Pool, clock: Clock) {
+    pub(crate) async fn run(&mut self, pool: &Pool, clock: &Clock) {
         let mut orders = Vec::with_capacity(DRAWS_AT_A_TIME);
         loop {
             if orders.is_empty() && self.orders.recv_many(&mut orders, DRAWS_AT_A_TIME).await == 0 {
@@ -76,7 +88,7 @@ impl Drawer {
             }
             let draws: Vec<Draw> = orders.iter().map(Order::draw).collect();
             // Whoever waited is told, and tells why in its answer's log line.
-            let drawn = within(STATEMENT_PATIENCE, draw(&pool, &draws, &clock)).await.ok();
+            let drawn = within(STATEMENT_PATIENCE, draw(pool, &draws, clock)).await.ok();
             let of = |place: usize| drawn.as_ref().and_then(|drawn| drawn.get(place).copied());
             orders =
                 orders.into_iter().enumerate().filter_map(|(place, order)| order.settle(of(place))).collect();
@@ -87,4 +99,21 @@ impl Drawer {
 async fn draw(pool: &Pool, draws: &[Draw], clock: &Clock) -> Result<Vec<Drawn>, StoreError> {
     let mut connection = pool.acquire().await?;
     rate_buckets::draw(&mut connection, draws, clock.now()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rate::account::{Answer, Taken};
+
+    #[test]
+    fn a_draw_that_a_panic_took_along_has_failed_and_the_next_is_made() {
+        let (limits, now) = (Limits { per_second: 10, burst: 20 }, Instant::now());
+        let account = Arc::new(Mutex::new(Account::new(limits, now)));
+        let take = || account.lock().unwrap().take(limits, 1, now);
+        let (Taken::Later(mut answer), Some(ask)) = take() else { panic!("nothing is drawn yet") };
+        drop(Order::new("acme".parse().unwrap(), limits, ask, account.clone()));
+        assert_eq!(answer.try_recv(), Ok(Answer::NotDrawn));
+        assert!(take().1.is_some());
+    }
 }

@@ -1,6 +1,7 @@
 //! Dead letters: listed, requeued, purged.
 
 use serde_json::json;
+use trunkline_store::wake::{Session, Wake};
 use trunkline_testkit::seed_endpoint;
 
 use crate::house::{House, problem, uuid};
@@ -144,4 +145,33 @@ async fn what_exceeds_one_request_is_settled_by_the_next_from_where_it_stopped()
     }
     assert_eq!(purged, 10_500);
     assert_eq!(house.client.get("/v1/dead-letters").await.json()["dead_letters"][0]["event_id"], json!(late));
+}
+
+/// A hint alone would have workers claim from the oldest day on which something was due.
+#[tokio::test]
+async fn what_is_let_go_by_hand_is_looked_for_however_old_it_is() {
+    let house = House::new().await;
+    house.database.execute("UPDATE trunkline.endpoints SET ordered = true, ordering_blocks = true").await;
+    let mut session = Session::connect(house.database.url(), 1).await.unwrap().unwrap();
+    for end in ["purge", "cancel", "erase"] {
+        let publish = format!(
+            "SELECT trunkline.publish('acme', 'step', '{{}}', ordering_key => '{end}', notify => false)"
+        );
+        let first = house.database.text(&publish).await;
+        house.database.text(&publish).await;
+        let path = format!("/v1/events/{first}");
+        let reply = match end {
+            "purge" => {
+                house.set(&first, "DEAD").await;
+                let named = json!({"event_ids": [first]}).to_string();
+                house.client.post("/v1/dead-letters/purge", named).await
+            }
+            "cancel" => house.client.delete(&path).await,
+            _ => house.client.delete(&format!("{path}/content")).await,
+        };
+        assert_eq!(reply.status, 200, "{end}");
+        assert_eq!(session.next().await.unwrap(), Some(Wake::Look), "{end}");
+    }
+    let waiting = "SELECT count(*) FROM trunkline.deliveries WHERE held";
+    assert_eq!(house.database.text(waiting).await, "0");
 }

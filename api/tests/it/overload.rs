@@ -79,3 +79,37 @@ async fn one_tenant_cannot_take_the_searches_of_others() {
     trunkline_testkit::run(&mut holder, "ROLLBACK").await;
     assert_eq!(house.client.get("/v1/replays").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_filter_that_was_made_heavier_a_moment_ago_fails_no_other_tenant() {
+    let house = House::new().await;
+    let (_, globex) = house.tenant("globex").await;
+    house.database.execute("UPDATE trunkline.endpoints SET payload_filter = '$.b == 1'").await;
+    // About 8,000 items: with twelve comparisons for each as dear as an event may be, and ten at once longer than a statement may take.
+    let payload = format!("{{\"a\":[{}0]}}", "1,".repeat(8_000));
+    // From now on the api believes for some seconds that both are light.
+    house.publish(&payload).await;
+    assert_eq!(globex.post("/v1/events", "{}").await.status, 201);
+    let heavy = format!("exists($.a ? (@ == 0{}))", " || @ == 7".repeat(11));
+    let save = format!("UPDATE trunkline.endpoints SET payload_filter = '{heavy}' WHERE tenant_id = 'acme'");
+    house.database.execute(&save).await;
+    let many: Vec<_> = (0..100)
+        .map(|_| {
+            let (client, payload) = (house.client.clone(), payload.clone());
+            tokio::spawn(async move { client.post("/v1/events", payload).await })
+        })
+        .collect();
+    while !many.iter().all(tokio::task::JoinHandle::is_finished) {
+        assert_eq!(globex.post("/v1/events", "{}").await.status, 201);
+    }
+    let mut stored = 0;
+    for reply in many {
+        let reply = reply.await.unwrap();
+        if reply.status == 201 {
+            stored += 1;
+        } else {
+            problem(&reply, 503, "database_unavailable");
+        }
+    }
+    assert!(stored > 0, "it waits for its own events, as many as there is time for");
+}

@@ -34,11 +34,8 @@ struct Going {
 
 impl Going {
     fn of(day: DayReport, settings: &RetentionSettings) -> Self {
-        Self {
-            payloads: after(day.until_day, settings.payloads),
-            rest: after(day.until_day, settings.events),
-            day,
-        }
+        let goes = |retention| after(day.until_day, retention).max(day.kept_until.unwrap_or(NaiveDate::MIN));
+        Self { payloads: goes(settings.payloads), rest: goes(settings.events), day }
     }
 }
 
@@ -73,6 +70,7 @@ pub(crate) fn run(options: &Options, output: &Output) -> anyhow::Result<()> {
             "days": going.iter().map(|one| json!({
                 "from_day": one.day.from_day,
                 "until_day": one.day.until_day,
+                "kept_until": one.day.kept_until,
                 "payload_bytes": one.day.payload_bytes,
                 "metadata_bytes": one.day.metadata_bytes,
                 "open_deliveries": one.day.open_deliveries,
@@ -101,7 +99,7 @@ fn describe(settings: &RetentionSettings, going: &[Going], scopes: &[(Scope, i64
         days(settings.payloads),
         days(settings.events)
     );
-    let rows: Vec<[String; 6]> = going
+    let rows: Vec<[String; 7]> = going
         .iter()
         .map(|one| {
             let day = &one.day;
@@ -112,10 +110,12 @@ fn describe(settings: &RetentionSettings, going: &[Going], scopes: &[(Scope, i64
                 size(day.metadata_bytes),
                 one.rest.to_string(),
                 count(day.open_deliveries),
+                day.kept_until.map_or_else(|| "-".to_owned(), |until| format!("until {until}")),
             ]
         })
         .collect();
-    text.push_str(&table(["DAY", "PAYLOADS", "GO", "THE REST", "GOES", "OPEN DELIVERIES"], &rows));
+    let columns = ["DAY", "PAYLOADS", "GO", "THE REST", "GOES", "OPEN DELIVERIES", "BROUGHT BACK"];
+    text.push_str(&table(columns, &rows));
     if !scopes.is_empty() {
         let rows: Vec<[String; 4]> = scopes
             .iter()
@@ -144,4 +144,35 @@ fn size(bytes: i64) -> String {
         .iter()
         .find(|(unit, _)| bytes >= *unit)
         .map_or_else(|| format!("{bytes} B"), |(unit, name)| format!("{} {name}", bytes / unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_that_was_brought_back_goes_no_earlier_than_it_was_asked_for() {
+        let date = |month, day| NaiveDate::from_ymd_opt(2026, month, day).unwrap();
+        let settings = RetentionSettings {
+            events: Duration::from_secs(90 * 86_400),
+            payloads: Duration::from_secs(30 * 86_400),
+            export: None,
+        };
+        let mut day = DayReport {
+            from_day: date(1, 31),
+            until_day: date(2, 1),
+            kept_until: None,
+            payloads_gone: false,
+            payload_bytes: 0,
+            metadata_bytes: 0,
+            open_deliveries: 0,
+        };
+        let going = Going::of(day.clone(), &settings);
+        assert_eq!((going.payloads, going.rest), (date(3, 3), date(5, 2)));
+        day.kept_until = Some(date(4, 1));
+        let going = Going::of(day, &settings);
+        assert_eq!((going.payloads, going.rest), (date(4, 1), date(5, 2)));
+        let shown = describe(&settings, &[going], &[]);
+        assert!(shown.contains("until 2026-04-01"), "{shown}");
+    }
 }

@@ -85,6 +85,7 @@ fn retention(house: &House) {
         "{today}"
     );
     assert!(today["payloads_go"].as_str().unwrap() < today["rest_goes"].as_str().unwrap(), "{today}");
+    assert!(today["kept_until"].is_null(), "it was not brought back: {today}");
     let shorter = &report["shorter"][0];
     assert_eq!((&shorter["tenant_id"], &shorter["days"]), (&"initech".into(), &7.into()), "{report}");
     let shown = text(&house.run(&["retention"]).stdout);

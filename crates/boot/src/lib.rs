@@ -6,6 +6,7 @@ pub mod clock;
 pub mod host;
 pub mod listen;
 pub mod metrics;
+pub mod parts;
 #[cfg(feature = "private-postgres")]
 pub mod private_postgres;
 pub mod random;

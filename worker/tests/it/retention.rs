@@ -228,6 +228,9 @@ async fn what_is_dropped_is_exported_before_and_what_cannot_be_exported_is_not_d
             }
         }
     }
+    let reported = trunkline_store::retention::report(&mut connection).await.unwrap();
+    let stays: Vec<String> = reported.iter().filter_map(|one| Some(one.kept_until?.to_string())).collect();
+    assert_eq!(stays, [kept_until]);
     let worker = house.worker().await;
     until_a_round_is_over(&house).await;
     worker.stop().await;

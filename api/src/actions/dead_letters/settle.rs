@@ -199,7 +199,7 @@ async fn settle(
             trail.record(&mut connection, settlement.action(), what, now).await?;
         }
         connection.commit().await?;
-        state.waker.wake_for(released);
+        state.waker.wake_released(&released);
         settled += count;
         if is_last {
             return Ok((settled, None));

@@ -199,7 +199,7 @@ impl Walk<'_> {
             self.trail.record(&mut connection, Action::ErasePayloads, what, now).await?;
         }
         connection.commit().await?;
-        self.state.waker.wake_for(released);
+        self.state.waker.wake_released(&released);
         Ok(erased)
     }
 }

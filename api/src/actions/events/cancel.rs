@@ -54,6 +54,6 @@ pub(crate) async fn cancel(
         return Err(Problem::nothing_to_cancel(status));
     }
     connection.commit().await.map_err(StoreError::from)?;
-    state.waker.wake_for(released);
+    state.waker.wake_released(&released);
     Ok(web::Json(Cancelled { event_id, status, cancelled }))
 }

@@ -48,6 +48,6 @@ pub(crate) async fn erase(
     }
     let receipt = erasures::receipt_of(&mut connection, lane, tenant, event_id).await?;
     connection.commit().await.map_err(StoreError::from)?;
-    state.waker.wake_for(released);
+    state.waker.wake_released(&released);
     Ok(web::Json(receipt.ok_or_else(Problem::no_event)?.into()))
 }

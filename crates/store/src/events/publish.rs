@@ -10,9 +10,12 @@ use crate::{Connection, StoreError, row};
 
 /// What becomes of events for which endpoints have payload filters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Filters {
+pub enum Filters<'a> {
     /// They are judged.
     Judged,
+    /// The same, as far as those of each event's tenant weigh no more than this, one number an event: by it was decided how many events
+    /// one statement can judge. Where they are heavier by now, the statement fails with [`StoreError::JudgedApart`] before it judges any.
+    JudgedWithin(&'a [u64]),
     /// There should be none: the statement fails with [`StoreError::JudgedApart`], since judging takes its time.
     Apart,
 }
@@ -30,12 +33,12 @@ pub struct Routing {
 /// The caller answers its publishers after the commit. Where events have ordering keys, [`super::ordering`] goes around it.
 ///
 /// # Errors
-/// When the database is not available, or a tenant has a payload filter and `filters` are [`Filters::Apart`]. An id that exists
-/// already is refused by the primary key.
+/// When the database is not available, or a tenant has a payload filter and `filters` are [`Filters::Apart`], or heavier ones than
+/// [`Filters::JudgedWithin`] says. An id that exists already is refused by the primary key.
 pub async fn publish(
     connection: &mut Connection,
     events: &[NewEvent<Bytes>],
-    filters: Filters,
+    filters: Filters<'_>,
 ) -> Result<Routing, StoreError> {
     let lanes: Vec<i16> = events.iter().map(|event| event.lane.number()).collect();
     let tenants: Vec<&str> = events.iter().map(|event| event.tenant_id.as_str()).collect();
@@ -50,6 +53,12 @@ pub async fn publish(
     let traces: Vec<Option<&str>> = events.iter().map(|event| event.traceparent.as_deref()).collect();
     let hashes: Vec<&[u8]> = events.iter().map(|event| event.payload_sha256.as_slice()).collect();
     let payloads: Vec<&[u8]> = events.iter().map(|event| event.payload.as_ref()).collect();
+    let weights: Option<Vec<i64>> = match filters {
+        Filters::JudgedWithin(weights) => {
+            Some(weights.iter().map(|weight| i64::try_from(*weight).unwrap_or(i64::MAX)).collect())
+        }
+        Filters::Judged | Filters::Apart => None,
+    };
     let rows = sqlx::query!(
         r#"
         WITH incoming AS (
@@ -79,6 +88,18 @@ pub async fn publish(
             FROM incoming AS i
             CROSS JOIN LATERAL trunkline.judge(i.tenant_id, i.type, i.payload) AS j
             WHERE $12 AND i.is_judged AND j.verdict = 'passes'
+            -- It depends on no event, so that PostgreSQL asks it once, before anything is judged.
+            AND NOT EXISTS (
+                SELECT
+                FROM unnest($2, $13::bigint[]) AS counted (tenant_id, weight)
+                WHERE CASE
+                    WHEN counted.weight < (
+                        SELECT sum(e.filter_weight)
+                        FROM trunkline.endpoints AS e
+                        WHERE e.tenant_id = counted.tenant_id AND e.payload_filter IS NOT NULL AND e.deleted_at IS NULL
+                    ) THEN trunkline.judge_apart(counted.tenant_id)
+                END
+            )
         ), fanned_out AS (
             INSERT INTO trunkline.deliveries
                 (lane, tenant_id, event_id, endpoint_id, status, due_at, created_at, ordering_key)
@@ -117,7 +138,8 @@ pub async fn publish(
         &deliver_at as _,
         &ordering_keys as _,
         &judged,
-        filters == Filters::Judged,
+        filters != Filters::Apart,
+        weights.as_deref(),
     )
     .fetch_all(connection)
     .await?;

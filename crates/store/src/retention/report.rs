@@ -14,6 +14,8 @@ pub struct DayReport {
     pub from_day: NaiveDate,
     /// The first day after them.
     pub until_day: NaiveDate,
+    /// It was brought back, and is not dropped before that day.
+    pub kept_until: Option<NaiveDate>,
     /// Whether its payloads are dropped.
     pub payloads_gone: bool,
     /// Size of the payloads on disk.
@@ -48,7 +50,7 @@ pub async fn report(connection: &mut Connection) -> Result<Vec<DayReport>, Store
 async fn report_of(connection: &mut Connection, of: &Lanes) -> Result<Vec<DayReport>, StoreError> {
     let rows = sqlx::query!(
         r#"
-        SELECT h.from_day, h.until_day, h.payloads_gone_at IS NOT NULL AS "payloads_gone!",
+        SELECT h.from_day, h.until_day, h.kept_until, h.payloads_gone_at IS NOT NULL AS "payloads_gone!",
                coalesce((
                    SELECT sum(pg_total_relation_size(c.oid))
                    FROM pg_class AS c
@@ -96,6 +98,7 @@ async fn report_of(connection: &mut Connection, of: &Lanes) -> Result<Vec<DayRep
         .map(|row| DayReport {
             from_day: row.from_day,
             until_day: row.until_day,
+            kept_until: row.kept_until,
             payloads_gone: row.payloads_gone,
             payload_bytes: row.payload_bytes,
             metadata_bytes: row.metadata_bytes,
