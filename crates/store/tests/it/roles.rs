@@ -75,6 +75,41 @@ async fn what_anybody_else_may_do_is_seen() {
 }
 
 #[tokio::test]
+async fn a_policy_that_no_migration_made_is_seen_and_so_is_one_that_was_altered_or_taken_away() {
+    let database = TestDatabase::new().await;
+    let mut connection = database.connect().await;
+    assert_eq!(roles::misheld(&mut connection).await.unwrap(), Vec::<String>::new());
+    let partition =
+        database.text("SELECT min(relname) FROM pg_class WHERE relispartition AND relkind = 'r'").await;
+    database
+        .execute(&format!(
+            "CREATE POLICY all_rows ON trunkline.events FOR SELECT USING (true);
+             CREATE POLICY \"None\" ON trunkline.{partition} AS RESTRICTIVE FOR INSERT TO trunkline_api WITH CHECK (false);
+             ALTER POLICY own_tenant ON trunkline.payloads WITH CHECK (true);
+             ALTER POLICY all_tenants ON trunkline.replays TO trunkline_api;
+             ALTER POLICY tenant_reader ON trunkline.events USING (lane = (SELECT trunkline.reader_lane()));
+             DROP POLICY own_tenant ON trunkline.receptions"
+        ))
+        .await;
+    let remedies = roles::misheld(&mut connection).await.unwrap();
+    let none = format!("DROP POLICY \"None\" ON trunkline.{partition}");
+    for remedy in [
+        "DROP POLICY all_rows ON trunkline.events",
+        &none,
+        "DROP POLICY own_tenant ON trunkline.payloads",
+        "DROP POLICY all_tenants ON trunkline.replays",
+        "DROP POLICY tenant_reader ON trunkline.events",
+        "CREATE POLICY own_tenant ON trunkline.receptions FOR ALL TO trunkline_api USING ((scope = current_setting('trunkline.tenant_id'::text, true)))",
+    ] {
+        assert!(remedies.iter().any(|found| found == remedy), "{remedy}: {remedies:#?}");
+    }
+    assert_eq!(remedies.len(), 9, "{remedies:#?}");
+    // What it says is what puts it right.
+    database.execute(&remedies.join(";\n")).await;
+    assert_eq!(roles::misheld(&mut connection).await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn every_table_is_in_the_list() {
     let database = TestDatabase::new().await;
     let tables = "SELECT string_agg(relname, ' ') FROM pg_class
