@@ -198,6 +198,25 @@ async fn a_worker_makes_partitions_and_nothing_else_of_the_owners() {
 }
 
 #[tokio::test]
+async fn neither_a_receiver_nor_an_operator_may_do_more_with_a_row_than_it_has_a_use_for() {
+    let database = TestDatabase::new().await;
+    database.expect_complaints();
+    for (role, forbidden) in [
+        (Role::Receiver, "SELECT custom_headers::text FROM trunkline.endpoints"),
+        (Role::Receiver, "SELECT name FROM trunkline.api_keys"),
+        (Role::Operator, "SELECT metadata::text FROM trunkline.endpoints"),
+        (Role::Operator, "UPDATE trunkline.endpoints SET payload_filter = NULL"),
+        (Role::Operator, "UPDATE trunkline.tenants SET lane = 0"),
+        (Role::Operator, "UPDATE trunkline.deliveries SET attempts = 0"),
+    ] {
+        let mut connection = database.connect().await;
+        run(&mut connection, &format!("SET ROLE {}", role.name())).await;
+        let refused = try_text(&mut connection, forbidden).await.unwrap_err();
+        assert!(refused.contains("permission denied"), "{forbidden}: {refused}");
+    }
+}
+
+#[tokio::test]
 async fn an_owner_who_is_no_superuser_migrates_and_publishing_from_sql_works() {
     let database = TestDatabase::unmigrated().await;
     let name = database.text("SELECT current_database()").await;
