@@ -236,6 +236,22 @@ async fn an_owner_who_is_no_superuser_migrates_and_publishing_from_sql_works() {
     assert!(event.starts_with("evt_"), "{event}");
     assert_eq!(try_text(&mut shop, publish).await.unwrap(), event, "the key is remembered");
     assert!(try_text(&mut shop, "SELECT 1 FROM trunkline.events").await.is_err());
+    run(&mut owner, "CREATE SCHEMA AUTHORIZATION CURRENT_USER; GRANT ALL ON SCHEMA an_owner TO a_shop").await;
+    run(
+        &mut shop,
+        "CREATE TABLE an_owner.orders (id integer); SELECT trunkline.watch_table('an_owner.orders', 'acme')",
+    )
+    .await;
+    run(
+        &mut owner,
+        "INSERT INTO trunkline.reader_tenants (role_name, tenant_id, lane) VALUES ('a_shop', 'acme', 1)",
+    )
+    .await;
+    let written = "SELECT string_agg(concat_ws(' ', actor, action, tenant_id, target), '|' ORDER BY audit_id) FROM trunkline.audit";
+    assert_eq!(
+        try_text(&mut owner, written).await.unwrap(),
+        "login:a_shop table.watch acme an_owner.orders|login:an_owner reader.bind acme a_shop"
+    );
     assert_eq!(try_text(&mut owner, "SELECT count(*)::text FROM trunkline.events").await.unwrap(), "1");
 
     // One who may not make roles and was given none is told what to ask for.
