@@ -2,7 +2,7 @@
 //! statement is under way at a time, while which the next one gathers, since two would share the same events.
 //! An idle service writes one event at once, a busy one writes many together.
 //!
-//! Whoever waits is answered after the commit. Nothing is answered before it, and nothing waits longer than a second.
+//! Whoever waits is answered after the commit. Nothing is answered before it, and nothing waits longer than 1.2 s, tokens included.
 
 mod bound;
 mod filtered;
@@ -24,6 +24,7 @@ use trunkline_store::Pool;
 
 use crate::metrics::METRICS;
 use crate::problem::Problem;
+use crate::rate;
 use crate::waker::Waker;
 use bound::QueueBound;
 use filtered::FairQueue;
@@ -53,9 +54,12 @@ const STATEMENT_PATIENCE: Duration = Duration::from_secs(5);
 /// one by one and those for keys in other hands, and those of batches.
 pub(crate) const CONNECTIONS: u32 = 2 + (keyed::ONE_BY_ONE_MAX + keyed::PATIENT_MAX + together::TURNS) as u32;
 
-/// How long a publisher waits for its answer in all: a little longer than one statement may take, so that its own end,
+/// How long a publisher waits for tokens and for its answer together: a little longer than one statement may take, so that its own end,
 /// which tells more, comes first.
 const PATIENCE: Duration = Duration::from_millis(1_200);
+
+// Whoever waited for tokens as long as that may take has time for an event all the same.
+const _: () = assert!(PATIENCE.as_millis() >= rate::PATIENCE.as_millis() + 500);
 
 /// An event that is in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,7 +165,8 @@ fn one_queue<K>() -> (Entrance<K>, Exit<K>) {
 }
 
 impl Ingest {
-    /// Queues an event and waits until it is committed. `filter_weight` is that of its tenant's payload filters, if it has any.
+    /// Queues an event and waits until it is committed. `filter_weight` is that of its tenant's payload filters, if it has any; `waited`,
+    /// how long its publisher was kept waiting for tokens.
     ///
     /// A caller that stops waiting may find its event stored or not: what is being written is, what still waits is not.
     pub(crate) async fn publish(
@@ -169,9 +174,10 @@ impl Ingest {
         event: NewEvent<Bytes>,
         key: Option<Idempotency>,
         filter_weight: Option<u64>,
+        waited: Duration,
     ) -> Result<Stored, NotStored> {
         if event.ordering_key.is_some() || (key.is_some() && filter_weight.is_some()) {
-            let stored = self.publish_together(vec![Item { event, key }], filter_weight).await;
+            let stored = self.publish_together(vec![Item { event, key }], filter_weight, waited).await;
             return stored.map_err(|refused| refused.reason)?.pop().ok_or(NotStored::Refused);
         }
         let _bytes = self.bytes_for(event.payload.len())?;
@@ -184,7 +190,7 @@ impl Ingest {
             None => self.plain.put(Waiting { event, filter_weight, key: (), since, answer, _bytes })?,
             Some(key) => self.keyed.put(Waiting { event, filter_weight, key, since, answer, _bytes })?,
         }
-        match tokio::time::timeout(PATIENCE, answered).await {
+        match tokio::time::timeout(PATIENCE.saturating_sub(waited), answered).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(NotStored::Unavailable),
         }
@@ -195,10 +201,11 @@ impl Ingest {
         &self,
         items: Vec<Item>,
         filter_weight: Option<u64>,
+        waited: Duration,
     ) -> Result<Vec<Stored>, ItemRefused> {
         let bytes = items.iter().map(|item| item.event.payload.len()).sum();
         let _bytes = self.bytes_for(bytes).map_err(ItemRefused::all)?;
-        self.together.publish(items, filter_weight).await
+        self.together.publish(items, filter_weight, waited).await
     }
 
     /// A share of [`QUEUE_BYTES_MAX`].

@@ -30,8 +30,8 @@ const TENANTS_MAX: u64 = 100_000;
 /// Draws that wait to be made; each tenant has one at a time.
 const DRAWS_MAX: usize = 10_000;
 
-/// How long a publisher waits for tokens. What comes after, its event, has a second of its own.
-const PATIENCE: Duration = Duration::from_millis(700);
+/// How long a publisher waits for tokens, of the time that it waits in all.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(700);
 
 /// What tenants may publish.
 pub(crate) struct Rates {

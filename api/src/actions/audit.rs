@@ -37,13 +37,14 @@ pub(crate) struct AuditEntry {
     audit_id: AuditId,
     at: DateTime<Utc>,
     /// `operator:` and the first 12 hexadecimal digits of the key's SHA-256, `key:` and the id of a tenant's key, `login:` and a
-    /// database login (the command line), `anyone` where no key was asked for, or `trunkline` where a worker followed a rule.
+    /// database login (the command line, or SQL), `anyone` where no key was asked for, or `trunkline` where a worker followed a rule.
     #[schema(example = "operator:9f86d081884c")]
     actor: String,
     /// `tenant.create`, `change`, `suspend`, `resume`, `delete`; `endpoint.create`, `change`, `enable`, `disable`, `disable_gone`,
     /// `disable_failing`, `pause`, `resume`, `rotate_secret`, `delete`; `api_key.create`, `revoke`; `event_type.describe`, `delete`;
     /// `replay.start`, `pause`, `resume`, `cancel`; `dead_letters.requeue`, `purge`; `payloads.erase`; `reception.enable`, `disable`;
-    /// `secrets.reencrypt`; `schema.migrate`, `distribute`; `restore.hold`, `release`; `retention.apply`.
+    /// `secrets.reencrypt`; `schema.migrate`, `distribute`; `restore.hold`, `release`; `retention.apply`;
+    /// `reader.bind`, `unbind`; `table.watch`, `unwatch`.
     #[schema(example = "tenant.suspend")]
     action: String,
     /// Whose it was; null = of all tenants.

@@ -81,8 +81,9 @@ impl Together {
         &self,
         mut items: Vec<Item>,
         filter_weight: Option<u64>,
+        waited: Duration,
     ) -> Result<Vec<Stored>, ItemRefused> {
-        let end = Instant::now() + patience(&items, filter_weight);
+        let end = Instant::now() + patience(&items, filter_weight, waited);
         let turn = timeout_at(end, self.turn(&items, filter_weight)).await;
         let Ok(Ok(_turn)) = turn else { return Err(ItemRefused::all(NotStored::Overloaded)) };
         let mut filters = if filter_weight.is_some() { Filters::Judged } else { Filters::Apart };
@@ -230,12 +231,13 @@ async fn claim(
     Ok(Ok(held))
 }
 
-/// How long a publisher waits for its answer in all: as for one event, and as long as filters may take to judge a large batch.
-fn patience(items: &[Item], filter_weight: Option<u64>) -> Duration {
+/// How long a publisher who has waited for tokens still waits for its answer: as for one event, and as long as filters may take to judge a
+/// large batch.
+fn patience(items: &[Item], filter_weight: Option<u64>, waited: Duration) -> Duration {
     let steps = |weight| items.iter().map(|item| payload::steps(&item.event.payload, weight)).sum::<u64>();
     let statements = filter_weight.map_or(0, |weight| steps(weight) / STATEMENT_STEPS);
     let judging = JUDGING.saturating_mul(u32::try_from(statements).unwrap_or(u32::MAX));
-    PATIENCE.saturating_add(judging).min(STATEMENT_PATIENCE)
+    PATIENCE.saturating_add(judging).min(STATEMENT_PATIENCE).saturating_sub(waited)
 }
 
 /// How many of these events one statement takes: as many as it can judge in time, and at least one.
@@ -283,4 +285,17 @@ async fn publish(
         ordering::hold_back(connection, &lanes, &tenants, &ids).await?;
     }
     Ok(routing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_waited_for_tokens_waits_so_much_shorter_for_its_answer() {
+        for waited in [Duration::ZERO, Duration::from_millis(1), crate::rate::PATIENCE] {
+            assert_eq!(waited + patience(&[], None, waited), PATIENCE);
+        }
+        assert_eq!(patience(&[], None, PATIENCE * 2), Duration::ZERO);
+    }
 }

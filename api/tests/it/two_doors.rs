@@ -446,6 +446,33 @@ async fn a_watched_table_publishes_its_changes_with_the_transaction_that_makes_t
 }
 
 #[tokio::test]
+async fn a_table_that_is_watched_is_written_down() {
+    let house = House::new().await;
+    let create = "CREATE ROLE shop_that_watches LOGIN IN ROLE trunkline_publisher; CREATE SCHEMA shop AUTHORIZATION shop_that_watches;
+                  CREATE TABLE shop.\"Orders\" (id integer); ALTER TABLE shop.\"Orders\" OWNER TO shop_that_watches";
+    house.database.execute(create).await;
+    let mut shop = house.database.connect().await;
+    trunkline_testkit::run(&mut shop, "SET SESSION AUTHORIZATION shop_that_watches").await;
+    for statement in [
+        "SELECT trunkline.watch_table('shop.\"Orders\"', 'acme')",
+        // Again: instead of the first, and for a tenant that does not exist yet.
+        "SELECT trunkline.watch_table('shop.\"Orders\"', 'no such tenant', 'order')",
+        "SELECT trunkline.unwatch_table('shop.\"Orders\"')",
+        "SELECT trunkline.unwatch_table('shop.\"Orders\"')",
+        "SELECT trunkline.note_watch('shop.\"Orders\"', false)",
+    ] {
+        trunkline_testkit::run(&mut shop, statement).await;
+    }
+    let written = "SELECT string_agg(concat_ws(' ', actor, action, tenant_id, target), '|' ORDER BY audit_id) FROM trunkline.audit";
+    let row = |action: &str| format!("login:shop_that_watches table.{action} shop.\"Orders\"");
+    let expected = [row("watch acme"), row("unwatch acme"), row("watch"), row("unwatch")];
+    assert_eq!(house.database.text(written).await.split('|').collect::<Vec<_>>(), expected);
+    // Operators read it like any other.
+    let entries = house.anyone.bearer(trunkline_testkit::OPERATOR_KEY).get("/v1/audit").await.json();
+    assert_eq!(entries["entries"].as_array().unwrap().len(), 4, "{entries}");
+}
+
+#[tokio::test]
 async fn a_watched_table_takes_writes_though_they_cannot_be_published_unless_asked_to_be_strict() {
     let house = House::new().await;
     let database = &house.database;

@@ -17,6 +17,8 @@ const SEALING_KEY: &str = "Y2FuYXJ5LW9mLTMyLWJ5dGVzLWZvci1zZWFsaW5nLTE=";
 /// base64 of "canary-of-the-first-signing-key"
 const CHOSEN_SECRET: &str = "whsec_Y2FuYXJ5LW9mLXRoZS1maXJzdC1zaWduaW5nLWtleQ==";
 const ROTATED_SECRET: &str = "canary-of-the-second-signing-secret";
+const PATCHED_SECRET: &str = "canary-of-the-third-signing-secret";
+const PROXY_PASSWORD: &str = "proxy-canary-e81d";
 const HEADER_VALUE: &str = "Bearer header-canary-4f2b";
 const PAYLOAD: &str = "payload-canary-93be";
 const URL_PASSWORD: &str = "url-canary-52aa";
@@ -154,10 +156,16 @@ fn no_secret_shows_in_logs_metrics_traces_errors_pages_statements_or_a_dump() {
     let password = password.split_once(':').unwrap().1.split_once('@').unwrap().0;
     canaries.push(Canary::new("the database's password", password));
 
+    let log_of_worker = worker.stop();
+    let worker = through_a_proxy(&mut client, &mut installation, &api_key);
+
     let mut output = client.output;
+    output.add("the log of the worker", &log_of_worker);
     for command in [
         &["doctor"][..],
         &["key", "list", "acme"],
+        &["audit", "--json"],
+        &["top", "--once"],
         &["tenant", "list", "--json"],
         &["secrets", "status"],
         &["tenant", "create", "acme", "--target-url", &format!("https://u:{URL_PASSWORD}@example.com/")],
@@ -179,10 +187,14 @@ fn no_secret_shows_in_logs_metrics_traces_errors_pages_statements_or_a_dump() {
     add_traces(&mut output, &collector);
     add_statements(&mut output, &installation.server_log());
     add_dump(&mut output, installation.database_url());
+    add_views(&mut output, &mut installation);
 
     let is_allowed = |canary: &str, place: &str| match canary {
         // A DBA is a user: payloads and idempotency keys are theirs to read, in one table each.
-        "the payload" => place.starts_with("a dump of payloads") || place == "parameters of statements",
+        "the payload" => {
+            ["a dump of payloads", "the view events"].iter().any(|own| place.starts_with(own))
+                || place == "parameters of statements"
+        }
         "the idempotency key" => place.contains("idempotency_keys") || place == "parameters of statements",
         _ => false,
     };
@@ -275,6 +287,10 @@ fn life(client: &mut Client<'_>, installation: &mut Installation, receiver: &Doo
     ] {
         client.call("GET", path, &api_key, None, 200);
     }
+    client.call("GET", "/v1/audit", OPERATOR_KEY, None, 200);
+    let exported = client.ask("GET", "/v1/events/export", &api_key, None, 200);
+    assert!(exported.contains(PAYLOAD), "an export shows payloads to whoever published them");
+    client.output.add("an answer of the api", &exported.replace(PAYLOAD, ""));
     client.call("GET", &format!("{}/acme/received", receiver.url), &api_key, None, 200);
     client.call("GET", &format!("{}/acme/received", receiver.url), FORGED_KEY, None, 401);
     client.call("POST", &target, &api_key, Some(&payload), 401);
@@ -289,6 +305,22 @@ fn life(client: &mut Client<'_>, installation: &mut Installation, receiver: &Doo
     client.call("POST", &target, &api_key, Some(&payload), 401);
     installation.sql("ALTER TABLE trunkline.elsewhere RENAME TO endpoint_secrets");
 
+    // A token holds its list's filter, sealed.
+    let two = json!({"events": [{"payload": {"a": PAYLOAD}}, {"payload": {"a": PAYLOAD}}]}).to_string();
+    client.call("POST", "/v1/events/batch", &api_key, Some(&two), 201);
+    let list = format!("/v1/events?limit=1&payload=a:{PAYLOAD}");
+    // The answer's Link repeats to whoever asks what it asked for.
+    let page = client.ask("GET", &list, &api_key, None, 200).split_once("\n\n").unwrap().1.to_owned();
+    client.output.add("an answer of the api", &page);
+    let page: Value = serde_json::from_str(&page).unwrap();
+    let token = page["next_token"].as_str().unwrap();
+    client.ask("GET", &format!("{list}&next_token={token}"), &api_key, None, 200);
+    client.call("GET", &format!("/v1/events?next_token={token}"), &api_key, None, 400);
+    let patch = json!({"webhook_secret": PATCHED_SECRET}).to_string();
+    client.call("PATCH", "/v1/tenants/current", &api_key, Some(&patch), 200);
+    let patch = json!({"webhook_secret": format!("{PATCHED_SECRET} ")}).to_string();
+    client.call("PATCH", "/v1/tenants/current", &api_key, Some(&patch), 422);
+
     let key_id = second["key_id"].as_str().unwrap();
     client.call("DELETE", &format!("/v1/api-keys/{key_id}"), &api_key, None, 200);
     client.call("GET", "/v1/events", &second_key, None, 401);
@@ -302,6 +334,8 @@ fn life(client: &mut Client<'_>, installation: &mut Installation, receiver: &Doo
         ("the chosen secret", CHOSEN_SECRET),
         ("the generated secret", &generated),
         ("the rotated secret", ROTATED_SECRET),
+        ("the patched secret", PATCHED_SECRET),
+        ("the proxy's password", PROXY_PASSWORD),
         ("the header's value", HEADER_VALUE),
         ("the password of a URL", URL_PASSWORD),
         ("the payload", PAYLOAD),
@@ -310,6 +344,23 @@ fn life(client: &mut Client<'_>, installation: &mut Installation, receiver: &Doo
     ];
     let canaries = canaries.iter().map(|(name, value)| Canary::new(name, value)).collect();
     (api_key, canaries)
+}
+
+/// A worker that is told of a proxy with a password, once it has sent something through it.
+fn through_a_proxy(client: &mut Client<'_>, installation: &mut Installation, api_key: &str) -> Door {
+    use base64::Engine as _;
+
+    let proxy = Catcher::start(&[]);
+    installation
+        .set("TRUNKLINE__EGRESS__PROXY", &proxy.url("").replace("//", &format!("//us:{PROXY_PASSWORD}@")));
+    let worker = installation.start("worker");
+    client.call("POST", "/v1/events/batch", api_key, Some(r#"{"events":[{"payload":{}}]}"#), 201);
+    let told = base64::engine::general_purpose::STANDARD.encode(format!("us:{PROXY_PASSWORD}"));
+    eventually("the proxy was told the password", || {
+        let told = format!("Basic {told}");
+        proxy.all().iter().any(|call| call.header("proxy-authorization") == told).then_some(())
+    });
+    worker
 }
 
 /// Publishes what cannot be stored.
@@ -352,6 +403,19 @@ fn add_statements(output: &mut Output, log: &str) {
         output.add(place, line);
     }
     assert!(count > 100, "the server was to log every statement: {count}");
+}
+
+/// What readers see, view by view.
+fn add_views(output: &mut Output, installation: &mut Installation) {
+    let views = "SELECT string_agg(viewname, ' ') FROM pg_views WHERE schemaname = 'trunkline_read'";
+    let views = installation.sql(views);
+    assert!(views.contains("events"), "{views}");
+    for view in views.split(' ') {
+        let rows = format!(
+            "SELECT coalesce(string_agg(row_to_json(v)::text, chr(10)), '') FROM trunkline_read.{view} AS v"
+        );
+        output.add(&format!("the view {view}"), &installation.sql(&rows));
+    }
 }
 
 /// A dump in plain text, table by table.

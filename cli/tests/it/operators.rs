@@ -22,6 +22,7 @@ fn operators_work_straight_on_the_database() {
         "synchronous_commit",
         "rights",
         "row security",
+        "policies",
         "way round it",
         "others' rights",
         "partitions",

@@ -1,12 +1,14 @@
 //! As whom the doors act in the database: each in a role of its own, with the least it needs. Tenants' work runs in a transaction
 //! that names its tenant, and row security shows it no other rows, even where a statement forgets to ask for its tenant only.
 
+mod policies;
 mod rights;
 
 use trunkline_domain::TenantId;
 
 use crate::{Connection, Pool, StoreError, Transaction};
 
+pub use policies::misheld;
 pub(crate) use rights::grant_where;
 pub use rights::{Difference, RIGHTS, differences, exposed, grant, strangers, unheld};
 

@@ -6,6 +6,9 @@ use crate::layering::rust_files;
 
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
+/// Names of the database that look like those of tests.
+const NO_TESTS: [&str; 2] = ["last_used_at", "trunkline_tenant_reader"];
+
 /// The rows of all tables whose last column is "shown by": the threat, and what is in backticks in that column.
 fn claims() -> Vec<(String, Vec<String>)> {
     let page = std::fs::read_to_string(Path::new(WORKSPACE).join("docs/SECURITY.md")).unwrap();
@@ -40,12 +43,50 @@ fn every_test_that_the_security_page_names_exists() {
     for (threat, names) in claims {
         assert!(!names.is_empty(), "nothing shows the guard against: {threat}");
         for name in names {
-            let exists = if name.contains('/') {
-                root.join(&name).exists()
-            } else {
-                source.contains(&format!("fn {name}("))
-            };
+            let exists = if name.contains('/') { root.join(&name).exists() } else { is_test(&source, &name) };
             assert!(exists, "{name}, which is to show the guard against \"{threat}\", does not exist");
         }
     }
+    for name in told() {
+        assert!(is_test(&source, &name), "{name}, which the page names, is no test");
+    }
+}
+
+#[test]
+fn what_no_runner_runs_is_no_test() {
+    for (source, expected) in [
+        ("#[test]\nfn it_holds() {", true),
+        ("#[tokio::test(flavor = \"multi_thread\")]\n    #[ignore]\n    async fn it_holds() {", true),
+        ("#[test]\nfn another() {}\n\nfn it_holds() {", false),
+        ("/// #[test]\nasync fn it_holds() {", false),
+        ("#[test]\nfn it_holds_not() {", false),
+    ] {
+        assert_eq!(is_test(source, "it_holds"), expected, "{source}");
+    }
+}
+
+/// Whether a function of that name is marked as a test, beside whatever else it is marked as.
+fn is_test(source: &str, name: &str) -> bool {
+    let call = format!("fn {name}(");
+    source.match_indices(&call).any(|(at, _)| {
+        let above = source[..at].lines().rev().skip(usize::from(!source[..at].ends_with('\n')));
+        let mut marks = above.map(str::trim).take_while(|line| line.starts_with("#["));
+        marks.any(|mark| mark.starts_with("#[test]") || mark.starts_with("#[tokio::test"))
+    })
+}
+
+/// What stands in backticks anywhere on the page and reads like the name of a test: three words or more, in snake case.
+fn told() -> Vec<String> {
+    let page = std::fs::read_to_string(Path::new(WORKSPACE).join("docs/SECURITY.md")).unwrap();
+    let is_name = |text: &&str| {
+        let words: Vec<&str> = text.split('_').collect();
+        words.len() >= 3
+            && words.iter().all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()))
+    };
+    page.lines()
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+        .filter(is_name)
+        .filter(|name| !NO_TESTS.contains(name))
+        .map(str::to_owned)
+        .collect()
 }

@@ -114,11 +114,13 @@ pub(crate) async fn publish(
     };
     let count = batch.events.len();
     // Before its items are looked at, which is what it costs: whether they are accepted or not.
+    let asked = std::time::Instant::now();
     let allowance = allow(&state, &owner, u32::try_from(count).unwrap_or(u32::MAX)).await?;
+    let waited = asked.elapsed();
     let traceparent = traceparent(&request);
     let items = items(&state, &owner, (&body.bytes, &batch), traceparent).await;
     let items = items.map_err(|problem| told(problem, allowance))?;
-    let stored = state.ingest.publish_together(items, owner.filter_weight).await;
+    let stored = state.ingest.publish_together(items, owner.filter_weight, waited).await;
     let stored = stored.map_err(|refused| told(refusal(refused), allowance))?;
     METRICS.published.increment(count as u64);
     let mut response = HttpResponse::Created();

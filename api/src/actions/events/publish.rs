@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use actix_web::http::header::{HeaderName, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde::Serialize;
@@ -67,10 +69,11 @@ pub(crate) async fn publish(
     Writer(owner): Writer,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let allowance = allow(&state, &owner, 1).await?;
+    let waited = started.elapsed();
     let stored =
-        store(&state, &request, &owner, payload).await.map_err(|problem| told(problem, allowance))?;
+        store(&state, &request, &owner, payload, waited).await.map_err(|problem| told(problem, allowance))?;
     METRICS.published.increment(1);
     METRICS.publish_seconds.record(started.elapsed().as_secs_f64());
     Ok(answer(stored, allowance))
@@ -81,6 +84,7 @@ async fn store(
     request: &HttpRequest,
     owner: &KeyOwner,
     payload: web::Payload,
+    waited: Duration,
 ) -> Result<Stored, Problem> {
     let key = idempotency_key(request.headers())?;
     let named_type = named_type(request.headers())?;
@@ -99,7 +103,7 @@ async fn store(
     let event = draft.into_event(state, owner)?;
     state.schemas.check(&state.pool, &owner.tenant_id, event.event_type.as_ref(), &event.payload).await?;
     let key = key.map(|key| Idempotency { key, body_sha256: body_sha256(&event) });
-    Ok(state.ingest.publish(event, key, owner.filter_weight).await?)
+    Ok(state.ingest.publish(event, key, owner.filter_weight, waited).await?)
 }
 
 /// Whether the tenant may publish that many events now.

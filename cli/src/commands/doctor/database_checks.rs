@@ -151,7 +151,7 @@ fn schema(state: SchemaState) -> Check {
 }
 
 /// Who may do what: the rights that `trunkline migrate` gives, no more and no less, and row security wherever a tenant is named.
-async fn roles_and_rights(connection: &mut Connection) -> Result<[Check; 4], StoreError> {
+async fn roles_and_rights(connection: &mut Connection) -> Result<[Check; 5], StoreError> {
     let differences = roles::differences(connection).await?;
     let too_much = differences.iter().any(|difference| !difference.is_missing);
     let statements: Vec<&str> =
@@ -170,7 +170,11 @@ async fn roles_and_rights(connection: &mut Connection) -> Result<[Check; 4], Sto
         }
     };
     let (unheld, exposed) = (roles::unheld(connection).await?, roles::exposed(connection).await?);
-    let strangers = roles::strangers(connection).await?;
+    let (misheld, strangers) = (roles::misheld(connection).await?, roles::strangers(connection).await?);
+    let policies = match misheld.len() {
+        0 => "those of the migrations and no others".to_owned(),
+        count => format!("{count} statements: {}", misheld[..count.min(SHOWN_MAX)].join("; ")),
+    };
     let list = |names: &[String], none: &str| {
         if names.is_empty() { none.to_owned() } else { names.join(", ") }
     };
@@ -182,6 +186,13 @@ async fn roles_and_rights(connection: &mut Connection) -> Result<[Check; 4], Sto
             "row security",
             list(&unheld, "forced on every table with a tenant"),
             "run ALTER TABLE trunkline.<name> ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY on each",
+        ),
+        Check::when(
+            misheld.is_empty(),
+            Verdict::Fail,
+            "policies",
+            policies,
+            "find out who did it; run what is shown as the owner of the tables, in one transaction, and look again",
         ),
         Check::when(
             exposed.is_empty(),

@@ -199,3 +199,21 @@ async fn only_a_login_that_policies_hold_is_bound() {
         assert!(refused.contains(reason), "{refused}");
     }
 }
+
+#[tokio::test]
+async fn who_may_read_a_tenant_is_written_down() {
+    let database = TestDatabase::new().await;
+    seed(&database, "acme", 3).await;
+    seed(&database, "umbrella", 4).await;
+    database
+        .execute(
+            "CREATE ROLE views_bound LOGIN; SELECT trunkline.bind_reader('views_bound', 'acme');
+             SELECT trunkline.bind_reader('views_bound', 'umbrella'); DELETE FROM trunkline.reader_tenants",
+        )
+        .await;
+    let written = "SELECT string_agg(concat_ws(' ', action, tenant_id, target), '|' ORDER BY audit_id)
+                   FROM trunkline.audit WHERE actor = 'login:' || session_user";
+    let expected = "reader.bind acme views_bound|reader.unbind acme views_bound|reader.bind umbrella views_bound|\
+                    reader.unbind umbrella views_bound";
+    assert_eq!(database.text(written).await, expected);
+}

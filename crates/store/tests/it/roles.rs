@@ -75,6 +75,41 @@ async fn what_anybody_else_may_do_is_seen() {
 }
 
 #[tokio::test]
+async fn a_policy_that_no_migration_made_is_seen_and_so_is_one_that_was_altered_or_taken_away() {
+    let database = TestDatabase::new().await;
+    let mut connection = database.connect().await;
+    assert_eq!(roles::misheld(&mut connection).await.unwrap(), Vec::<String>::new());
+    let partition =
+        database.text("SELECT min(relname) FROM pg_class WHERE relispartition AND relkind = 'r'").await;
+    database
+        .execute(&format!(
+            "CREATE POLICY all_rows ON trunkline.events FOR SELECT USING (true);
+             CREATE POLICY \"None\" ON trunkline.{partition} AS RESTRICTIVE FOR INSERT TO trunkline_api WITH CHECK (false);
+             ALTER POLICY own_tenant ON trunkline.payloads WITH CHECK (true);
+             ALTER POLICY all_tenants ON trunkline.replays TO trunkline_api;
+             ALTER POLICY tenant_reader ON trunkline.events USING (lane = (SELECT trunkline.reader_lane()));
+             DROP POLICY own_tenant ON trunkline.receptions"
+        ))
+        .await;
+    let remedies = roles::misheld(&mut connection).await.unwrap();
+    let none = format!("DROP POLICY \"None\" ON trunkline.{partition}");
+    for remedy in [
+        "DROP POLICY all_rows ON trunkline.events",
+        &none,
+        "DROP POLICY own_tenant ON trunkline.payloads",
+        "DROP POLICY all_tenants ON trunkline.replays",
+        "DROP POLICY tenant_reader ON trunkline.events",
+        "CREATE POLICY own_tenant ON trunkline.receptions FOR ALL TO trunkline_api USING ((scope = current_setting('trunkline.tenant_id'::text, true)))",
+    ] {
+        assert!(remedies.iter().any(|found| found == remedy), "{remedy}: {remedies:#?}");
+    }
+    assert_eq!(remedies.len(), 9, "{remedies:#?}");
+    // What it says is what puts it right.
+    database.execute(&remedies.join(";\n")).await;
+    assert_eq!(roles::misheld(&mut connection).await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn every_table_is_in_the_list() {
     let database = TestDatabase::new().await;
     let tables = "SELECT string_agg(relname, ' ') FROM pg_class
@@ -163,6 +198,25 @@ async fn a_worker_makes_partitions_and_nothing_else_of_the_owners() {
 }
 
 #[tokio::test]
+async fn neither_a_receiver_nor_an_operator_may_do_more_with_a_row_than_it_has_a_use_for() {
+    let database = TestDatabase::new().await;
+    database.expect_complaints();
+    for (role, forbidden) in [
+        (Role::Receiver, "SELECT custom_headers::text FROM trunkline.endpoints"),
+        (Role::Receiver, "SELECT name FROM trunkline.api_keys"),
+        (Role::Operator, "SELECT metadata::text FROM trunkline.endpoints"),
+        (Role::Operator, "UPDATE trunkline.endpoints SET payload_filter = NULL"),
+        (Role::Operator, "UPDATE trunkline.tenants SET lane = 0"),
+        (Role::Operator, "UPDATE trunkline.deliveries SET attempts = 0"),
+    ] {
+        let mut connection = database.connect().await;
+        run(&mut connection, &format!("SET ROLE {}", role.name())).await;
+        let refused = try_text(&mut connection, forbidden).await.unwrap_err();
+        assert!(refused.contains("permission denied"), "{forbidden}: {refused}");
+    }
+}
+
+#[tokio::test]
 async fn an_owner_who_is_no_superuser_migrates_and_publishing_from_sql_works() {
     let database = TestDatabase::unmigrated().await;
     let name = database.text("SELECT current_database()").await;
@@ -182,6 +236,22 @@ async fn an_owner_who_is_no_superuser_migrates_and_publishing_from_sql_works() {
     assert!(event.starts_with("evt_"), "{event}");
     assert_eq!(try_text(&mut shop, publish).await.unwrap(), event, "the key is remembered");
     assert!(try_text(&mut shop, "SELECT 1 FROM trunkline.events").await.is_err());
+    run(&mut owner, "CREATE SCHEMA AUTHORIZATION CURRENT_USER; GRANT ALL ON SCHEMA an_owner TO a_shop").await;
+    run(
+        &mut shop,
+        "CREATE TABLE an_owner.orders (id integer); SELECT trunkline.watch_table('an_owner.orders', 'acme')",
+    )
+    .await;
+    run(
+        &mut owner,
+        "INSERT INTO trunkline.reader_tenants (role_name, tenant_id, lane) VALUES ('a_shop', 'acme', 1)",
+    )
+    .await;
+    let written = "SELECT string_agg(concat_ws(' ', actor, action, tenant_id, target), '|' ORDER BY audit_id) FROM trunkline.audit";
+    assert_eq!(
+        try_text(&mut owner, written).await.unwrap(),
+        "login:a_shop table.watch acme an_owner.orders|login:an_owner reader.bind acme a_shop"
+    );
     assert_eq!(try_text(&mut owner, "SELECT count(*)::text FROM trunkline.events").await.unwrap(), "1");
 
     // One who may not make roles and was given none is told what to ask for.

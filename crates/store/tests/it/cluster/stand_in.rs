@@ -95,6 +95,7 @@ async fn tables_are_distributed_once_and_in_an_order_that_can_be_gone_on_from() 
         Vec::<String>::new(),
         "row security is forced again"
     );
+    assert_eq!(roles::misheld(&mut connection).await.unwrap(), Vec::<String>::new(), "and by these policies");
     let found = standing(&mut connection).await.unwrap();
     assert_eq!((found.shards, found.lanes_max, found.unplaced, found.nodes), (4, 16, 0, 2));
     assert!(
