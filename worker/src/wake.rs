@@ -54,7 +54,7 @@ impl Mailbox {
             match wake {
                 Wake::Endpoints(hints) if mail.hints.len() < HINTS_MAX => mail.hints.extend(hints),
                 Wake::Changed(tenant_id) if mail.changed.len() < HINTS_MAX => {
-                    mail.changed.extend([tenant_id])
+                    mail.changed.extend([tenant_id]);
                 }
                 Wake::Changed(_) => {}
                 Wake::Endpoints(_) | Wake::Look | Wake::LanesFree => mail.look = true,

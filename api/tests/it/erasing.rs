@@ -43,9 +43,17 @@ async fn an_attempt_under_way_ends_as_superseded_and_what_was_delivered_stays_so
     house.set(&delivered, "DELIVERED").await;
     let lease = "UPDATE trunkline.deliveries SET lease = 7, leased_until = now() + interval '30 seconds', attempts = 1, cycle_attempts = 1 WHERE event_id =";
     house.database.execute(&format!("{lease} '{}'", uuid(&leased))).await;
+    let shown = async || house.client.get(&format!("/v1/events/{leased}")).await.json()["event"].clone();
+    let attempts =
+        |event: &serde_json::Value| (event["attempts"].clone(), event["deliveries"][0]["attempts"].clone());
+    let under_way = shown().await;
+    assert_eq!(attempts(&under_way), (json!(0), json!(0)), "it counts when it has ended");
     for id in [&leased, &delivered] {
         assert_eq!(house.client.delete(&format!("/v1/events/{id}/content")).await.status, 200);
     }
+    let ended = shown().await;
+    assert_eq!(attempts(&ended), (json!(1), json!(1)));
+    assert!(ended["last_attempt_at"].is_string());
     let status = async |id: &str| {
         house.client.get(&format!("/v1/events/{id}")).await.json()["event"]["status"].clone()
     };

@@ -67,7 +67,8 @@ async fn cancel_of_deleted_of(
         ), cancelled AS (
             UPDATE trunkline.deliveries AS d
             SET status = 'CANCELLED', due_at = NULL, held = false, expedited = false,
-                lease = NULL, leased_until = NULL, finished_at = $1
+                lease = NULL, leased_until = NULL, finished_at = $1,
+                last_attempt_at = CASE WHEN o.lease IS NULL THEN d.last_attempt_at ELSE least($1, o.leased_until) END
             FROM open AS o
             WHERE d.lane = o.lane AND d.tenant_id = o.tenant_id AND d.event_id = o.event_id
               AND d.endpoint_id = o.endpoint_id AND ($4::smallint[] IS NULL OR d.lane = ANY($4))

@@ -54,7 +54,8 @@ pub async fn reopen(
         ), reopened AS (
             UPDATE trunkline.deliveries AS d
             SET status = 'PENDING', due_at = $4, cycle_attempts = 0, expedited = true,
-                lease = NULL, leased_until = NULL, finished_at = NULL
+                lease = NULL, leased_until = NULL, finished_at = NULL,
+                last_attempt_at = CASE WHEN f.lease IS NULL THEN d.last_attempt_at ELSE least($4, f.leased_until) END
             FROM failed AS f
             WHERE d.lane = $1 AND d.tenant_id = $2 AND d.event_id = $3 AND d.endpoint_id = f.endpoint_id
               AND f.endpoint_lives AND EXISTS (SELECT FROM content)

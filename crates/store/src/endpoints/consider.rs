@@ -107,7 +107,8 @@ pub async fn consider(
                    WHEN $5::bytea IS NULL THEN 'not asked'
                    ELSE coalesce(j.verdict, 'not asked')
                END AS "filter!",
-               d.status::text AS "status?", d.attempts AS "attempts?", d.due_at AS "due_at?", d.held AS "held?"
+               d.status::text AS "status?", d.attempts - (d.lease IS NOT NULL)::integer AS "attempts?",
+               d.due_at AS "due_at?", d.held AS "held?"
         FROM trunkline.endpoints AS e
         LEFT JOIN trunkline.deliveries AS d
           ON d.lane = $1 AND d.tenant_id = $2 AND d.event_id = $3 AND d.endpoint_id = e.endpoint_id

@@ -164,7 +164,9 @@ async fn deliveries_of(
 ) -> Result<Vec<DeliveryDetail>, StoreError> {
     let rows = sqlx::query!(
         r#"
-        SELECT d.endpoint_id, e.name, e.url, d.status::text AS "status!", d.attempts, d.due_at, d.last_attempt_at,
+        SELECT d.endpoint_id, e.name, e.url, d.status::text AS "status!",
+               -- Not the one under way, which is counted from its claim on.
+               d.attempts - (d.lease IS NOT NULL)::integer AS "attempts!", d.due_at, d.last_attempt_at,
                d.last_status_code, d.last_error, d.finished_at, d.held
         FROM trunkline.deliveries AS d
         JOIN trunkline.endpoints AS e ON e.tenant_id = d.tenant_id AND e.endpoint_id = d.endpoint_id

@@ -76,7 +76,8 @@ pub async fn summarise(
                        WHEN bool_or(status = 'CANCELLED') THEN 'CANCELLED'
                        ELSE 'UNROUTED'
                    END AS status,
-                   coalesce(sum(attempts), 0)::integer AS attempts,
+                   -- Not those under way, which are counted from their claim on.
+                   (coalesce(sum(attempts), 0) - count(lease))::integer AS attempts,
                    max(last_attempt_at) AS last_attempt_at,
                    min(due_at) AS next_attempt_at
             FROM trunkline.deliveries

@@ -56,7 +56,7 @@ pub const RIGHTS: &[(Role, &str, &str)] = &[
     (Role::Operator, "events", "SELECT (lane, tenant_id, event_id, type, created_at)"),
     (Role::Operator, "endpoint_secrets", SECRETS_UNREAD),
     (Role::Operator, "payloads", "SELECT (lane, tenant_id, event_id); DELETE"),
-    (Role::Operator, "deliveries", "SELECT; UPDATE (status, due_at, held, expedited, lease, leased_until, finished_at)"),
+    (Role::Operator, "deliveries", "SELECT; UPDATE (status, due_at, held, expedited, lease, leased_until, last_attempt_at, finished_at)"),
     (Role::Operator, "attempts", "SELECT (lane); INSERT"),
     (Role::Operator, "ordering_keys", "SELECT (lane, tenant_id, key); DELETE"),
     (Role::Operator, "event_types", "SELECT; DELETE"),

@@ -174,7 +174,8 @@ async fn cancel_open(
         ), cancelled AS (
             UPDATE trunkline.deliveries AS d
             SET status = 'CANCELLED', due_at = NULL, held = false, expedited = false,
-                lease = NULL, leased_until = NULL, finished_at = $4
+                lease = NULL, leased_until = NULL, finished_at = $4,
+                last_attempt_at = CASE WHEN o.lease IS NULL THEN d.last_attempt_at ELSE least($4, o.leased_until) END
             FROM open AS o
             WHERE d.lane = $1 AND d.tenant_id = $2 AND d.event_id = o.event_id AND d.endpoint_id = o.endpoint_id
             RETURNING d.event_id, d.endpoint_id, o.attempts, o.lease, o.leased_until
