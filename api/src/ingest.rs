@@ -314,12 +314,15 @@ mod tests {
         let flushers = tokio::spawn(flushers.run());
         let keyed = async |key: &str| {
             let key = Idempotency { key: key.to_owned(), body_sha256: [0; 32] };
-            ingest.publish(event(&acme, now), Some(key), None).await
+            ingest.publish(event(&acme, now), Some(key), None, Duration::ZERO).await
         };
         // There is no day after it, which is how long the key were to be remembered.
         clock.set(DateTime::<Utc>::MAX_UTC - TimeDelta::hours(1), Duration::ZERO);
         assert_eq!(keyed("first").await, Err(NotStored::Unavailable));
-        assert!(ingest.publish(event(&acme, now), None, None).await.is_ok(), "the others go on");
+        assert!(
+            ingest.publish(event(&acme, now), None, None, Duration::ZERO).await.is_ok(),
+            "the others go on"
+        );
         clock.set(now, Duration::ZERO);
         let again =
             trunkline_testkit::eventually("the flusher begins again", async || keyed("first").await.ok());
