@@ -72,6 +72,7 @@ async fn a_header_with_an_invalid_value_is_refused() {
         ("Idempotency-Key", ""),
         ("Idempotency-Key", "two words"),
         ("Idempotency-Key", long.as_str()),
+        ("Trunkline-Deliver-At", "9999-01-01T00:00:00Z"),
     ] {
         let reply = post(&house, "/v1/events", "{}", &[JSON[0], (name, value)]).await;
         assert_eq!(problem(&reply, 400, "invalid_header")["errors"][0]["field"], name, "{value:?}");

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use body_text::{BatchRequest, ItemRequest};
 
-use super::draft::{Draft, body_sha256, event_type};
+use super::draft::{Draft, TooFarAhead, body_sha256, event_type};
 use super::headers::is_idempotency_key;
 use super::publish::{admit, allow, rate_headers, told};
 use crate::auth::Writer;
@@ -186,7 +186,9 @@ fn item(
         traceparent,
         payload,
     };
-    let event = draft.into_event(state, owner)?;
+    let event = draft
+        .into_event(state, owner)
+        .map_err(|TooFarAhead| Problem::bad_field("deliver_at", "deliver_at lies at most 30 days ahead."))?;
     let key = request.idempotency_key.map(|key| {
         if !is_idempotency_key(&key) {
             let detail = "idempotency_key accepts 1 to 255 visible ASCII characters without spaces.";

@@ -4,6 +4,7 @@ use actix_web::http::header::HeaderMap;
 use chrono::{DateTime, Utc};
 use trunkline_domain::{EventType, OrderingKey};
 
+use super::draft::TooFarAhead;
 use crate::problem::Problem;
 
 const EVENT_TYPE: &str = "trunkline-event-type";
@@ -55,6 +56,10 @@ pub(super) fn deliver_at(headers: &HeaderMap) -> Result<Option<DateTime<Utc>>, P
             "Trunkline-Deliver-At accepts a time as 2030-01-31T12:00:00Z.",
         )
     })
+}
+
+pub(super) fn too_far_ahead(_: TooFarAhead) -> Problem {
+    Problem::bad_header("Trunkline-Deliver-At", "Trunkline-Deliver-At lies at most 30 days ahead.")
 }
 
 pub(super) fn ordering_key(headers: &HeaderMap) -> Result<Option<OrderingKey>, Problem> {

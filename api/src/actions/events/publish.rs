@@ -8,7 +8,7 @@ use trunkline_store::tenants::TenantStatus;
 use utoipa::ToSchema;
 
 use super::draft::{Draft, body_sha256, event_type};
-use super::headers::{deliver_at, idempotency_key, named_type, ordering_key};
+use super::headers::{deliver_at, idempotency_key, named_type, ordering_key, too_far_ahead};
 use crate::auth::Writer;
 use crate::body;
 use crate::frame::traceparent;
@@ -96,7 +96,7 @@ async fn store(
         traceparent: traceparent(request),
         payload: body.bytes.clone(),
     };
-    let event = draft.into_event(state, owner)?;
+    let event = draft.into_event(state, owner).map_err(too_far_ahead)?;
     state.schemas.check(&state.pool, &owner.tenant_id, event.event_type.as_ref(), &event.payload).await?;
     let key = key.map(|key| Idempotency { key, body_sha256: body_sha256(&event) });
     Ok(state.ingest.publish(event, key, owner.filter_weight).await?)
