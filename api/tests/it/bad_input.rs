@@ -177,6 +177,46 @@ async fn bodies_with_unknown_fields_or_wrong_values_are_refused() {
 }
 
 #[tokio::test]
+async fn routes_that_take_no_body_refuse_what_is_in_one() {
+    let house = House::new().await;
+    let operator = house.anyone.bearer(OPERATOR_KEY);
+    let nothings_id = "0".repeat(32);
+    let mut routes = 0;
+    for (path, item) in trunkline_api::document()["paths"].as_object().unwrap() {
+        let path = path
+            .replace("{event_id}", &format!("evt_{nothings_id}"))
+            .replace("{endpoint_id}", &format!("ep_{nothings_id}"))
+            .replace("{replay_id}", &format!("rpl_{nothings_id}"))
+            .replace("{key_id}", &format!("key_{nothings_id}"))
+            .replace("{tenant_id}", "nobody")
+            .replace("{type}", "nothing");
+        for (method, operation) in item.as_object().unwrap() {
+            if method == "get" || operation.get("requestBody").is_some() {
+                continue;
+            }
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            let asks_operator = operation["security"][0].get("operator").is_some();
+            let client = if asks_operator { &operator } else { &house.client };
+            let send =
+                async |body: &'static str, headers| client.send(method.clone(), &path, body, headers).await;
+            for body in [r#"{"dry_run":true}"#, "[]", "null", "{", " "] {
+                problem(&send(body, JSON).await, 422, "invalid_body");
+            }
+            for headers in [&[][..], &[("content-type", "text/plain")]] {
+                problem(&send("{}", headers).await, 415, "unsupported_media_type");
+            }
+            for (body, headers) in
+                [("", &[][..]), ("", &[("content-type", "text/plain")]), ("", JSON), ("{}", JSON)]
+            {
+                assert_eq!(send(body, headers).await.status, 404, "{method} {path} {body:?}");
+            }
+            routes += 1;
+        }
+    }
+    assert!(routes > 15, "{routes}");
+}
+
+#[tokio::test]
 async fn unknown_paths_and_methods_are_told_apart() {
     let house = House::new().await;
     problem(&house.client.get("/").await, 404, "not_found");
