@@ -55,6 +55,11 @@ pub(super) fn add(document: &mut Value) {
         if operation["operationId"] == "publishEvent" {
             operation["requestBody"]["content"]["application/json"]["schema"] = json!({ "type": "object" });
         }
+        let may_lack_body =
+            ["requeueDeadLetters", "rotateEndpointSecret"].iter().any(|id| operation["operationId"] == *id);
+        if may_lack_body {
+            operation["requestBody"]["required"] = json!(false);
+        }
         let has_key = operation.get("security").is_some();
         let has_body = operation.get("requestBody").is_some();
         let publishes = ["publishEvent", "publishBatch"].iter().any(|id| operation["operationId"] == *id);

@@ -217,6 +217,23 @@ async fn routes_that_take_no_body_refuse_what_is_in_one() {
 }
 
 #[tokio::test]
+async fn where_every_field_may_be_left_out_so_may_the_body() {
+    let house = House::new().await;
+    let rotate = format!("/v1/endpoints/{}/rotate-secret", house.acme.endpoint_id);
+    assert_eq!(post(&house, "/v1/dead-letters/requeue", "", &[]).await.json()["requeued"], 0);
+    let rotated = post(&house, &rotate, "", &[]).await;
+    assert!(rotated.json()["webhook_secret"].is_string(), "{}", rotated.json());
+    for path in ["/v1/dead-letters/requeue", &rotate] {
+        problem(&post(&house, path, "{}", &[]).await, 415, "unsupported_media_type");
+        problem(&post(&house, path, r#"{"x":1}"#, JSON).await, 422, "invalid_body");
+    }
+    // What cannot be taken back is asked for in so many words.
+    for path in ["/v1/dead-letters/purge", "/v1/replays"] {
+        problem(&post(&house, path, "", &[]).await, 415, "unsupported_media_type");
+    }
+}
+
+#[tokio::test]
 async fn unknown_paths_and_methods_are_told_apart() {
     let house = House::new().await;
     problem(&house.client.get("/").await, 404, "not_found");
