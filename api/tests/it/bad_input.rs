@@ -81,6 +81,49 @@ async fn a_header_with_an_invalid_value_is_refused() {
 }
 
 #[tokio::test]
+async fn a_header_that_is_sent_twice_is_refused() {
+    let house = House::new().await;
+    let before = house.stored().await;
+    for (name, value) in [
+        ("Trunkline-Event-Type", "order.paid"),
+        ("Idempotency-Key", "k"),
+        ("Trunkline-Deliver-At", "2020-01-01T00:00:00Z"),
+        ("Trunkline-Ordering-Key", "o"),
+    ] {
+        let reply = post(&house, "/v1/events", "{}", &[JSON[0], (name, value), (name, value)]).await;
+        assert_eq!(problem(&reply, 400, "invalid_header")["errors"][0]["field"], name);
+    }
+    let good = format!("Bearer {}", house.acme.api_key);
+    for other in [good.as_str(), "Bearer x"] {
+        for keys in [[good.as_str(), other], [other, good.as_str()]] {
+            let headers = keys.map(|key| ("authorization", key));
+            let reply = house.anyone.send(Method::GET, "/v1/events", "", &headers).await;
+            problem(&reply, 401, "unauthenticated");
+        }
+    }
+    assert_eq!(house.stored().await, before);
+}
+
+#[tokio::test]
+async fn what_belongs_to_one_event_is_refused_as_a_header_of_a_batch() {
+    let house = House::new().await;
+    let before = house.stored().await;
+    for (name, value, member) in [
+        ("Trunkline-Event-Type", "order.paid", "type"),
+        ("Idempotency-Key", "k", "idempotency_key"),
+        ("Trunkline-Deliver-At", "2020-01-01T00:00:00Z", "deliver_at"),
+        ("Trunkline-Ordering-Key", "o", "ordering_key"),
+    ] {
+        let headers = [JSON[0], (name, value)];
+        let reply = post(&house, "/v1/events/batch", r#"{"events":[{"payload":{}}]}"#, &headers).await;
+        let problem = problem(&reply, 400, "invalid_header");
+        assert_eq!(problem["errors"][0]["field"], name);
+        assert!(problem["detail"].as_str().unwrap().contains(&format!(" {member} ")), "{problem}");
+    }
+    assert_eq!(house.stored().await, before);
+}
+
+#[tokio::test]
 async fn unknown_and_invalid_query_parameters_are_refused_by_name() {
     let house = House::new().await;
     for path in [

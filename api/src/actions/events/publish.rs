@@ -50,7 +50,7 @@ pub(crate) struct Published {
             ("Location" = String, description = "The event"),
             ("Idempotency-Replayed" = String, description = "`true`: the answer of the first request with this key"),
         )),
-        (status = 400, description = "A header has an invalid value.", body = ProblemBody),
+        (status = 400, description = "A header has an invalid value, or is there twice.", body = ProblemBody),
         (status = 401, description = "No valid key.", body = ProblemBody),
         (status = 403, description = "The key lacks the scope write, or the tenant is suspended.", body = ProblemBody),
         (status = 409, description = "A request with the same Idempotency-Key is still running.", body = ProblemBody),
