@@ -90,6 +90,17 @@ async fn a_database_that_lets_nobody_in_is_503_until_it_does_again() {
     door.stop().await;
 }
 
+#[test]
+fn a_program_that_finds_no_database_ends_with_69() {
+    let ended = std::process::Command::new(env!("CARGO_BIN_EXE_trunkline-api"))
+        .env_clear()
+        .env("TRUNKLINE__DATABASE__URL", "postgres://nobody:secret@127.0.0.1:1/none")
+        .env("TRUNKLINE__SECRETS__KEYS", "k1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=")
+        .output()
+        .unwrap();
+    assert_eq!(ended.status.code(), Some(69), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
 #[tokio::test]
 async fn one_tenant_cannot_take_the_searches_of_others() {
     let house = House::new().await;
