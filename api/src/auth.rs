@@ -4,7 +4,7 @@ mod cache;
 
 use std::time::Instant;
 
-use actix_web::http::header::{AUTHORIZATION, HeaderName};
+use actix_web::http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use actix_web::{FromRequest, HttpRequest, dev, web};
 use futures_util::future::LocalBoxFuture;
 use trunkline_boot::clients::Network;
@@ -66,7 +66,7 @@ fn require(has_scope: bool) -> Result<(), Problem> {
 async fn identify(request: &HttpRequest) -> Result<Caller, Problem> {
     let state = request.app_data::<web::Data<State>>().ok_or_else(|| Problem::internal("no state"))?;
     // Whoever sends no key at all guesses none.
-    let authorization = request.headers().get(AUTHORIZATION).ok_or_else(Problem::unauthenticated)?;
+    let authorization = authorization(request).ok_or_else(Problem::unauthenticated)?;
     let key = authorization.to_str().ok().and_then(trunkline_vault::bearer).unwrap_or_default();
     if let Some(key) = ApiKey::parse(key) {
         let hash = key.hash();
@@ -104,7 +104,13 @@ pub(crate) async fn actor(request: &HttpRequest) -> Result<Actor, Problem> {
 }
 
 fn bearer(request: &HttpRequest) -> Option<&str> {
-    trunkline_vault::bearer(request.headers().get(AUTHORIZATION)?.to_str().ok()?)
+    trunkline_vault::bearer(authorization(request)?.to_str().ok()?)
+}
+
+/// The header, if it is there once: of two keys, another program on the way may have looked at the other.
+fn authorization(request: &HttpRequest) -> Option<&HeaderValue> {
+    let mut values = request.headers().get_all(AUTHORIZATION);
+    values.next().filter(|_| values.next().is_none())
 }
 
 /// The key of a request that was let in, so that what runs long can ask again whether it is good.

@@ -56,6 +56,11 @@ impl Room {
 /// when the connection broke, 503 when too many others are being read.
 pub(crate) async fn read(request: &HttpRequest, payload: Payload, bytes_max: usize) -> Result<Body, Problem> {
     check_type(request)?;
+    read_any(request, payload, bytes_max).await
+}
+
+/// The same of any type.
+async fn read_any(request: &HttpRequest, payload: Payload, bytes_max: usize) -> Result<Body, Problem> {
     let announced = header(request, &CONTENT_LENGTH).and_then(|value| value.parse::<u64>().ok());
     if announced.is_some_and(|bytes| bytes > bytes_max as u64) {
         return Err(Problem::too_large(bytes_max));
@@ -101,6 +106,37 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
         })
     }
 }
+
+/// The same where every field may be left out: no body at all is as good as `{}`, whatever type it would have been.
+pub(crate) struct Optional<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Optional<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
+        let request = request.clone();
+        let payload = Payload::from_request(&request, payload);
+        Box::pin(async move {
+            let payload = payload.await.map_err(|_| Problem::broken_body())?;
+            let body = read_any(&request, payload, JSON_BYTES_MAX).await?;
+            if body.bytes.is_empty() {
+                return object(b"{}").map(Optional);
+            }
+            check_type(&request)?;
+            object(&body.bytes).map(Optional)
+        })
+    }
+}
+
+/// An argument of every action that changes something and takes no body: whoever sends fields all the same, which would do nothing,
+/// learns it.
+pub(crate) type NoBody = Optional<Nothing>;
+
+/// No fields.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
 
 /// A JSON object as a type.
 ///

@@ -63,11 +63,22 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if cause.is::<SettingsError>() {
         return Some(2);
     }
+    if let Some(code) = code_of_door(cause) {
+        return Some(code);
+    }
     let store = match cause.downcast_ref::<SchemaError>() {
         Some(SchemaError::Store(error)) => Some(error),
         _ => cause.downcast_ref::<StoreError>(),
     };
     matches!(store, Some(StoreError::Unavailable(_) | StoreError::Locked(_))).then_some(69)
+}
+
+/// A door that does not start says itself what that is.
+fn code_of_door(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    let api = cause.downcast_ref().map(trunkline_api::BuildError::exit_code);
+    let worker = cause.downcast_ref().map(trunkline_worker::BuildError::exit_code);
+    let receiver = cause.downcast_ref().map(trunkline_receiver::BuildError::exit_code);
+    api.or(worker).or(receiver)
 }
 
 /// Whether the error is only that nobody reads our output any more.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::AUTHORIZATION;
+use actix_web::http::header::{AUTHORIZATION, HeaderValue};
 use trunkline_boot::clients::Network;
 use trunkline_boot::settings::ReceiverControl;
 use trunkline_domain::TenantId;
@@ -84,7 +84,7 @@ fn require(has_scope: bool, detail: &'static str) -> Result<(), Problem> {
 
 async fn identify(state: &State, request: &HttpRequest) -> Result<Caller, Problem> {
     // Whoever sends no key at all guesses none.
-    let authorization = request.headers().get(AUTHORIZATION).ok_or_else(Problem::unauthenticated)?;
+    let authorization = authorization(request).ok_or_else(Problem::unauthenticated)?;
     let key = authorization.to_str().ok().and_then(trunkline_vault::bearer).unwrap_or_default();
     let (network, now) = (network(state, request), Instant::now());
     let wait = state.clients.must_wait(network, now);
@@ -109,6 +109,12 @@ async fn identify(state: &State, request: &HttpRequest) -> Result<Caller, Proble
     }
     state.clients.note_failure(network, now);
     Err(Problem::unauthenticated())
+}
+
+/// The header, if it is there once: of two keys, another program on the way may have looked at the other.
+fn authorization(request: &HttpRequest) -> Option<&HeaderValue> {
+    let mut values = request.headers().get_all(AUTHORIZATION);
+    values.next().filter(|_| values.next().is_none())
 }
 
 fn network(state: &State, request: &HttpRequest) -> Network {

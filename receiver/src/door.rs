@@ -10,7 +10,9 @@ use secrecy::ExposeSecret;
 use tokio::sync::Semaphore;
 use trunkline_boot::metrics::{self, LookAtPool, PoolUse, WatchedPool};
 use trunkline_boot::settings::{ClientSettings, SecretsKey};
-use trunkline_boot::{BindError, Clients, Clock, ReadinessCheck, Settings, SettingsError, Shutdown, listen};
+use trunkline_boot::{
+    BindError, Clients, Clock, ReadinessCheck, Settings, SettingsError, Shutdown, exit_codes, listen,
+};
 use trunkline_store::pool::InvalidUrl;
 use trunkline_store::schema::SchemaError;
 use trunkline_store::{Address, Pool, Purpose, Role, StoreError, pool, schema, time};
@@ -52,6 +54,20 @@ pub enum BuildError {
     /// `receiver.bind` is taken.
     #[error(transparent)]
     Bind(#[from] BindError),
+}
+
+impl BuildError {
+    /// What a process ends with that does not start because of it.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Settings(_) | Self::Url(_) | Self::Vault(_) => exit_codes::SETTINGS,
+            Self::Schema(SchemaError::Store(error)) | Self::Store(error) if error.retry_after().is_some() => {
+                exit_codes::UNAVAILABLE
+            }
+            _ => exit_codes::FAILED,
+        }
+    }
 }
 
 /// A receiver that holds its port and is ready to run.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use trunkline_boot::metrics::{self, LookAtPool, PoolUse, WatchedPool};
 use trunkline_boot::parts::keep_running;
 use trunkline_boot::settings::SecretsKey;
-use trunkline_boot::{Clock, ReadinessCheck, Settings, SettingsError, Shutdown};
+use trunkline_boot::{Clock, ReadinessCheck, Settings, SettingsError, Shutdown, exit_codes};
 use trunkline_egress::{Lookup, system_lookup};
 use trunkline_store::pool::InvalidUrl;
 use trunkline_store::schema::SchemaError;
@@ -70,6 +70,20 @@ pub enum BuildError {
     /// The HTTP client cannot be set up.
     #[error(transparent)]
     Sender(#[from] SenderError),
+}
+
+impl BuildError {
+    /// What a process ends with that does not start because of it.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Settings(_) | Self::Url(_) | Self::Vault(_) => exit_codes::SETTINGS,
+            Self::Schema(SchemaError::Store(error)) | Self::Store(error) if error.retry_after().is_some() => {
+                exit_codes::UNAVAILABLE
+            }
+            _ => exit_codes::FAILED,
+        }
+    }
 }
 
 /// A worker that is ready to run.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use tokio::runtime::Runtime;
-use trunkline_boot::{Admin, Settings, SettingsError, Shutdown, telemetry, trace};
+use trunkline_boot::{Admin, Settings, SettingsError, Shutdown, exit_codes, telemetry, trace};
 use trunkline_worker::BuildError;
 
 // The api has none of its own: it gave back what refused bodies had taken too late for what R8 promises of its memory.
@@ -15,7 +15,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Claims due deliveries and brings them to their endpoints.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, after_help = exit_codes::HELP)]
 struct Arguments {
     /// A TOML file with settings; the environment (TRUNKLINE__SECTION__KEY) is stronger.
     #[arg(long, value_name = "FILE")]
@@ -48,14 +48,13 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// 2 for settings that a person must change, 1 for all else.
 #[expect(clippy::print_stderr, reason = "the last words of a program that does not start")]
 fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("trunkline-worker: {error:#}");
-    let by_settings = error.is::<SettingsError>()
-        || matches!(
-            error.downcast_ref(),
-            Some(BuildError::Settings(_) | BuildError::Url(_) | BuildError::Vault(_))
-        );
-    ExitCode::from(if by_settings { 2 } else { 1 })
+    let code = match error.downcast_ref::<BuildError>() {
+        Some(error) => error.exit_code(),
+        None if error.is::<SettingsError>() => exit_codes::SETTINGS,
+        None => exit_codes::FAILED,
+    };
+    ExitCode::from(code)
 }

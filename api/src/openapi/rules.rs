@@ -42,7 +42,7 @@ const SENT: [&str; 14] = [
 
 /// Adds the rules to a document.
 pub(super) fn add(document: &mut Value) {
-    for operation in operations(document) {
+    for (method, operation) in operations(document) {
         let lists_attempts = operation["operationId"] == "listAttempts";
         for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
             if let Some(schema) = of_parameter(parameter["name"].as_str().unwrap_or_default()) {
@@ -55,11 +55,21 @@ pub(super) fn add(document: &mut Value) {
         if operation["operationId"] == "publishEvent" {
             operation["requestBody"]["content"]["application/json"]["schema"] = json!({ "type": "object" });
         }
+        let may_lack_body =
+            ["requeueDeadLetters", "rotateEndpointSecret"].iter().any(|id| operation["operationId"] == *id);
+        if may_lack_body {
+            operation["requestBody"]["required"] = json!(false);
+        }
         let has_key = operation.get("security").is_some();
         let has_body = operation.get("requestBody").is_some();
         let publishes = ["publishEvent", "publishBatch"].iter().any(|id| operation["operationId"] == *id);
         let Some(responses) = operation["responses"].as_object_mut() else { continue };
-        if has_body {
+        if !has_body && method != "get" {
+            say(responses, "413", "There is a body, and it is too large.", json!({}));
+            say(responses, "415", "There is a body, and it is not JSON.", json!({}));
+            say(responses, "422", "There is a body, and it has fields.", json!({}));
+        }
+        if method != "get" {
             say(responses, "400", "The body ended before the length that was announced.", json!({}));
             say(responses, "408", "The body took too long to arrive.", json!({}));
         }
@@ -84,9 +94,10 @@ pub(super) fn add(document: &mut Value) {
     }
 }
 
-fn operations(document: &mut Value) -> impl Iterator<Item = &mut Value> {
+/// Each with its method.
+fn operations(document: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
     let paths = document["paths"].as_object_mut().into_iter().flatten();
-    paths.flat_map(|(_, item)| item.as_object_mut().into_iter().flatten()).map(|(_, operation)| operation)
+    paths.flat_map(|(_, item)| item.as_object_mut().into_iter().flatten())
 }
 
 /// A problem that many routes have for the same reason, beside the reasons of their own.

@@ -72,9 +72,53 @@ async fn a_header_with_an_invalid_value_is_refused() {
         ("Idempotency-Key", ""),
         ("Idempotency-Key", "two words"),
         ("Idempotency-Key", long.as_str()),
+        ("Trunkline-Deliver-At", "9999-01-01T00:00:00Z"),
     ] {
         let reply = post(&house, "/v1/events", "{}", &[JSON[0], (name, value)]).await;
         assert_eq!(problem(&reply, 400, "invalid_header")["errors"][0]["field"], name, "{value:?}");
+    }
+    assert_eq!(house.stored().await, before);
+}
+
+#[tokio::test]
+async fn a_header_that_is_sent_twice_is_refused() {
+    let house = House::new().await;
+    let before = house.stored().await;
+    for (name, value) in [
+        ("Trunkline-Event-Type", "order.paid"),
+        ("Idempotency-Key", "k"),
+        ("Trunkline-Deliver-At", "2020-01-01T00:00:00Z"),
+        ("Trunkline-Ordering-Key", "o"),
+    ] {
+        let reply = post(&house, "/v1/events", "{}", &[JSON[0], (name, value), (name, value)]).await;
+        assert_eq!(problem(&reply, 400, "invalid_header")["errors"][0]["field"], name);
+    }
+    let good = format!("Bearer {}", house.acme.api_key);
+    for other in [good.as_str(), "Bearer x"] {
+        for keys in [[good.as_str(), other], [other, good.as_str()]] {
+            let headers = keys.map(|key| ("authorization", key));
+            let reply = house.anyone.send(Method::GET, "/v1/events", "", &headers).await;
+            problem(&reply, 401, "unauthenticated");
+        }
+    }
+    assert_eq!(house.stored().await, before);
+}
+
+#[tokio::test]
+async fn what_belongs_to_one_event_is_refused_as_a_header_of_a_batch() {
+    let house = House::new().await;
+    let before = house.stored().await;
+    for (name, value, member) in [
+        ("Trunkline-Event-Type", "order.paid", "type"),
+        ("Idempotency-Key", "k", "idempotency_key"),
+        ("Trunkline-Deliver-At", "2020-01-01T00:00:00Z", "deliver_at"),
+        ("Trunkline-Ordering-Key", "o", "ordering_key"),
+    ] {
+        let headers = [JSON[0], (name, value)];
+        let reply = post(&house, "/v1/events/batch", r#"{"events":[{"payload":{}}]}"#, &headers).await;
+        let problem = problem(&reply, 400, "invalid_header");
+        assert_eq!(problem["errors"][0]["field"], name);
+        assert!(problem["detail"].as_str().unwrap().contains(&format!(" {member} ")), "{problem}");
     }
     assert_eq!(house.stored().await, before);
 }
@@ -173,6 +217,63 @@ async fn bodies_with_unknown_fields_or_wrong_values_are_refused() {
         problem(&reply, 422, code);
     }
     assert_eq!(house.stored().await, before);
+}
+
+#[tokio::test]
+async fn routes_that_take_no_body_refuse_what_is_in_one() {
+    let house = House::new().await;
+    let operator = house.anyone.bearer(OPERATOR_KEY);
+    let nothings_id = "0".repeat(32);
+    let mut routes = 0;
+    for (path, item) in trunkline_api::document()["paths"].as_object().unwrap() {
+        let path = path
+            .replace("{event_id}", &format!("evt_{nothings_id}"))
+            .replace("{endpoint_id}", &format!("ep_{nothings_id}"))
+            .replace("{replay_id}", &format!("rpl_{nothings_id}"))
+            .replace("{key_id}", &format!("key_{nothings_id}"))
+            .replace("{tenant_id}", "nobody")
+            .replace("{type}", "nothing");
+        for (method, operation) in item.as_object().unwrap() {
+            if method == "get" || operation.get("requestBody").is_some() {
+                continue;
+            }
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            let asks_operator = operation["security"][0].get("operator").is_some();
+            let client = if asks_operator { &operator } else { &house.client };
+            let send =
+                async |body: &'static str, headers| client.send(method.clone(), &path, body, headers).await;
+            for body in [r#"{"dry_run":true}"#, "[]", "null", "{", " "] {
+                problem(&send(body, JSON).await, 422, "invalid_body");
+            }
+            for headers in [&[][..], &[("content-type", "text/plain")]] {
+                problem(&send("{}", headers).await, 415, "unsupported_media_type");
+            }
+            for (body, headers) in
+                [("", &[][..]), ("", &[("content-type", "text/plain")]), ("", JSON), ("{}", JSON)]
+            {
+                assert_eq!(send(body, headers).await.status, 404, "{method} {path} {body:?}");
+            }
+            routes += 1;
+        }
+    }
+    assert!(routes > 15, "{routes}");
+}
+
+#[tokio::test]
+async fn where_every_field_may_be_left_out_so_may_the_body() {
+    let house = House::new().await;
+    let rotate = format!("/v1/endpoints/{}/rotate-secret", house.acme.endpoint_id);
+    assert_eq!(post(&house, "/v1/dead-letters/requeue", "", &[]).await.json()["requeued"], 0);
+    let rotated = post(&house, &rotate, "", &[]).await;
+    assert!(rotated.json()["webhook_secret"].is_string(), "{}", rotated.json());
+    for path in ["/v1/dead-letters/requeue", &rotate] {
+        problem(&post(&house, path, "{}", &[]).await, 415, "unsupported_media_type");
+        problem(&post(&house, path, r#"{"x":1}"#, JSON).await, 422, "invalid_body");
+    }
+    // What cannot be taken back is asked for in so many words.
+    for path in ["/v1/dead-letters/purge", "/v1/replays"] {
+        problem(&post(&house, path, "", &[]).await, 415, "unsupported_media_type");
+    }
 }
 
 #[tokio::test]

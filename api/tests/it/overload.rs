@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::house::{House, problem};
+use trunkline_testkit::{Client, TestDatabase};
+
+use crate::house::{Door, House, problem};
 
 #[tokio::test]
 async fn above_its_rate_a_tenant_is_told_when_to_come_back() {
@@ -42,6 +44,61 @@ async fn a_database_that_does_not_answer_is_503_within_about_a_second() {
         (house.client.post("/v1/events", "{}").await.status == 201).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_database_that_lets_nobody_in_is_503_until_it_does_again() {
+    let house = House::new().await;
+    let (id, elsewhere) = (house.publish("{}").await, TestDatabase::new().await);
+    let (server, name) = house.database.url().rsplit_once('/').unwrap();
+    let (_, server) = server.rsplit_once('@').unwrap();
+    elsewhere
+        .execute(
+            "CREATE ROLE an_api LOGIN NOINHERIT PASSWORD 'secret' IN ROLE trunkline_api, trunkline_ingest, trunkline_operator",
+        )
+        .await;
+    let mut settings = house.settings.clone();
+    settings.database.url = Some(format!("postgres://an_api:secret@{server}/{name}").into());
+    let door = Door::start(&settings).await;
+    let client = Client::local(door.port).bearer(&house.acme.api_key);
+    for (refuse, admit) in [
+        ("ALTER ROLE an_api NOLOGIN", "ALTER ROLE an_api LOGIN"),
+        ("ALTER ROLE an_api PASSWORD 'rotated'", "ALTER ROLE an_api PASSWORD 'secret'"),
+        ("ALTER DATABASE {} ALLOW_CONNECTIONS false", "ALTER DATABASE {} ALLOW_CONNECTIONS true"),
+        ("REVOKE CONNECT ON DATABASE {} FROM PUBLIC", "GRANT CONNECT ON DATABASE {} TO PUBLIC"),
+    ] {
+        elsewhere.execute(&refuse.replace("{}", name)).await;
+        let end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'an_api'";
+        elsewhere.execute(end).await;
+        let path = format!("/v1/events/{id}");
+        for _ in 0..3 {
+            for reply in [
+                client.post("/v1/events", "{}").await,
+                client.get(&path).await,
+                client.get("/v1/events").await,
+            ] {
+                problem(&reply, 503, "database_unavailable");
+                assert_eq!(reply.header("retry-after"), "1", "{refuse}");
+            }
+        }
+        elsewhere.execute(&admit.replace("{}", name)).await;
+        trunkline_testkit::eventually("it serves again", async || {
+            (client.post("/v1/events", "{}").await.status == 201).then_some(())
+        })
+        .await;
+    }
+    door.stop().await;
+}
+
+#[test]
+fn a_program_that_finds_no_database_ends_with_69() {
+    let ended = std::process::Command::new(env!("CARGO_BIN_EXE_trunkline-api"))
+        .env_clear()
+        .env("TRUNKLINE__DATABASE__URL", "postgres://nobody:secret@127.0.0.1:1/none")
+        .env("TRUNKLINE__SECRETS__KEYS", "k1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=")
+        .output()
+        .unwrap();
+    assert_eq!(ended.status.code(), Some(69), "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
 #[tokio::test]

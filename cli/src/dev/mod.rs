@@ -107,6 +107,15 @@ fn take_folder(folder: &Path) -> anyhow::Result<std::fs::File> {
     Ok(lock)
 }
 
+/// Keys and secrets will lie in the folder, in whatever repository that is. A file that is there is its owner's.
+fn hide_from_git(folder: &Path) -> anyhow::Result<()> {
+    let file = folder.join(".gitignore");
+    if private_files::read(&file)?.is_none() {
+        private_files::replace(&file, "*\n")?;
+    }
+    Ok(())
+}
+
 async fn serve(
     settings: &Settings,
     options: &Options,
@@ -114,6 +123,7 @@ async fn serve(
     shutdown: &Shutdown,
     output: Output,
 ) -> anyhow::Result<()> {
+    hide_from_git(&options.data_dir)?;
     let mut connection = connect(&direct(settings), Purpose::Maintenance).await?;
     apply_migrations(&mut connection, settings, output).await?;
 

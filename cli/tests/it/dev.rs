@@ -82,6 +82,8 @@ fn dev_json_has_the_promised_form_and_is_closed_to_others() {
     let house = House::start(&data, &["--ephemeral"]);
     assert_eq!(mode(&data), 0o700);
     assert_eq!(mode(&data.join("dev.json")), 0o600);
+    // Whatever repository the folder lies in.
+    assert_eq!(fs::read_to_string(data.join(".gitignore")).unwrap(), "*\n");
     for url in ["api_url", "receiver_url", "admin_url"] {
         assert!(house.get(url).starts_with("http://127.0.0.1:"), "{url}");
     }

@@ -94,6 +94,18 @@ fn a_database_that_is_away_is_69_and_an_error_can_be_json() {
 }
 
 #[test]
+fn a_door_that_finds_no_database_is_69() {
+    for door in ["api", "worker", "receiver"] {
+        let output = trunkline(&[door])
+            .env("DATABASE_URL", "postgres://nobody:secret@127.0.0.1:1/none")
+            .env("TRUNKLINE__SECRETS__KEYS", "k1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=")
+            .output()
+            .unwrap();
+        assert_refused(&output, 69, "not available");
+    }
+}
+
+#[test]
 fn a_tenant_without_a_key_is_told_where_keys_come_from() {
     assert_refused(&run_in_empty_folder(&["events", "list"]), 2, "TRUNKLINE_API_KEY");
     assert_refused(&run_in_empty_folder(&["send", "-"]), 2, "--api-key");

@@ -9,7 +9,9 @@ pub use readiness::ReadinessCheck;
 
 use crate::listen::{BindError, listen};
 use crate::shutdown::Shutdown;
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::guard::{Any, Get, Head};
+use actix_web::http::header::ALLOW;
+use actix_web::{App, FromRequest, Handler, HttpResponse, HttpServer, Resource, Responder, web};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
@@ -57,9 +59,9 @@ impl Admin {
             App::new()
                 .app_data(checks.clone())
                 .app_data(shutdown.clone())
-                .route("/healthz", web::get().to(alive))
-                .route("/readyz", web::get().to(readiness::answer))
-                .route("/metrics", web::get().to(metrics_text::answer))
+                .service(page("/healthz", alive))
+                .service(page("/readyz", readiness::answer))
+                .service(page("/metrics", metrics_text::answer))
         })
         .workers(1)
         .disable_signals()
@@ -90,6 +92,18 @@ impl Admin {
         let shutdown = self.shutdown.clone();
         self.run_while(async move { shutdown.requested().await }).await
     }
+}
+
+/// GET, and HEAD too, as RFC 9110 (9.1) asks of every server that has GET; 405 for every other method.
+fn page<F, Args>(path: &str, answer: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let refuse = async || HttpResponse::MethodNotAllowed().insert_header((ALLOW, "GET, HEAD")).finish();
+    let read = web::route().guard(Any(Get()).or(Head())).to(answer);
+    web::resource(path).route(read).default_service(web::to(refuse))
 }
 
 /// The process answers, no more: a database that is down must not make an orchestrator kill it.

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod clients;
 pub mod clock;
+pub mod exit_codes;
 pub mod host;
 pub mod listen;
 pub mod metrics;

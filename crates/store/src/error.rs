@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 /// Why a statement did not do what it was asked. No variant carries a value of the statement.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database cannot be reached, is starting or stopping, or answered too late. Trying again is right.
+    /// The database cannot be reached, lets nobody in, is starting or stopping, or answered too late. Trying again is right.
     #[error("the database is not available: {0}")]
     Unavailable(#[source] sqlx::Error),
     /// A pooler lends connections of the server for a transaction at a time, and `database.pooler` does not say so: settings and
@@ -79,6 +79,7 @@ impl From<sqlx::Error> for StoreError {
                 _ if is_of_pooler(database.as_ref()) => Self::Pooler(database.message().to_owned()),
                 Some(code) if is_locked(code) => Self::Locked(error),
                 Some(code) if is_unavailable(code) => Self::Unavailable(error),
+                _ if ends_session(database.as_ref()) => Self::Unavailable(error),
                 _ => Self::Refused(error),
             },
             _ => Self::Refused(error),
@@ -106,6 +107,13 @@ fn is_of_pooler(error: &dyn sqlx::error::DatabaseError) -> bool {
 /// SQLSTATEs of lock waits (PostgreSQL, appendix A): lock_not_available, deadlock_detected, serialization_failure.
 fn is_locked(code: &str) -> bool {
     matches!(code, "55P03" | "40P01" | "40001")
+}
+
+/// Whether the server did not let the login in (unknown, locked out, another password, no right to connect, a database that takes no
+/// connections), or put it out. What is wrong with a statement is an ERROR, and the session goes on.
+fn ends_session(error: &dyn sqlx::error::DatabaseError) -> bool {
+    let severity = error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
+    matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))
 }
 
 /// SQLSTATE classes of a server that cannot serve now: 08 connection exceptions, 53 insufficient resources, 57P0x

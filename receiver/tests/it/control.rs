@@ -28,6 +28,19 @@ async fn without_a_valid_key_nothing_is_switched_or_shown() {
 }
 
 #[tokio::test]
+async fn two_keys_at_one_time_are_none() {
+    let house = House::new().await;
+    let good = format!("Bearer {}", house.acme.api_key);
+    for other in [good.as_str(), "Bearer x"] {
+        for keys in [[good.as_str(), other], [other, good.as_str()]] {
+            let headers = keys.map(|key| ("authorization", key));
+            let reply = house.replica.client.send(Method::POST, "/acme/disable", "", &headers).await;
+            assert_problem(&reply, 401, "unauthenticated");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_key_opens_only_what_it_is_for() {
     let house = House::new().await;
     let globex = seed_tenant(&house.database, &house.settings, "globex", "http://127.0.0.1:1/").await;

@@ -5,6 +5,7 @@ mod control;
 mod duplicates;
 mod hostile;
 mod house;
+mod locked_out;
 mod logins;
 mod pages;
 mod program;

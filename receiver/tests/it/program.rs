@@ -33,7 +33,7 @@ async fn sigterm_ends_the_program_with_success() {
 }
 
 #[tokio::test]
-async fn wrong_settings_are_exit_code_2_and_a_wrong_schema_is_1() {
+async fn wrong_settings_are_exit_code_2_a_wrong_schema_1_and_no_database_69() {
     let bare = TestDatabase::unmigrated().await;
     let without_keys = program(&bare).output().await.unwrap();
     assert_eq!(without_keys.status.code(), Some(2));
@@ -42,6 +42,16 @@ async fn wrong_settings_are_exit_code_2_and_a_wrong_schema_is_1() {
     let unmigrated = program(&bare).env("TRUNKLINE__SECRETS__KEYS", SECRETS_KEY).output().await.unwrap();
     assert_eq!(unmigrated.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&unmigrated.stderr).contains("trunkline migrate"));
+
+    let unknown = bare.url().replace("/bare_", "/unknown_");
+    let without = program(&bare)
+        .env("TRUNKLINE__SECRETS__KEYS", SECRETS_KEY)
+        .env("TRUNKLINE__DATABASE__URL", unknown)
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(without.status.code(), Some(69));
+    assert!(String::from_utf8_lossy(&without.stderr).contains("does not exist"));
 }
 
 /// The port from the line that tells of the start. Reading goes on behind it, so that the program never waits for a

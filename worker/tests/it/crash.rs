@@ -150,3 +150,14 @@ async fn what_two_workers_in_a_row_were_lost_with_waits_as_the_schedule_says() {
     assert_eq!(house.outcomes(event_id).await, "abandoned abandoned", "both are told, and it was not sent");
     assert_eq!(house.sink.arrivals().len(), 1);
 }
+
+#[test]
+fn a_program_that_finds_no_database_ends_with_69() {
+    let ended = Command::new(env!("CARGO_BIN_EXE_trunkline-worker"))
+        .env_clear()
+        .env("TRUNKLINE__DATABASE__URL", "postgres://nobody:secret@127.0.0.1:1/none")
+        .env("TRUNKLINE__SECRETS__KEYS", "k1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=")
+        .output()
+        .unwrap();
+    assert_eq!(ended.status.code(), Some(69), "{}", String::from_utf8_lossy(&ended.stderr));
+}

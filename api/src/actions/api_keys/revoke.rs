@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::Key;
 use crate::audit::{Trail, What};
 use crate::auth::Writer;
+use crate::body::NoBody;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
 
@@ -38,6 +39,7 @@ pub(crate) async fn revoke(
     path: web::Path<String>,
     Writer(owner): Writer,
     trail: Trail,
+    _body: NoBody,
 ) -> Result<web::Json<RevokedKey>, Problem> {
     let key_id: KeyId = path.parse().map_err(|_| Problem::no_key())?;
     let mut connection = state.for_tenant(&owner.tenant_id).await?;

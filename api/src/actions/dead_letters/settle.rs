@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use super::{CANDIDATES_MAX, Texts, filter};
 use crate::audit::{Trail, What};
 use crate::auth::Writer;
-use crate::body::Json;
+use crate::body::{Json, Optional};
 use crate::page;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
@@ -93,7 +93,7 @@ pub(crate) async fn requeue(
     state: web::Data<State>,
     Writer(owner): Writer,
     trail: Trail,
-    Json(selection): Json<Selection>,
+    Optional(selection): Optional<Selection>,
 ) -> Result<web::Json<Requeued>, Problem> {
     let (requeued, next_token) = settle(&state, (&owner, &trail), &selection, Settlement::Requeue).await?;
     if requeued > 0 {

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::id;
 use crate::audit::{Trail, What};
 use crate::auth::Writer;
+use crate::body::NoBody;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
 
@@ -49,6 +50,7 @@ pub(crate) async fn delete(
     path: web::Path<String>,
     Writer(owner): Writer,
     trail: Trail,
+    _body: NoBody,
 ) -> Result<web::Json<DeletedEndpoint>, Problem> {
     let endpoint_id = id(&path)?;
     let mut connection = state.for_tenant(&owner.tenant_id).await?;

@@ -9,7 +9,7 @@ use super::super::tenants::seal;
 use super::{EndpointWithSecret, id, new_secret, secret_or_new, shown};
 use crate::audit::{Trail, What};
 use crate::auth::Writer;
-use crate::body::Json;
+use crate::body::Optional;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
 
@@ -50,7 +50,7 @@ pub(crate) async fn rotate(
     path: web::Path<String>,
     Writer(owner): Writer,
     trail: Trail,
-    Json(rotation): Json<Rotation>,
+    Optional(rotation): Optional<Rotation>,
 ) -> Result<web::Json<EndpointWithSecret>, Problem> {
     let (tenant_id, endpoint_id) = (&owner.tenant_id, id(&path)?);
     let overlap = rotation.overlap_seconds.unwrap_or(OVERLAP_DEFAULT);

@@ -7,6 +7,7 @@ use trunkline_store::endpoints;
 use super::{OneEndpoint, id, shown};
 use crate::audit::{Trail, What};
 use crate::auth::Writer;
+use crate::body::NoBody;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
 
@@ -30,6 +31,7 @@ pub(crate) async fn enable(
     path: web::Path<String>,
     Writer(owner): Writer,
     trail: Trail,
+    _body: NoBody,
 ) -> Result<web::Json<OneEndpoint>, Problem> {
     turn(&state, (&owner, &trail), &path, Switch::Enable).await
 }
@@ -54,6 +56,7 @@ pub(crate) async fn disable(
     path: web::Path<String>,
     Writer(owner): Writer,
     trail: Trail,
+    _body: NoBody,
 ) -> Result<web::Json<OneEndpoint>, Problem> {
     turn(&state, (&owner, &trail), &path, Switch::Disable).await
 }
@@ -78,6 +81,7 @@ pub(crate) async fn pause(
     path: web::Path<String>,
     Writer(owner): Writer,
     trail: Trail,
+    _body: NoBody,
 ) -> Result<web::Json<OneEndpoint>, Problem> {
     turn(&state, (&owner, &trail), &path, Switch::Pause).await
 }
@@ -102,6 +106,7 @@ pub(crate) async fn resume(
     path: web::Path<String>,
     Writer(owner): Writer,
     trail: Trail,
+    _body: NoBody,
 ) -> Result<web::Json<OneEndpoint>, Problem> {
     turn(&state, (&owner, &trail), &path, Switch::Resume).await
 }

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use super::id;
 use crate::actions::events::publish::allow;
 use crate::auth::Writer;
+use crate::body::NoBody;
 use crate::frame::traceparent;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
@@ -72,6 +73,7 @@ pub(crate) async fn test(
     request: HttpRequest,
     path: web::Path<String>,
     Writer(owner): Writer,
+    _body: NoBody,
 ) -> Result<HttpResponse, Problem> {
     let endpoint_id = id(&path)?;
     // A test is an event like any other to whoever must carry it.

@@ -5,6 +5,7 @@ use trunkline_store::{StoreError, event_types};
 use super::event_type;
 use crate::audit::{Trail, What};
 use crate::auth::Writer;
+use crate::body::NoBody;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
 
@@ -28,6 +29,7 @@ pub(crate) async fn delete(
     path: web::Path<String>,
     Writer(owner): Writer,
     trail: Trail,
+    _body: NoBody,
 ) -> Result<HttpResponse, Problem> {
     let event_type = event_type(&path)?;
     let mut connection = state.for_tenant(&owner.tenant_id).await?;

@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 
 use body_text::{BatchRequest, ItemRequest};
 
-use super::draft::{Draft, body_sha256, event_type};
-use super::headers::is_idempotency_key;
+use super::draft::{Draft, TooFarAhead, body_sha256, event_type};
+use super::headers::{is_idempotency_key, refuse_those_of_one_event};
 use super::publish::{admit, allow, rate_headers, told};
 use crate::auth::Writer;
 use crate::body;
@@ -87,6 +87,7 @@ pub(crate) struct PublishedItem {
     request_body = BatchDescription,
     responses(
         (status = 201, description = "Stored.", body = PublishedBatch),
+        (status = 400, description = "A header is for one event; its items say it instead.", body = ProblemBody),
         (status = 401, description = "No valid key.", body = ProblemBody),
         (status = 403, description = "The key lacks the scope write, or the tenant is suspended.", body = ProblemBody),
         (status = 409, description = "A request with one of the keys is still running.", body = ProblemBody),
@@ -104,6 +105,9 @@ pub(crate) async fn publish(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     admit(&state, &owner)?;
+    if let Err(problem) = refuse_those_of_one_event(request.headers()) {
+        return Err(charged(&state, &owner, problem).await);
+    }
     let body = match body::read(&request, payload, BATCH_BYTES_MAX).await {
         Ok(body) => body,
         Err(problem) => return Err(charged(&state, &owner, problem).await),
@@ -188,7 +192,9 @@ fn item(
         traceparent,
         payload,
     };
-    let event = draft.into_event(state, owner)?;
+    let event = draft
+        .into_event(state, owner)
+        .map_err(|TooFarAhead| Problem::bad_field("deliver_at", "deliver_at lies at most 30 days ahead."))?;
     let key = request.idempotency_key.map(|key| {
         if !is_idempotency_key(&key) {
             let detail = "idempotency_key accepts 1 to 255 visible ASCII characters without spaces.";

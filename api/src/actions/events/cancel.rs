@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use super::id;
 use crate::auth::Writer;
+use crate::body::NoBody;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
 
@@ -42,6 +43,7 @@ pub(crate) async fn cancel(
     state: web::Data<State>,
     path: web::Path<String>,
     Writer(owner): Writer,
+    _body: NoBody,
 ) -> Result<web::Json<Cancelled>, Problem> {
     let event_id = id(&path)?;
     let (lane, tenant) = (owner.lane, &owner.tenant_id);

@@ -22,12 +22,15 @@ pub(super) struct Draft {
     pub(super) payload: Bytes,
 }
 
+/// Its `deliver_at` lies more than 30 days ahead. A header says so in another way than a field of a body.
+pub(super) struct TooFarAhead;
+
 impl Draft {
     /// Gives it an id and a time.
-    pub(super) fn into_event(self, state: &State, owner: &KeyOwner) -> Result<NewEvent<Bytes>, Problem> {
+    pub(super) fn into_event(self, state: &State, owner: &KeyOwner) -> Result<NewEvent<Bytes>, TooFarAhead> {
         let created_at = state.clock.now();
         if self.deliver_at.is_some_and(|at| at > created_at + DELIVER_AFTER_MAX) {
-            return Err(Problem::bad_field("deliver_at", "deliver_at lies at most 30 days ahead."));
+            return Err(TooFarAhead);
         }
         Ok(NewEvent {
             lane: owner.lane,

@@ -8,6 +8,7 @@ use super::id;
 use crate::actions::erasures::Receipt;
 use crate::audit::{Trail, What};
 use crate::auth::Writer;
+use crate::body::NoBody;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
 
@@ -32,6 +33,7 @@ pub(crate) async fn erase(
     path: web::Path<String>,
     Writer(owner): Writer,
     trail: Trail,
+    _body: NoBody,
 ) -> Result<web::Json<Receipt>, Problem> {
     let event_id = id(&path)?;
     let (lane, tenant) = (owner.lane, &owner.tenant_id);

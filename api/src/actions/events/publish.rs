@@ -10,7 +10,7 @@ use trunkline_store::tenants::TenantStatus;
 use utoipa::ToSchema;
 
 use super::draft::{Draft, body_sha256, event_type};
-use super::headers::{deliver_at, idempotency_key, named_type, ordering_key};
+use super::headers::{deliver_at, idempotency_key, named_type, ordering_key, too_far_ahead};
 use crate::auth::Writer;
 use crate::body;
 use crate::frame::traceparent;
@@ -52,7 +52,7 @@ pub(crate) struct Published {
             ("Location" = String, description = "The event"),
             ("Idempotency-Replayed" = String, description = "`true`: the answer of the first request with this key"),
         )),
-        (status = 400, description = "A header has an invalid value.", body = ProblemBody),
+        (status = 400, description = "A header has an invalid value, or is there twice.", body = ProblemBody),
         (status = 401, description = "No valid key.", body = ProblemBody),
         (status = 403, description = "The key lacks the scope write, or the tenant is suspended.", body = ProblemBody),
         (status = 409, description = "A request with the same Idempotency-Key is still running.", body = ProblemBody),
@@ -100,7 +100,7 @@ async fn store(
         traceparent: traceparent(request),
         payload: body.bytes.clone(),
     };
-    let event = draft.into_event(state, owner)?;
+    let event = draft.into_event(state, owner).map_err(too_far_ahead)?;
     state.schemas.check(&state.pool, &owner.tenant_id, event.event_type.as_ref(), &event.payload).await?;
     let key = key.map(|key| Idempotency { key, body_sha256: body_sha256(&event) });
     Ok(state.ingest.publish(event, key, owner.filter_weight, waited).await?)

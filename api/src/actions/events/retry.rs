@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::id;
 use crate::auth::Writer;
-use crate::body::Json;
+use crate::body::{Json, NoBody};
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
 
@@ -53,6 +53,7 @@ pub(crate) async fn retry(
     state: web::Data<State>,
     path: web::Path<String>,
     Writer(owner): Writer,
+    _body: NoBody,
 ) -> Result<web::Json<Retried>, Problem> {
     reopen(&state, &owner, id(&path)?).await
 }

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::id;
 use crate::auth::Writer;
+use crate::body::NoBody;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
 
@@ -46,6 +47,7 @@ pub(crate) async fn retry(
     state: web::Data<State>,
     path: web::Path<(String, String)>,
     Writer(owner): Writer,
+    _body: NoBody,
 ) -> Result<web::Json<RetriedDelivery>, Problem> {
     let event_id = id(&path.0)?;
     let endpoint_id: Option<EndpointId> = path.1.parse().ok();

@@ -9,6 +9,7 @@ use trunkline_store::replays::{self, ReplayState};
 use super::{Replay, id};
 use crate::audit::{Trail, What};
 use crate::auth::Writer;
+use crate::body::NoBody;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
 
@@ -33,6 +34,7 @@ pub(crate) async fn pause(
     path: web::Path<String>,
     Writer(owner): Writer,
     trail: Trail,
+    _body: NoBody,
 ) -> Result<web::Json<Replay>, Problem> {
     steer(&state, (&owner, &trail), &path, ReplayState::Paused, Action::PauseReplay).await
 }
@@ -58,6 +60,7 @@ pub(crate) async fn resume(
     path: web::Path<String>,
     Writer(owner): Writer,
     trail: Trail,
+    _body: NoBody,
 ) -> Result<web::Json<Replay>, Problem> {
     steer(&state, (&owner, &trail), &path, ReplayState::Running, Action::ResumeReplay).await
 }
@@ -83,6 +86,7 @@ pub(crate) async fn cancel(
     path: web::Path<String>,
     Writer(owner): Writer,
     trail: Trail,
+    _body: NoBody,
 ) -> Result<web::Json<Replay>, Problem> {
     steer(&state, (&owner, &trail), &path, ReplayState::Cancelled, Action::CancelReplay).await
 }

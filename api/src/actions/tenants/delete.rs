@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use super::id;
 use crate::audit::{Trail, What};
 use crate::auth::Operator;
+use crate::body::NoBody;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
 
@@ -60,6 +61,7 @@ pub(crate) async fn delete(
     path: web::Path<String>,
     _operator: Operator,
     trail: Trail,
+    _body: NoBody,
 ) -> Result<web::Json<DeletedTenant>, Problem> {
     let tenant_id = id(&path)?;
     let mut connection = state.search_for_operator().await?;

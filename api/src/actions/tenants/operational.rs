@@ -16,7 +16,7 @@ use super::super::endpoints::{
 use super::seal;
 use crate::audit::{Trail, What};
 use crate::auth::{Reader, Writer};
-use crate::body::Json;
+use crate::body::{Json, NoBody};
 use crate::problem::{Problem, ProblemBody};
 use crate::saving::ROTATION_OVERLAP;
 use crate::state::State;
@@ -151,6 +151,7 @@ pub(crate) async fn remove(
     state: web::Data<State>,
     Writer(owner): Writer,
     trail: Trail,
+    _body: NoBody,
 ) -> Result<web::Json<DeletedEndpoint>, Problem> {
     let mut connection = state.for_tenant(&owner.tenant_id).await?;
     let found = endpoints::find_operational(&mut connection, &owner.tenant_id).await?;

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::id;
 use crate::audit::{Trail, What};
 use crate::auth::Operator;
+use crate::body::NoBody;
 use crate::problem::{Problem, ProblemBody};
 use crate::state::State;
 
@@ -41,6 +42,7 @@ pub(crate) async fn suspend(
     path: web::Path<String>,
     _operator: Operator,
     trail: Trail,
+    _body: NoBody,
 ) -> Result<web::Json<SwitchedTenant>, Problem> {
     switch(&state, (id(&path)?, &trail), TenantStatus::Suspended).await
 }
@@ -63,6 +65,7 @@ pub(crate) async fn resume(
     path: web::Path<String>,
     _operator: Operator,
     trail: Trail,
+    _body: NoBody,
 ) -> Result<web::Json<SwitchedTenant>, Problem> {
     switch(&state, (id(&path)?, &trail), TenantStatus::Active).await
 }

@@ -8,8 +8,12 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 async fn get(port: u16, path: &str) -> String {
+    send(port, "GET", path).await
+}
+
+async fn send(port: u16, method: &str, path: &str) -> String {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -48,6 +52,26 @@ async fn readiness_names_what_fails_and_lasts_through_the_drain() {
     finish.send(7).unwrap();
     assert_eq!(running.await.unwrap().unwrap(), Ok(7));
     assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err());
+}
+
+#[tokio::test]
+async fn its_paths_answer_head_and_say_that_they_answer_nothing_else() {
+    let shutdown = Shutdown::new();
+    let admin = Admin::bind(ANY_PORT, Vec::new(), shutdown.clone()).unwrap();
+    let port = admin.port();
+    let running = tokio::spawn(admin.run_until_stopped());
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        let head = send(port, "HEAD", path).await;
+        assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{path} {head}");
+        for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+            let refused = send(port, method, path).await;
+            assert!(refused.starts_with("HTTP/1.1 405"), "{method} {path} {refused}");
+            assert!(refused.to_lowercase().contains("\r\nallow: get, head\r\n"), "{method} {path} {refused}");
+        }
+    }
+    assert!(send(port, "POST", "/nothing").await.starts_with("HTTP/1.1 404"));
+    shutdown.trigger();
+    running.await.unwrap().unwrap();
 }
 
 #[tokio::test]
