@@ -159,6 +159,7 @@ pub async fn build_asking(
         recorder: sender,
         stuck: stuck.clone(),
     };
+    let upkeep = Upkeep::new(settings, pool.clone(), spare.clone(), clock.clone(), herald.clone());
     let look = |pool: &Pool| -> LookAtPool {
         let pool = pool.clone();
         Box::new(move || {
@@ -197,9 +198,10 @@ pub async fn build_asking(
             session,
             bell: keeper_bell,
             engine: mailbox.clone(),
+            upkeep: upkeep.gained(),
         },
-        retention: Retention::new(settings, url, clock.clone(), herald.clone()),
-        upkeep: Upkeep::new(settings, pool.clone(), spare.clone(), clock.clone(), herald),
+        retention: Retention::new(settings, url, clock.clone(), herald),
+        upkeep,
         replayer: Replayer { pool: pool.clone(), spare, clock: clock.clone(), engine: mailbox },
         crier,
         clock,

@@ -88,6 +88,8 @@ pub(crate) struct Keeper {
     pub(crate) session: watch::Receiver<Option<Instant>>,
     pub(crate) bell: Bell,
     pub(crate) engine: Mailbox,
+    /// Rung when lanes came here.
+    pub(crate) upkeep: Bell,
 }
 
 impl Keeper {
@@ -149,6 +151,7 @@ impl Keeper {
                 tracing::debug!(count = taken.len(), "took lanes");
                 self.lanes.gained(taken.into_iter().collect::<LaneSet>(), until);
                 self.engine.post(Wake::Look);
+                self.upkeep.ring();
             }
         }
         METRICS.lanes.set(self.lanes.counts().0 as f64);

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use trunkline_boot::{Clock, Settings, Shutdown};
 use trunkline_domain::EventId;
 use trunkline_store::audit::{Action, Actor, Entry};
@@ -17,6 +18,7 @@ use trunkline_store::{Connection, Pool, StoreError, audit, deliveries, endpoints
 use crate::operational::{Fact, Herald, News};
 use crate::retention::kept;
 use crate::spare::Spare;
+use crate::wake::Bell;
 
 /// Between two rounds.
 const ROUND: Duration = Duration::from_secs(60);
@@ -58,6 +60,9 @@ const CANCELLED_MAX: i64 = 1_000;
 /// How long it is known who switched what: a year, and time to ask about it.
 const AUDIT_KEPT: chrono::Duration = chrono::Duration::days(400);
 
+/// What is to be done, and what it is called.
+type Duty<'a> = (&'static str, BoxFuture<'a, Result<(), StoreError>>);
+
 /// What a worker keeps up.
 pub(crate) struct Upkeep {
     pool: Pool,
@@ -71,6 +76,7 @@ pub(crate) struct Upkeep {
     /// The same of ordering keys.
     swept: Mutex<KeyPlace>,
     payloads: chrono::Duration,
+    gained: Bell,
 }
 
 impl Upkeep {
@@ -86,7 +92,13 @@ impl Upkeep {
             stranded: Mutex::default(),
             swept: Mutex::default(),
             payloads: kept(settings.retention.payloads),
+            gained: Bell::default(),
         }
+    }
+
+    /// To be rung when lanes came here. A worker that was killed may have known of what waits there behind nothing.
+    pub(crate) fn gained(&self) -> Bell {
+        self.gained.clone()
     }
 
     /// Keeps things up until a stop is requested, which interrupts it: whatever was begun is done again by somebody.
@@ -96,28 +108,44 @@ impl Upkeep {
                 () = shutdown.requested() => return,
                 all_done = self.round() => if all_done { ROUND } else { ROUND_AFTER_FAILURE },
             };
-            tokio::select! {
-                () = shutdown.requested() => return,
-                () = tokio::time::sleep(wait) => {}
+            let pause = tokio::time::sleep(wait);
+            tokio::pin!(pause);
+            loop {
+                tokio::select! {
+                    () = shutdown.requested() => return,
+                    () = &mut pause => break,
+                    () = self.gained.rung() => {}
+                }
+                tokio::select! {
+                    () = shutdown.requested() => return,
+                    _ = self.perform([self.letting_go()]) => {}
+                }
             }
         }
     }
 
-    /// Every duty by itself, on a connection of its own: one that fails, round after round, keeps no other from being done.
     async fn round(&self) -> bool {
-        let mut all_done = true;
-        for (what, duty) in [
+        self.perform([
             ("making partitions ahead", self.make_partitions().boxed()),
-            (
-                "letting go what waits behind nothing",
-                self.release_stranded(SWEEPS_MAX, LINES_LOOKED_THROUGH).boxed(),
-            ),
+            self.letting_go(),
             ("cancelling what deleted endpoints left", self.clear_deleted().boxed()),
             ("sweeping idempotency keys", self.sweep_keys().boxed()),
             ("sweeping ordering keys", self.sweep_ordering_keys().boxed()),
             ("sweeping the audit", self.sweep_audit().boxed()),
             ("disabling who failed for days", self.disable_failing().boxed()),
-        ] {
+        ])
+        .await
+    }
+
+    fn letting_go(&self) -> Duty<'_> {
+        let duty = self.release_stranded(SWEEPS_MAX, LINES_LOOKED_THROUGH);
+        ("letting go what waits behind nothing", duty.boxed())
+    }
+
+    /// Every duty by itself, on a connection of its own: one that fails, round after round, keeps no other from being done.
+    async fn perform<const N: usize>(&self, duties: [Duty<'_>; N]) -> bool {
+        let mut all_done = true;
+        for (what, duty) in duties {
             let _turn = self.spare.turn().await;
             if let Err(error) = within(PATIENCE, duty).await {
                 tracing::warn!(%error, duty = what, "upkeep did not come through; it is tried again in a few seconds");

@@ -3,6 +3,7 @@
 use trunkline_domain::EventId;
 use trunkline_testkit::{Answer, eventually};
 
+use crate::crash::Process;
 use crate::house::House;
 
 /// A house whose endpoint delivers in order.
@@ -43,6 +44,25 @@ async fn events_of_a_key_arrive_strictly_in_order_over_two_workers() {
     one.stop().await;
     two.stop().await;
     assert_eq!(arrived(&house), (0..60).collect::<Vec<u64>>());
+}
+
+#[tokio::test]
+async fn what_a_killed_worker_left_waiting_behind_nothing_goes_with_its_lanes() {
+    let house = in_order().await;
+    let worker = house.worker().await;
+    let killed = Process::start(&house);
+    let owners = "SELECT count(DISTINCT owner) FROM trunkline.lanes";
+    eventually("two have lanes", async || (house.database.text(owners).await == "2").then_some(())).await;
+    // As if it had written the outcome before down, and had not come to let this one go.
+    let event_id = publish(&house, "k", 1).await;
+    house.until(event_id, "DELIVERED").await;
+    house
+        .database
+        .execute("UPDATE trunkline.deliveries SET status = 'PENDING', held = true, finished_at = NULL, due_at = NULL")
+        .await;
+    killed.kill();
+    house.until(event_id, "DELIVERED").await;
+    worker.stop().await;
 }
 
 #[tokio::test]

@@ -84,7 +84,7 @@ impl Database {
 
     /// Deliveries that will be attempted by themselves, now or later.
     pub(crate) async fn open(&self) -> anyhow::Result<u64> {
-        self.number("SELECT count(*) FROM trunkline.deliveries WHERE due_at IS NOT NULL").await
+        self.number("SELECT count(*) FROM trunkline.deliveries WHERE due_at IS NOT NULL OR held").await
     }
 
     /// Deliveries that do not have as many rows of attempts as they count: a promise of the data model.
