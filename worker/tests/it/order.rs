@@ -48,18 +48,19 @@ async fn events_of_a_key_arrive_strictly_in_order_over_two_workers() {
 
 #[tokio::test]
 async fn what_a_killed_worker_left_waiting_behind_nothing_goes_with_its_lanes() {
+    // As if a worker had written the outcome before down, and had not come to let the next go.
+    const STRAND: &str = "UPDATE trunkline.deliveries
+                          SET status = 'PENDING', held = true, finished_at = NULL, due_at = NULL";
     let house = in_order().await;
+    let event_id = publish(&house, "k", 1).await;
+    house.database.execute(STRAND).await;
     let worker = house.worker().await;
+    // Its first round finds it; the next is a minute away.
+    house.until(event_id, "DELIVERED").await;
     let killed = Process::start(&house);
     let owners = "SELECT count(DISTINCT owner) FROM trunkline.lanes";
     eventually("two have lanes", async || (house.database.text(owners).await == "2").then_some(())).await;
-    // As if it had written the outcome before down, and had not come to let this one go.
-    let event_id = publish(&house, "k", 1).await;
-    house.until(event_id, "DELIVERED").await;
-    house
-        .database
-        .execute("UPDATE trunkline.deliveries SET status = 'PENDING', held = true, finished_at = NULL, due_at = NULL")
-        .await;
+    house.database.execute(STRAND).await;
     killed.kill();
     house.until(event_id, "DELIVERED").await;
     worker.stop().await;
