@@ -128,8 +128,8 @@ pub async fn build(settings: &Settings, shutdown: Shutdown) -> Result<Door, Buil
     // One statement for all tenants at a time; apart, so that nobody's events wait behind another's tokens.
     let draw_pool = pool::open_as(address, Role::Ingest, Purpose::Request, 1)?;
     // The first publish needs both, and has no time to connect.
-    ingest_pool.connect_first().await?;
-    draw_pool.connect_first().await?;
+    drop(ingest_pool.connect_first().await?);
+    drop(draw_pool.connect_first().await?);
     // Searches may take long; a few connections of their own keep them from those who publish.
     let searching = connections.div_ceil(2);
     let search_pool = pool::open_as(address, Role::Api, Purpose::Search, searching)?;

@@ -30,16 +30,17 @@ impl Pool {
         Ok(Connection::of_pool(lent, self.prologue.clone(), self.patience, self.shards.clone()))
     }
 
-    /// Has a connection ready, as a door opens, when nobody waits for an answer yet: the first may take longer than those who do would wait.
+    /// The first connection, as a door opens, when nobody waits for an answer yet: it may take longer than those who do would wait. Dropped, it
+    /// is ready for them.
     ///
     /// # Errors
     /// When the database is not available.
-    pub async fn connect_first(&self) -> Result<(), StoreError> {
+    pub async fn connect_first(&self) -> Result<Connection, StoreError> {
         let patient = async {
             loop {
                 match self.acquire().await {
                     Err(sqlx::Error::PoolTimedOut) => {}
-                    connected => break connected.map(drop).map_err(StoreError::from),
+                    connected => break connected.map_err(StoreError::from),
                 }
             }
         };

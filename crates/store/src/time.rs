@@ -34,7 +34,8 @@ const READINGS: usize = 5;
 /// # Errors
 /// When the database is not available.
 pub async fn read(pool: &Pool) -> Result<(DateTime<Utc>, Duration), StoreError> {
-    within(PATIENCE, readings(pool)).await
+    let readings = async { readings(&mut pool.acquire().await?).await };
+    within(PATIENCE, readings).await
 }
 
 /// The same as a door opens, whose first connection this is.
@@ -42,16 +43,16 @@ pub async fn read(pool: &Pool) -> Result<(DateTime<Utc>, Duration), StoreError> 
 /// # Errors
 /// When the database is not available.
 pub async fn read_first(pool: &Pool) -> Result<(DateTime<Utc>, Duration), StoreError> {
-    pool.connect_first().await?;
-    read(pool).await
+    // By that very connection: given back, it takes a moment to be there for the next.
+    let mut connection = pool.connect_first().await?;
+    within(PATIENCE, readings(&mut connection)).await
 }
 
-async fn readings(pool: &Pool) -> Result<(DateTime<Utc>, Duration), StoreError> {
-    let mut connection = pool.acquire().await?;
+async fn readings(connection: &mut Connection) -> Result<(DateTime<Utc>, Duration), StoreError> {
     let mut best: Option<(DateTime<Utc>, Duration)> = None;
     for _ in 0..READINGS {
         let asked = Instant::now();
-        let now = now(&mut connection).await?;
+        let now = now(connection).await?;
         let round_trip = asked.elapsed();
         // What was read earlier has aged since by the time that passed.
         best = match best {
