@@ -97,12 +97,9 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
-        let request = request.clone();
-        let payload = Payload::from_request(&request, payload);
-        Box::pin(async move {
-            let payload = payload.await.map_err(|_| Problem::broken_body())?;
+        extracted(request, payload, async |request, payload| {
             let body = read(&request, payload, JSON_BYTES_MAX).await?;
-            object(&body.bytes).map(Json)
+            object(&body.bytes).map(Self)
         })
     }
 }
@@ -115,16 +112,13 @@ impl<T: DeserializeOwned + 'static> FromRequest for Optional<T> {
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
-        let request = request.clone();
-        let payload = Payload::from_request(&request, payload);
-        Box::pin(async move {
-            let payload = payload.await.map_err(|_| Problem::broken_body())?;
+        extracted(request, payload, async |request, payload| {
             let body = read_any(&request, payload, JSON_BYTES_MAX).await?;
             if body.bytes.is_empty() {
-                return object(b"{}").map(Optional);
+                return object(b"{}").map(Self);
             }
             check_type(&request)?;
-            object(&body.bytes).map(Optional)
+            object(&body.bytes).map(Self)
         })
     }
 }
@@ -137,6 +131,20 @@ pub(crate) type NoBody = Optional<Nothing>;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Nothing {}
+
+/// What `read` makes of a body, as an argument of an action.
+fn extracted<T: 'static>(
+    request: &HttpRequest,
+    payload: &mut dev::Payload,
+    read: impl AsyncFnOnce(HttpRequest, Payload) -> Result<T, Problem> + 'static,
+) -> LocalBoxFuture<'static, Result<T, Problem>> {
+    let request = request.clone();
+    let payload = Payload::from_request(&request, payload);
+    Box::pin(async move {
+        let payload = payload.await.map_err(|_| Problem::broken_body())?;
+        read(request, payload).await
+    })
+}
 
 /// A JSON object as a type.
 ///
