@@ -20,7 +20,7 @@ fn payloads(body: &[u8]) -> Vec<&[u8]> {
         let item = serde_json::from_str::<body_text::ItemRequest<'_>>(text.get()).ok()?;
         let _ = (item.idempotency_key, item.deliver_at);
         if let Some(Ok(named)) = item.r#type.map(EventType::try_from) {
-            assert!(is_visible(named.as_str(), 100), "{named:?}");
+            assert!(is_visible(named.as_str(), 128), "{named:?}");
         }
         if let Some(Ok(key)) = item.ordering_key.map(|key| key.parse::<OrderingKey>()) {
             assert!(is_visible(key.as_str(), 256), "{key:?}");
