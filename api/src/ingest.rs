@@ -8,6 +8,7 @@ mod bound;
 mod filtered;
 mod keyed;
 mod plain;
+mod reply;
 mod together;
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 use trunkline_boot::Clock;
 use trunkline_boot::parts::keep_running;
@@ -28,6 +29,7 @@ use crate::rate;
 use crate::waker::Waker;
 use bound::QueueBound;
 use filtered::FairQueue;
+use reply::{Answer, Reply};
 use together::Together;
 pub(crate) use together::{Item, ItemRefused};
 
@@ -105,7 +107,7 @@ struct Waiting<K> {
     filter_weight: Option<u64>,
     key: K,
     since: Instant,
-    answer: oneshot::Sender<Result<Stored, NotStored>>,
+    reply: Reply,
     /// Its share of [`QUEUE_BYTES_MAX`], until it is answered.
     _bytes: OwnedSemaphorePermit,
 }
@@ -181,14 +183,14 @@ impl Ingest {
             return stored.map_err(|refused| refused.reason)?.pop().ok_or(NotStored::Refused);
         }
         let _bytes = self.bytes_for(event.payload.len())?;
-        let (answer, answered) = oneshot::channel();
+        let (reply, answered) = Reply::expected();
         let since = Instant::now();
         match key {
             None if filter_weight.is_some() => {
-                self.filtered.put(Waiting { event, filter_weight, key: (), since, answer, _bytes });
+                self.filtered.put(Waiting { event, filter_weight, key: (), since, reply, _bytes });
             }
-            None => self.plain.put(Waiting { event, filter_weight, key: (), since, answer, _bytes })?,
-            Some(key) => self.keyed.put(Waiting { event, filter_weight, key, since, answer, _bytes })?,
+            None => self.plain.put(Waiting { event, filter_weight, key: (), since, reply, _bytes })?,
+            Some(key) => self.keyed.put(Waiting { event, filter_weight, key, since, reply, _bytes })?,
         }
         match tokio::time::timeout(PATIENCE.saturating_sub(waited), answered).await {
             Ok(Ok(result)) => result,
@@ -254,12 +256,12 @@ impl Flushers {
 impl<K> Waiting<K> {
     /// Whether nobody waits any more: the publisher was told 503 or went away, so writing is work for nothing.
     fn is_abandoned(&self) -> bool {
-        self.answer.is_closed()
+        self.reply.is_unwanted()
     }
 
     /// Answers; whoever stopped waiting misses it.
-    fn tell(self, result: Result<Stored, NotStored>) {
-        let _ = self.answer.send(result);
+    fn tell(self, answer: Answer) {
+        self.reply.send(answer);
     }
 }
 

@@ -167,11 +167,11 @@ mod tests {
     use trunkline_domain::{EventId, Lane, NewEvent};
 
     use super::*;
-    use crate::ingest::Stored;
+    use crate::ingest::reply::{Answer, Reply};
 
-    type Answer = oneshot::Receiver<Result<Stored, NotStored>>;
+    type Answered = oneshot::Receiver<Answer>;
 
-    fn waiting(tenant: &str, payload: &'static str, filter_weight: Option<u64>) -> (Waiting<()>, Answer) {
+    fn waiting(tenant: &str, payload: &'static str, filter_weight: Option<u64>) -> (Waiting<()>, Answered) {
         let tenant_id: TenantId = tenant.parse().unwrap();
         let created_at = DateTime::UNIX_EPOCH;
         let event = NewEvent {
@@ -188,8 +188,8 @@ mod tests {
             payload_sha256: [0; 32],
         };
         let _bytes = Arc::new(Semaphore::new(1)).try_acquire_many_owned(0).unwrap();
-        let (answer, answered) = oneshot::channel();
-        (Waiting { event, filter_weight, key: (), since: Instant::now(), answer, _bytes }, answered)
+        let (reply, answered) = Reply::expected();
+        (Waiting { event, filter_weight, key: (), since: Instant::now(), reply, _bytes }, answered)
     }
 
     /// A weight with which `{}` takes as many steps as an event may.
