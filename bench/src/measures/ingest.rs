@@ -22,6 +22,7 @@ pub(crate) fn measure(run: &Run) -> anyhow::Result<Figures> {
     let acknowledged = crate::ledger::take(&run.folder.join("answered"))?.len() as f64;
     let stored = house.server.number("SELECT count(*) FROM trunkline.deliveries")?;
     ensure!(stored >= acknowledged, "{acknowledged} events were acknowledged, {stored} are stored");
+    let statements = house.top_statements()?;
     house.stop()?;
 
     let mut figures = Figures::new("ingest");
@@ -35,5 +36,6 @@ pub(crate) fn measure(run: &Run) -> anyhow::Result<Figures> {
     figures.add("postgres_cpu_per_event", 1e3 * used.postgres / acknowledged, "ms");
     figures.add("publisher_cpu_per_event", 1e3 * tally.cpu_seconds / tally.sent as f64, "ms");
     figures.add("wal_per_event", used.wal_bytes / acknowledged, "B");
+    figures.notes.extend(statements);
     Ok(figures)
 }
