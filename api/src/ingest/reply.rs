@@ -67,3 +67,51 @@ fn relay_of_this_thread() -> Relay {
         relay.insert(opened).clone()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use trunkline_domain::EventId;
+
+    use super::*;
+
+    const REFUSED: Answer = Err(NotStored::Refused);
+
+    #[tokio::test]
+    async fn answers_given_on_another_thread_reach_each_its_own_handler() {
+        let (replies, answered): (Vec<_>, Vec<_>) = (0..3 * AT_ONCE).map(|_| Reply::expected()).unzip();
+        let ids: Vec<_> =
+            (0..replies.len() as u64).map(|n| EventId::mint(chrono::DateTime::UNIX_EPOCH, n)).collect();
+        let stored = |event_id| Ok(Stored { event_id, is_routed: true, is_replayed: false });
+        let answers: Vec<Answer> = ids.into_iter().map(stored).collect();
+        let given = replies.into_iter().zip(answers.clone());
+        let flusher = std::thread::spawn(move || given.for_each(|(reply, answer)| reply.send(answer)));
+        for (answered, answer) in answered.into_iter().zip(answers) {
+            assert_eq!(answered.await, Ok(answer));
+        }
+        flusher.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_handler_whose_reply_was_lost_with_a_flusher_waits_no_longer() {
+        let (reply, answered) = Reply::expected();
+        drop(reply);
+        assert!(answered.await.is_err());
+    }
+
+    #[test]
+    fn a_thread_that_serves_again_after_its_runtime_ended_is_answered() {
+        let serve = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let (reply, answered) = Reply::expected();
+                reply.send(REFUSED);
+                assert_eq!(answered.await, Ok(REFUSED));
+                Reply::expected()
+            })
+        };
+        let (reply, mut answered) = serve();
+        reply.send(REFUSED);
+        assert_eq!(answered.try_recv(), Ok(REFUSED), "what comes late is not lost");
+        serve();
+    }
+}
