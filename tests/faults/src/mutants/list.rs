@@ -13,7 +13,7 @@ pub(super) struct Mutant {
     pub(super) turns_red: &'static [&'static str],
 }
 
-/// No mutant to be caught, but a fault to be survived: the code of an attempt panics over what is in the payload.
+/// No mutant to be caught, but a fault to be survived: the code of an attempt panics over what is in the payload, and says it.
 pub(super) const POISONED: Mutant = Mutant {
     name: "an attempt that panics",
     file: "worker/src/attempt.rs",
@@ -21,7 +21,7 @@ pub(super) const POISONED: Mutant = Mutant {
         "    let stopwatch = Instant::now();\n",
         "    let stopwatch = Instant::now();
     let is_poison = |bytes: &bytes::Bytes| bytes.windows(8).any(|word| word == b\"poisoned\");
-    assert!(!claimed.payload.as_ref().is_some_and(is_poison), \"as it was told to\");\n",
+    assert!(!claimed.payload.as_ref().is_some_and(is_poison), \"{:?}\", claimed.payload);\n",
     )],
     is_statement: false,
     caught_by: "",

@@ -1,5 +1,5 @@
 //! Deliveries whose payload makes the code of an attempt panic. The product has no such payload that we know of, so it is broken
-//! on purpose: each attempt must be told, and everything else go on.
+//! on purpose: each attempt must be told, everything else go on, and nothing that a payload holds reach a log, whatever the panic says.
 
 use super::traffic::Traffic;
 use crate::house::House;
@@ -10,6 +10,9 @@ use crate::trial::Trial;
 
 const PATH: &str = "/poisoned";
 const EVENTS: u64 = 20;
+
+/// In each payload, so that the panic says it (R11).
+const CANARY: &str = "canary-of-a-payload";
 
 const TOLD: &str = "SELECT count(*) FROM trunkline.deliveries AS d
     WHERE tenant_id = 'poisoned' AND status = 'FAILED' AND due_at IS NULL AND attempts = (
@@ -27,17 +30,22 @@ pub(super) async fn run(trial: &mut Trial) -> anyhow::Result<()> {
     let tenant = house.tenant("poisoned", PATH).await?;
     let (client, port) = (Client::new(), house.apis[0].role.port);
     for number in 0..EVENTS {
-        let body = format!(r#"{{"number":{number},"word":"poisoned"}}"#);
+        let body = format!(r#"{{"number":{number},"word":"poisoned","more":"{CANARY}"}}"#);
         let reply = client.post(port, "/v1/events", &tenant.api_key, &[], body).await?;
         anyhow::ensure!(reply.status == 201, "publishing: {}", reply.status);
     }
     traffic.until_enough().await?;
     traffic.settle(trial, &house, 0).await?;
-    let mut panics = 0.0;
+    let (mut panics, mut places, mut canaries) = (0.0, 0, 0);
     for worker in &mut house.workers {
         trial.report.exactly("workers that ended", u64::from(worker.has_ended()?), 0);
         panics += worker.metric("trunkline_worker_panics_total").await?;
+        let log = std::fs::read_to_string(&worker.role.log)?;
+        places += log.matches("worker/src/attempt.rs").count() as u64;
+        canaries += log.matches(CANARY).count() as u64;
     }
+    trial.report.at_least("panics told in the log by their place", places, EVENTS);
+    trial.report.exactly("payloads in the log", canaries, 0);
     trial.report.at_least("panics counted", panics as u64, EVENTS);
     trial.report.exactly("told attempt by attempt, and given up", house.database.number(TOLD).await?, EVENTS);
     trial.report.exactly("endpoints blamed", house.database.number(BLAMED).await?, 0);
