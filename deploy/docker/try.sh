@@ -2,11 +2,12 @@
 # Shows docker-compose.yml at work with a real Docker Engine: brings everything up, goes through the README's demonstration
 # (by one api and then by the other), takes everything down and up again, and finds what was there.
 #
-#     deploy/docker/try.sh                       # everything
-#     deploy/docker/try.sh api api-2 worker      # these services and what they need, where some image cannot be had
+#     deploy/docker/try.sh                                 # everything
+#     deploy/docker/try.sh api api-2 worker receiver       # without Prometheus and Grafana, where an image cannot be had
 #
-# SKIP_BUILD=1 takes the image that is there. Needs docker with compose v2, curl and python3; a fresh house: it ends at once where this project's volumes exist. It takes
-# everything down in the end, volumes included. COMPOSE_PROJECT_NAME=other keeps it apart from a house that is in use.
+# SKIP_BUILD=1 takes the image that is there. Needs docker with compose v2, curl and python3. Needs a fresh house, too: it ends
+# at once where this project's volumes exist. It takes everything down in the end, volumes included. COMPOSE_PROJECT_NAME=other
+# keeps it apart from another house's data; a house that is up has to go down first, because both have the same ports and network.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
