@@ -4,6 +4,7 @@ mod member;
 
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use trunkline_domain::{EventId, EventStatus};
 use trunkline_store::api_keys::KeyOwner;
 use trunkline_store::events::{self, EventFilter, EventSummary, IdRange};
@@ -118,8 +119,8 @@ impl Search {
         owner: &KeyOwner,
         range: IdRange,
         limit: usize,
+        now: DateTime<Utc>,
     ) -> Result<Found, StoreError> {
-        let (lane, tenant) = (owner.lane, &owner.tenant_id);
         let filter = &self.filter;
         // Without a filter that only a look at the event decides, one more than the page tells whether there is more.
         let is_filtered = filter.status.is_some()
@@ -127,22 +128,39 @@ impl Search {
             || filter.endpoint_id.is_some()
             || self.payload.is_some();
         let wanted = if is_filtered { CANDIDATES_MAX } else { limit + 1 };
-        let count = i64::try_from(wanted).unwrap_or(i64::MAX);
-        let candidates = match filter.status {
-            Some(EventStatus::Failed) => {
-                events::with_status_failed(connection, lane, tenant, range, count).await?
-            }
-            Some(EventStatus::Pending) => {
-                events::with_status_pending(connection, lane, tenant, range, count).await?
-            }
-            _ => events::with_any_status(connection, lane, tenant, range, count).await?,
-        };
+        let (recent, earlier) = range.last_day(now);
+        let mut candidates = self.candidates(connection, owner, recent, wanted).await?;
+        if candidates.len() < wanted && !earlier.is_empty() {
+            let left = wanted - candidates.len();
+            candidates.extend(self.candidates(connection, owner, earlier, left).await?);
+        }
         let is_full = candidates.len() == wanted;
         let mut found = self.among(connection, owner, &candidates, limit).await?;
         if found.next.is_some_and(|last| candidates.last() == Some(&last)) || found.next.is_none() {
             found.next = candidates.last().copied().filter(|_| is_full);
         }
         Ok(found)
+    }
+
+    /// The newest events in the range that may pass, at most `wanted`.
+    async fn candidates(
+        &self,
+        connection: &mut Connection,
+        owner: &KeyOwner,
+        range: IdRange,
+        wanted: usize,
+    ) -> Result<Vec<EventId>, StoreError> {
+        let (lane, tenant) = (owner.lane, &owner.tenant_id);
+        let count = i64::try_from(wanted).unwrap_or(i64::MAX);
+        match self.filter.status {
+            Some(EventStatus::Failed) => {
+                events::with_status_failed(connection, lane, tenant, range, count).await
+            }
+            Some(EventStatus::Pending) => {
+                events::with_status_pending(connection, lane, tenant, range, count).await
+            }
+            _ => events::with_any_status(connection, lane, tenant, range, count).await,
+        }
     }
 
     /// Those of `candidates`, newest first, that pass, at most `limit`; `next` is where it stopped before their end.

@@ -162,7 +162,8 @@ impl Walk<'_> {
                 }
                 None => {
                     let range = self.search.range(below);
-                    self.search.step(&mut connection, self.owner, range, STEP).await?
+                    let now = self.state.clock.now();
+                    self.search.step(&mut connection, self.owner, range, STEP, now).await?
                 }
             };
             drop(connection);

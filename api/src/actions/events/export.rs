@@ -134,7 +134,8 @@ impl Walk {
     async fn find(&mut self) -> Result<(), Problem> {
         let mut connection = self.state.search_for_tenant(&self.owner.tenant_id).await?;
         let range = self.search.range(self.below);
-        let found = self.search.step(&mut connection, &self.owner, range, PAGE).await?;
+        let found =
+            self.search.step(&mut connection, &self.owner, range, PAGE, self.state.clock.now()).await?;
         self.found.extend(found.events);
         self.below = found.next;
         self.is_over = found.next.is_none();

@@ -98,7 +98,7 @@ pub(crate) async fn list(
     let cursor = page::open(&state, tenant, &bound_to, token.as_deref())?;
     let below = cursor.as_deref().map(position).transpose()?;
     let mut connection = state.search_for_tenant(&owner.tenant_id).await?;
-    let found = search.step(&mut connection, &owner, search.range(below), limit).await?;
+    let found = search.step(&mut connection, &owner, search.range(below), limit, state.clock.now()).await?;
     let next_token =
         found.next.map(|id| page::seal(&state, tenant, &bound_to, id.as_uuid().as_bytes())).transpose()?;
     let mut response = page::response(&request, next_token.as_deref());

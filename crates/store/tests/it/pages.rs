@@ -68,3 +68,25 @@ async fn a_point_read_touches_one_partition_only() {
     // One of events, one of payloads, one of deliveries.
     assert_eq!(trunkline_testkit::text(&mut connection, locked).await, "3");
 }
+
+#[tokio::test]
+async fn the_last_day_of_a_long_history_is_read_without_its_older_partitions() {
+    let (database, acme, ids) = seeded().await;
+    database
+        .execute(
+            "SELECT trunkline.create_partition(current_date - n, current_date - n + 1)
+             FROM generate_series(2, 20) AS n",
+        )
+        .await;
+    let mut connection = pool::connect(database.url(), Purpose::Request).await.unwrap();
+    trunkline_testkit::run(&mut connection, "BEGIN").await;
+    let (recent, _) = IdRange::ALL.last_day(chrono::Utc::now());
+    let found = with_any_status(&mut connection, acme.lane, &acme.tenant_id, recent, 10).await.unwrap();
+    assert_eq!(found.len(), ids.len());
+    let older = "SELECT count(*)::text FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation
+                 WHERE l.pid = pg_backend_pid() AND c.relname ~ '^events_[0-9]+$'
+                   AND c.relname < 'events_' || to_char(current_date - 1, 'YYYYMMDD')";
+    assert_eq!(trunkline_testkit::text(&mut connection, older).await, "0");
+    with_any_status(&mut connection, acme.lane, &acme.tenant_id, IdRange::ALL, 10).await.unwrap();
+    assert_eq!(trunkline_testkit::text(&mut connection, older).await, "19", "which all of it is not");
+}
