@@ -248,9 +248,9 @@ mod tests {
             answers.push(answer);
             queue.put(one);
         }
-        let (one_more, mut refused) = waiting("many", "{}", None);
+        let (one_more, refused) = waiting("many", "{}", None);
         queue.put(one_more);
-        assert_eq!(refused.try_recv().unwrap(), Err(NotStored::Overloaded));
+        assert_eq!(refused.await, Ok(Err(NotStored::Overloaded)));
         let (other, answer) = waiting("other", "{}", Some(1));
         queue.put(other);
         assert_eq!(queue.length(), WAITING_MAX + 1);
