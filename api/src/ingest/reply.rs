@@ -55,7 +55,7 @@ fn relay_of_this_thread() -> Relay {
         if let Some(open) = relay.as_ref().filter(|relay| !relay.is_closed()) {
             return open.clone();
         }
-        let (opened, mut inbox) = mpsc::unbounded_channel::<(oneshot::Sender<Answer>, Answer)>();
+        let (opened, mut inbox): (Relay, _) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             let mut answers = Vec::with_capacity(AT_ONCE);
             while inbox.recv_many(&mut answers, AT_ONCE).await > 0 {
