@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use trunkline_testkit::Client;
 
 use crate::house::{House, problem};
+use crate::retention::dead_letter;
 
 /// Follows `next_token` to the end; calls `between` after each page.
 async fn all_pages(client: &Client, path: &str, mut between: impl AsyncFnMut()) -> Vec<String> {
@@ -48,6 +49,26 @@ async fn paging_while_events_arrive_shows_each_earlier_event_once() {
     .await;
     before.reverse();
     assert_eq!(seen, before, "newest first, none twice, none missed, none that came later");
+}
+
+#[tokio::test]
+async fn pages_go_on_from_the_last_day_into_those_before() {
+    let house = House::new().await;
+    let mut expected = Vec::new();
+    for days_ago in [9, 4, 2] {
+        expected.push(dead_letter(&house, days_ago, "kind.old").await);
+    }
+    for _ in 0..2 {
+        expected.push(house.publish("{}").await);
+    }
+    expected.reverse();
+    let ids = async |query: &str| all_pages(&house.client, &format!("/v1/events?{query}"), async || {}).await;
+    for limit in 1..=6 {
+        assert_eq!(ids(&format!("limit={limit}")).await, expected, "{limit} a page");
+    }
+    assert_eq!(ids("type=kind.old&limit=2").await, expected[2..]);
+    assert_eq!(ids("status=FAILED&limit=2").await, expected[2..]);
+    assert_eq!(ids("status=PENDING&limit=1").await, expected[..2]);
 }
 
 #[tokio::test]

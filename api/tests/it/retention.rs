@@ -6,7 +6,7 @@ use trunkline_testkit::Client;
 use crate::house::{House, problem};
 
 /// A dead letter of acme that came that many days ago; returns its id as the API shows it.
-async fn dead_letter(house: &House, days_ago: u32, event_type: &str) -> String {
+pub(crate) async fn dead_letter(house: &House, days_ago: u32, event_type: &str) -> String {
     let (lane, endpoint) = (house.acme.lane.number(), house.acme.endpoint_id.as_uuid());
     let partition = format!(
         "SELECT trunkline.create_partition(current_date - {days_ago}, current_date - {days_ago} + 1)
