@@ -42,6 +42,9 @@ use crate::wake::{Bell, Mailbox};
 /// Connections for claims, looks, loads and lanes: as many as can be asked at one time, and one to give back.
 const CLAIM_CONNECTIONS: u32 = 5;
 
+/// The recorder writes one batch at a time.
+const RECORD_CONNECTIONS: u32 = 1;
+
 /// Of fewer, one slow look would keep a worker from saying that it is alive.
 const CONNECTIONS_MIN: u32 = 6;
 const CONNECTIONS_FOR: &str = "a worker claims, looks, records and says that it is alive at the same time";
@@ -129,9 +132,10 @@ pub async fn build_asking(
     schema::require_current(&mut connection, &[Role::Worker]).await?;
     let address = address.distributed(citus::is_distributed(&mut connection).await?);
     let claim_connections = CLAIM_CONNECTIONS.min(connections / 2);
-    let engine_connections = connections - claim_connections;
+    let engine_connections = connections - claim_connections - RECORD_CONNECTIONS;
     let pool = pool::open_as(address, Role::Worker, Purpose::Engine, engine_connections)?;
     let claim_pool = pool::open_as(address, Role::Worker, Purpose::Claim, claim_connections)?;
+    let record_pool = pool::open_as(address, Role::Worker, Purpose::Record, RECORD_CONNECTIONS)?;
     let clock = Clock::new();
     let (now, round_trip) = time::read_first(&pool).await?;
     clock.set(now, round_trip);
@@ -167,13 +171,15 @@ pub async fn build_asking(
             PoolUse { used, idle, max }
         })
     };
-    let pools: Vec<WatchedPool> = vec![("engine", look(&pool)), ("claim", look(&claim_pool))];
+    let pools: Vec<WatchedPool> =
+        vec![("engine", look(&pool)), ("claim", look(&claim_pool)), ("record", look(&record_pool))];
     Ok(Door {
         pools,
         sampler: Box::new(Sampler::new(pool.clone(), spare.clone(), clock.clone(), settings)),
         engine: Box::new(Engine::new(settings, parts)),
         recorder: Recorder {
-            pool: pool.clone(),
+            pool: record_pool,
+            engine_pool: pool.clone(),
             clock: clock.clone(),
             worker_name: identity.name.clone(),
             stuck,

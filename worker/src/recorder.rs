@@ -42,7 +42,10 @@ const LOCKED_PATIENCE: Duration = Duration::from_secs(1);
 /// Receives ended attempts until every sender is gone, and has written them all by then.
 #[derive(Clone)]
 pub(crate) struct Recorder {
+    /// For outcomes.
     pub(crate) pool: Pool,
+    /// For what follows from them.
+    pub(crate) engine_pool: Pool,
     pub(crate) clock: Clock,
     pub(crate) worker_name: String,
     pub(crate) stuck: Stuck,
@@ -67,7 +70,8 @@ impl Stuck {
 impl Recorder {
     pub(crate) async fn run(&self, ended: &mut mpsc::Receiver<Ended>) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
-        let mut consequences = Consequences::new(self.pool.clone(), self.clock.clone(), self.herald.clone());
+        let mut consequences =
+            Consequences::new(self.engine_pool.clone(), self.clock.clone(), self.herald.clone());
         let mut later = Later::default();
         let mut next = Instant::now();
         loop {

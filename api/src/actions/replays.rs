@@ -7,7 +7,7 @@ pub(crate) mod steer;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use trunkline_domain::{EndpointId, EventStatus, EventType, ReplayId};
+use trunkline_domain::{EndpointId, EventId, EventStatus, EventType, ReplayId};
 use trunkline_store::replays::ReplayState;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -75,9 +75,9 @@ impl From<trunkline_store::replays::Replay> for Replay {
     }
 }
 
-/// Where an id lies in a range of time: its upper 48 bits are milliseconds. To the thousandth.
+/// Where an id lies in a range of time, to the thousandth.
 fn share(after: DateTime<Utc>, before: DateTime<Utc>, next: Uuid) -> f64 {
-    let at = i64::try_from(next.as_u128() >> 80).unwrap_or(i64::MAX);
+    let at = EventId::from(next).instant().map_or(i64::MAX, |instant| instant.timestamp_millis());
     let whole = (before - after).num_milliseconds().max(1);
     let thousandths =
         at.saturating_sub(after.timestamp_millis()).clamp(0, whole).saturating_mul(1_000) / whole;

@@ -92,6 +92,11 @@ impl EventId {
         Self(uuid_v7::lowest_in_millisecond(instant.timestamp_millis()))
     }
 
+    /// The instant in its upper 48 bits, in milliseconds (RFC 9562, section 5.7); `None` where no calendar reaches.
+    pub fn instant(self) -> Option<DateTime<Utc>> {
+        i64::try_from(self.0.as_u128() >> 80).ok().and_then(DateTime::from_timestamp_millis)
+    }
+
     /// This id if it is larger than `last`, else the next after `last`: where order is order of commit, a clock that is behind
     /// must not put an event before what is there.
     pub fn after(self, last: Self) -> Self {

@@ -5,6 +5,7 @@ pub mod attempts;
 pub mod audit;
 pub mod citus;
 mod connection;
+mod days;
 pub mod deliveries;
 pub mod endpoints;
 pub mod erasures;

@@ -156,9 +156,11 @@ pub enum Purpose {
     Ingest,
     /// Pages, filters and counts over history: 5 s a statement.
     Search,
-    /// The worker's outcomes and upkeep: 10 s, since giving up would only lose work already done.
+    /// The worker's upkeep: 10 s, since giving up would only lose work already done.
     Engine,
-    /// The worker's looks and claims, and notifications. They commit without waiting for the disk: what a crash of the
+    /// The worker's outcomes: like [`Self::Engine`], with plans that are kept.
+    Record,
+    /// The worker's looks and claims, and notifications, with plans that are kept. They commit without waiting for the disk: what a crash of the
     /// server can lose of a claim is a lease, and of a notification one poll; an outcome or an event never may.
     Claim,
     /// Migrations and maintenance: no limit of their own.
@@ -184,14 +186,18 @@ impl Purpose {
         ]);
         if self != Self::Maintenance {
             // The engine waits for nobody for long: one row that somebody holds must not keep many others waiting.
-            settings.push(("lock_timeout", if self == Self::Engine { "100ms" } else { "1s" }));
+            settings.push((
+                "lock_timeout",
+                if matches!(self, Self::Engine | Self::Record) { "100ms" } else { "1s" },
+            ));
             // Where history is read, a generic plan locks every partition at each execution, because it cannot prune
-            // them by a parameter before (93 locks against 4, measured). Planning anew costs less.
-            let is_generic = self == Self::Ingest && !is_distributed;
-            let plans = if is_generic { "force_generic_plan" } else { "force_custom_plan" };
+            // them by a parameter before (93 locks against 4, measured). Planning anew costs less. What the engine does again and
+            // again has its days in its text instead (`days`): planning it anew took as long as running it (measured).
+            let keeps_plans = matches!(self, Self::Ingest | Self::Claim | Self::Record) && !is_distributed;
+            let plans = if keeps_plans { "force_generic_plan" } else { "force_custom_plan" };
             settings.push(("plan_cache_mode", plans));
         }
-        if matches!(self, Self::Engine | Self::Claim) {
+        if matches!(self, Self::Engine | Self::Record | Self::Claim) {
             // Everything the engine asks follows keys of an index into a few rows, in the index's order. The planner cannot
             // know that of a partition that was empty when it was last analysed: it would read all of it, or all of a lane.
             settings.extend(DETOURS);
@@ -207,7 +213,7 @@ impl Purpose {
         match self {
             Self::Request | Self::Ingest => Some((1, "1s")),
             Self::Search => Some((5, "5s")),
-            Self::Engine | Self::Claim => Some((10, "10s")),
+            Self::Engine | Self::Record | Self::Claim => Some((10, "10s")),
             Self::Maintenance => None,
         }
     }

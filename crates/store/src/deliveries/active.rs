@@ -5,6 +5,7 @@ use trunkline_domain::{EndpointId, Lane, TenantId};
 use uuid::Uuid;
 
 use crate::citus::{self, Lanes};
+use crate::days::Numbers;
 use crate::events::IdRange;
 use crate::{Connection, StoreError, row};
 
@@ -108,7 +109,7 @@ async fn active_of(
         limit,
         of.parameter() as _,
     )
-    .fetch_all(connection)
+    .fetch_all(connection.over_days(range, of, Numbers { from: 3, before: 4, lanes: 6 }))
     .await?;
     rows.into_iter()
         .map(|found| {

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{DeliveryKey, GivenBack, Lease, give_back};
 use crate::citus::{self, Lanes};
+use crate::days::Numbers;
 use crate::events::IdRange;
 use crate::{Connection, StoreError, row};
 
@@ -197,7 +198,7 @@ async fn claim_of(
         &dead,
         of.parameter() as _,
     )
-    .fetch_all(connection)
+    .fetch_all(connection.over_days(terms.range, of, Numbers { from: 9, before: 10, lanes: 12 }))
     .await?;
     rows.into_iter()
         .map(|found| {

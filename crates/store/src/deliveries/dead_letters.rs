@@ -165,7 +165,7 @@ async fn requeue_of(
     now: DateTime<Utc>,
 ) -> Result<u64, StoreError> {
     let keys = KeyColumns::of(keys);
-    let (lowest, highest) = keys.event_range();
+    let range = keys.event_range();
     let requeued = sqlx::query!(
         r#"
         UPDATE trunkline.deliveries AS d
@@ -174,7 +174,7 @@ async fn requeue_of(
         WHERE d.lane = k.lane AND d.tenant_id = k.tenant_id AND d.event_id = k.event_id
           AND d.endpoint_id = k.endpoint_id
           AND d.status = 'FAILED' AND d.due_at IS NULL
-          AND d.event_id BETWEEN $5 AND $6 AND ($8::smallint[] IS NULL OR d.lane = ANY($8))
+          AND d.event_id >= $5 AND d.event_id < $6 AND ($8::smallint[] IS NULL OR d.lane = ANY($8))
           AND EXISTS (
               SELECT FROM trunkline.payloads AS p
               WHERE p.lane = k.lane AND p.tenant_id = k.tenant_id AND p.event_id = k.event_id AND p.payload IS NOT NULL
@@ -189,8 +189,8 @@ async fn requeue_of(
         &keys.tenants,
         &keys.events,
         &keys.endpoints,
-        lowest,
-        highest,
+        range.from,
+        range.before,
         now,
         of.parameter() as _,
     )
@@ -245,7 +245,7 @@ async fn purge_of(
     now: DateTime<Utc>,
 ) -> Result<u64, StoreError> {
     let keys = KeyColumns::of(keys);
-    let (lowest, highest) = keys.event_range();
+    let range = keys.event_range();
     let purged = sqlx::query!(
         r#"
         UPDATE trunkline.deliveries AS d
@@ -254,14 +254,14 @@ async fn purge_of(
         WHERE d.lane = k.lane AND d.tenant_id = k.tenant_id AND d.event_id = k.event_id
           AND d.endpoint_id = k.endpoint_id
           AND d.status = 'FAILED' AND d.due_at IS NULL
-          AND d.event_id BETWEEN $5 AND $6 AND ($8::smallint[] IS NULL OR d.lane = ANY($8))
+          AND d.event_id >= $5 AND d.event_id < $6 AND ($8::smallint[] IS NULL OR d.lane = ANY($8))
         "#,
         &keys.lanes,
         &keys.tenants,
         &keys.events,
         &keys.endpoints,
-        lowest,
-        highest,
+        range.from,
+        range.before,
         now,
         of.parameter() as _,
     )

@@ -3,6 +3,7 @@ use chrono::{DateTime, Utc};
 use super::key::KeyColumns;
 use super::{DeliveryKey, Lease};
 use crate::citus::{self, Lanes};
+use crate::days::Numbers;
 use crate::{Connection, StoreError};
 
 /// A claim that is given back.
@@ -36,7 +37,7 @@ async fn give_back_of(
     of: &Lanes,
 ) -> Result<usize, StoreError> {
     let keys = KeyColumns::of(claims.iter().map(|one| &one.key));
-    let (lowest, highest) = keys.event_range();
+    let range = keys.event_range();
     let leases: Vec<i64> = claims.iter().map(|one| one.lease.0).collect();
     let due: Vec<Option<DateTime<Utc>>> = claims.iter().map(|one| one.retry_at).collect();
     let given = sqlx::query!(
@@ -49,19 +50,19 @@ async fn give_back_of(
         WHERE d.lane = c.lane AND d.tenant_id = c.tenant_id AND d.event_id = c.event_id
           AND d.endpoint_id = c.endpoint_id
           AND d.lease = c.lease
-          AND d.event_id BETWEEN $6 AND $7 AND ($9::smallint[] IS NULL OR d.lane = ANY($9))
+          AND d.event_id >= $6 AND d.event_id < $7 AND ($9::smallint[] IS NULL OR d.lane = ANY($9))
         "#,
         &keys.lanes,
         &keys.tenants,
         &keys.events,
         &keys.endpoints,
         &leases,
-        lowest,
-        highest,
+        range.from,
+        range.before,
         &due as _,
         of.parameter() as _,
     )
-    .execute(connection)
+    .execute(connection.over_days(range, of, Numbers { from: 6, before: 7, lanes: 9 }))
     .await?;
     Ok(usize::try_from(given.rows_affected()).unwrap_or(0))
 }

@@ -1,6 +1,8 @@
 use trunkline_domain::{EndpointId, EventId, Lane, TenantId};
 use uuid::Uuid;
 
+use crate::events::IdRange;
+
 /// Names a delivery: the primary key of its row.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DeliveryKey {
@@ -46,10 +48,10 @@ impl KeyColumns {
         columns
     }
 
-    /// The lowest and the highest event, which tell the planner the partitions that can be touched.
-    pub(crate) fn event_range(&self) -> (Uuid, Uuid) {
-        let lowest = self.events.iter().min().copied().unwrap_or_default();
+    /// From the lowest event to the first id behind the highest: tells the planner the partitions that can be touched.
+    pub(crate) fn event_range(&self) -> IdRange {
+        let from = self.events.iter().min().copied().unwrap_or_default();
         let highest = self.events.iter().max().copied().unwrap_or_default();
-        (lowest, highest)
+        IdRange { from, before: Uuid::from_u128(highest.as_u128().saturating_add(1)) }
     }
 }

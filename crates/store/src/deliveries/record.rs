@@ -6,6 +6,7 @@ use trunkline_domain::AttemptOutcome;
 use super::key::KeyColumns;
 use super::{DeliveryKey, Lease};
 use crate::citus::{self, Lanes};
+use crate::days::Numbers;
 use crate::events::ordering::{self, KeyName, Line};
 use crate::wake::Hint;
 use crate::{Connection, StoreError};
@@ -171,7 +172,7 @@ async fn held_of(
     of: &Lanes,
 ) -> Result<Vec<usize>, StoreError> {
     let keys = KeyColumns::of(ended.iter().map(|(_, one)| &one.key));
-    let (lowest, highest) = keys.event_range();
+    let range = keys.event_range();
     let leases: Vec<i64> = ended.iter().map(|(_, one)| one.lease.0).collect();
     let held = sqlx::query_scalar!(
         r#"
@@ -182,14 +183,14 @@ async fn held_of(
             JOIN trunkline.deliveries AS d
                 ON d.lane = e.lane AND d.tenant_id = e.tenant_id AND d.event_id = e.event_id
                AND d.endpoint_id = e.endpoint_id AND d.lease = e.lease
-            WHERE d.event_id BETWEEN $6 AND $7 AND ($8::smallint[] IS NULL OR d.lane = ANY($8))
+            WHERE d.event_id >= $6 AND d.event_id < $7 AND ($8::smallint[] IS NULL OR d.lane = ANY($8))
         ), free AS MATERIALIZED (
             SELECT o.number
             FROM ours AS o
             JOIN trunkline.deliveries AS d
                 ON d.lane = o.lane AND d.tenant_id = o.tenant_id AND d.event_id = o.event_id
                AND d.endpoint_id = o.endpoint_id
-            WHERE d.event_id BETWEEN $6 AND $7 AND ($8::smallint[] IS NULL OR d.lane = ANY($8))
+            WHERE d.event_id >= $6 AND d.event_id < $7 AND ($8::smallint[] IS NULL OR d.lane = ANY($8))
             FOR UPDATE OF d SKIP LOCKED
         )
         SELECT number AS "number!" FROM ours
@@ -201,11 +202,11 @@ async fn held_of(
         &keys.events,
         &keys.endpoints,
         &leases,
-        lowest,
-        highest,
+        range.from,
+        range.before,
         of.parameter() as _,
     )
-    .fetch_all(connection)
+    .fetch_all(connection.over_days(range, of, Numbers { from: 6, before: 7, lanes: 8 }))
     .await?;
     Ok(held.into_iter().filter_map(|number| at(ended, number)).collect())
 }
@@ -246,7 +247,7 @@ async fn record_of(
 ) -> Result<Vec<usize>, StoreError> {
     let ended: Vec<&EndedAttempt> = numbered.iter().map(|(_, one)| *one).collect();
     let keys = KeyColumns::of(ended.iter().map(|one| &one.key));
-    let (lowest, highest) = keys.event_range();
+    let range = keys.event_range();
     let leases: Vec<i64> = ended.iter().map(|one| one.lease.0).collect();
     let attempts: Vec<i32> = ended.iter().map(|one| saturating(one.attempt)).collect();
     let started: Vec<DateTime<Utc>> = ended.iter().map(|one| one.started_at).collect();
@@ -297,7 +298,7 @@ async fn record_of(
             WHERE d.lane = e.lane AND d.tenant_id = e.tenant_id AND d.event_id = e.event_id
               AND d.endpoint_id = e.endpoint_id
               AND d.lease = e.lease
-              AND d.event_id BETWEEN $16 AND $17
+              AND d.event_id >= $16 AND d.event_id < $17
               AND ($21::smallint[] IS NULL OR d.lane = ANY($21))
             RETURNING e.*
         ), written AS (
@@ -325,14 +326,14 @@ async fn record_of(
         &urls as _,
         &delivered,
         &due as _,
-        lowest,
-        highest,
+        range.from,
+        range.before,
         worker,
         now,
         &headers as _,
         of.parameter() as _,
     )
-    .fetch_one(connection)
+    .fetch_one(connection.over_days(range, of, Numbers { from: 16, before: 17, lanes: 21 }))
     .await?;
     Ok(recorded.into_iter().filter_map(|number: i64| at(numbered, number)).collect())
 }

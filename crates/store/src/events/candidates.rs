@@ -23,11 +23,7 @@ impl IdRange {
     /// The ids of the range's last day, and those below it. A page is mostly full of the first, and PostgreSQL plans for the
     /// partitions of a day in a fraction of the time that it needs for all. `now` stands for an end that is not in sight.
     pub fn last_day(self, now: DateTime<Utc>) -> (Self, Self) {
-        // The upper 48 bits of a version 7 UUID are its milliseconds (RFC 9562, section 5.7).
-        let ends_at = i64::try_from(self.before.as_u128() >> 80)
-            .ok()
-            .and_then(DateTime::from_timestamp_millis)
-            .map_or(now, |ends_at| ends_at.min(now));
+        let ends_at = EventId::from(self.before).instant().map_or(now, |ends_at| ends_at.min(now));
         let floor = EventId::first_at(ends_at - TimeDelta::days(1)).as_uuid().max(self.from).min(self.before);
         (Self { from: floor, ..self }, Self { before: floor, ..self })
     }

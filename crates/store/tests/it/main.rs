@@ -15,6 +15,7 @@ mod migrations;
 mod ordering;
 mod pages;
 mod partitions;
+mod plans;
 mod poolers;
 mod rates;
 mod read_views;

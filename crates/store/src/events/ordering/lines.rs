@@ -168,22 +168,22 @@ async fn lines_of_some(
     of: &Lanes,
 ) -> Result<Vec<Line>, StoreError> {
     let columns = KeyColumns::of(deliveries);
-    let (lowest, highest) = columns.event_range();
+    let range = columns.event_range();
     let rows = sqlx::query!(
         r#"
         SELECT DISTINCT d.lane, d.tenant_id, d.ordering_key AS "key!", d.endpoint_id
         FROM unnest($1::smallint[], $2::text[], $3::uuid[], $4::uuid[]) AS k (lane, tenant_id, event_id, endpoint_id)
         JOIN trunkline.deliveries AS d
             ON d.lane = k.lane AND d.tenant_id = k.tenant_id AND d.event_id = k.event_id AND d.endpoint_id = k.endpoint_id
-        WHERE d.ordering_key IS NOT NULL AND d.event_id BETWEEN $5 AND $6
+        WHERE d.ordering_key IS NOT NULL AND d.event_id >= $5 AND d.event_id < $6
           AND ($7::smallint[] IS NULL OR d.lane = ANY($7))
         "#,
         &columns.lanes,
         &columns.tenants,
         &columns.events,
         &columns.endpoints,
-        lowest,
-        highest,
+        range.from,
+        range.before,
         of.parameter() as _,
     )
     .fetch_all(connection)
