@@ -1,12 +1,12 @@
 use std::time::Duration;
 
 /// How long [`eventually`] goes on: far beyond what any machine needs, since it ends as soon as the answer is there.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Asks again until there is an answer, and returns it. For state that only shows by looking, such as a row.
 ///
 /// # Panics
-/// When there is none for 30 seconds: `what` did not come about.
+/// When there is none for 90 seconds: `what` did not come about.
 pub async fn eventually<T, F>(what: &str, mut look: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
