@@ -36,6 +36,10 @@ pub(crate) use together::{Item, ItemRefused};
 /// Events that wait to be written, at the very most; fewer where the database is slow ([`QueueBound`]).
 const QUEUE_MAX: usize = 4_096;
 
+/// How long whoever finds the queue full waits for room before being refused. To refuse costs an api nearly as much as to accept, and one
+/// that is short of CPU itself takes the database for slow, while the queue is full of what it could not write yet.
+const SECOND_LOOK: Duration = Duration::from_millis(100);
+
 /// Payload bytes that wait to be written, whatever their number: it bounds memory.
 const QUEUE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
@@ -189,10 +193,10 @@ impl Ingest {
             None if filter_weight.is_some() => {
                 self.filtered.put(Waiting { event, filter_weight, key: (), since, reply, _bytes });
             }
-            None => self.plain.put(Waiting { event, filter_weight, key: (), since, reply, _bytes })?,
-            Some(key) => self.keyed.put(Waiting { event, filter_weight, key, since, reply, _bytes })?,
+            None => self.plain.put(Waiting { event, filter_weight, key: (), since, reply, _bytes }).await?,
+            Some(key) => self.keyed.put(Waiting { event, filter_weight, key, since, reply, _bytes }).await?,
         }
-        match tokio::time::timeout(PATIENCE.saturating_sub(waited), answered).await {
+        match tokio::time::timeout(PATIENCE.saturating_sub(waited + since.elapsed()), answered).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(NotStored::Unavailable),
         }
@@ -218,15 +222,18 @@ impl Ingest {
 }
 
 impl<K> Entrance<K> {
-    fn put(&self, waiting: Waiting<K>) -> Result<(), NotStored> {
-        if self.length() >= self.bound.room() {
-            return Err(NotStored::Overloaded);
+    async fn put(&self, waiting: Waiting<K>) -> Result<(), NotStored> {
+        if self.is_full() {
+            tokio::time::sleep(SECOND_LOOK).await;
+            if self.is_full() {
+                return Err(NotStored::Overloaded);
+            }
         }
         self.queue.try_send(waiting).map_err(|_| NotStored::Overloaded)
     }
 
-    fn length(&self) -> usize {
-        QUEUE_MAX - self.queue.capacity()
+    fn is_full(&self) -> bool {
+        QUEUE_MAX - self.queue.capacity() >= self.bound.room()
     }
 }
 
@@ -304,6 +311,29 @@ mod tests {
             payload: Bytes::from_static(b"{}"),
             payload_sha256: [0; 32],
         }
+    }
+
+    fn waiting(tenant: &SeededTenant) -> Waiting<()> {
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let (reply, _) = Reply::expected();
+        let (event, since) = (event(tenant, Utc::now()), Instant::now());
+        Waiting { event, filter_weight: None, key: (), since, reply, _bytes: permit }
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_takes_whoever_finds_room_a_moment_later_and_refuses_the_others() {
+        let database = TestDatabase::new().await;
+        let acme = seed_tenant(&database, &settings(&database), "acme", "http://127.0.0.1:9/").await;
+        let (entrance, mut exit) = one_queue();
+        // The slowest database there is.
+        entrance.bound.note(1, Duration::from_secs(60));
+        while !entrance.is_full() {
+            entrance.put(waiting(&acme)).await.unwrap();
+        }
+        assert_eq!(entrance.put(waiting(&acme)).await, Err(NotStored::Overloaded));
+        let (put, taken) = tokio::join!(entrance.put(waiting(&acme)), exit.queue.recv());
+        assert!(taken.is_some());
+        assert_eq!(put, Ok(()));
     }
 
     #[tokio::test]

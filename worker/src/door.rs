@@ -171,8 +171,8 @@ pub async fn build_asking(
             PoolUse { used, idle, max }
         })
     };
-    let pools: Vec<WatchedPool> =
-        vec![("engine", look(&pool)), ("claim", look(&claim_pool)), ("record", look(&record_pool))];
+    // Nobody waits for the recorder's connection but the recorder.
+    let pools: Vec<WatchedPool> = vec![("engine", look(&pool)), ("claim", look(&claim_pool))];
     Ok(Door {
         pools,
         sampler: Box::new(Sampler::new(pool.clone(), spare.clone(), clock.clone(), settings)),
