@@ -38,7 +38,7 @@ const QUEUE_MAX: usize = 4_096;
 
 /// How long whoever finds the queue full waits for room before being refused. To refuse costs an api nearly as much as to accept, and one
 /// that is short of CPU itself takes the database for slow, while the queue is full of what it could not write yet.
-const SECOND_LOOK: Duration = Duration::from_millis(100);
+const SECOND_LOOK: Duration = Duration::from_millis(50);
 
 /// Payload bytes that wait to be written, whatever their number: it bounds memory.
 const QUEUE_BYTES_MAX: usize = 32 * 1024 * 1024;

@@ -35,14 +35,9 @@ impl ControlGroup {
         }
         let group = Self { memory, cpu, is_unified };
         let bytes = (memory_mib * 1_024 * 1_024).to_string();
-        let quota = cpu_percent * PERIOD_US / 100;
-        if is_unified {
-            group.write(&group.memory, "memory.max", &bytes)?;
-            group.write(&group.cpu, "cpu.max", &format!("{quota} {PERIOD_US}"))?;
-        } else {
-            group.write(&group.memory, "memory.limit_in_bytes", &bytes)?;
-            group.write(&group.cpu, "cpu.cfs_quota_us", &quota.to_string())?;
-        }
+        let limit = if is_unified { "memory.max" } else { "memory.limit_in_bytes" };
+        group.write(&group.memory, limit, &bytes)?;
+        group.narrow(cpu_percent)?;
         Ok(group)
     }
 
@@ -50,6 +45,15 @@ impl ControlGroup {
     pub(crate) fn take_in(&self, process: Pid) -> anyhow::Result<()> {
         self.write(&self.memory, "cgroup.procs", &process.to_string())?;
         self.write(&self.cpu, "cgroup.procs", &process.to_string())
+    }
+
+    /// Lets its processes have so much of one core.
+    pub(crate) fn narrow(&self, cpu_percent: u64) -> anyhow::Result<()> {
+        let quota = cpu_percent * PERIOD_US / 100;
+        if self.is_unified {
+            return self.write(&self.cpu, "cpu.max", &format!("{quota} {PERIOD_US}"));
+        }
+        self.write(&self.cpu, "cpu.cfs_quota_us", &quota.to_string())
     }
 
     /// Lets its processes have all the CPU again.

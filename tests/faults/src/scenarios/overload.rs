@@ -76,7 +76,10 @@ async fn run(trial: &mut Trial, mut house: House, group: &ControlGroup) -> anyho
     trial
         .report
         .note(format!("peak {peak:.0}/s, offered {offered}/s, accepted {goodput:.0}/s: {}", figures.tally()));
+    // What was taken in on top of what so little CPU can deliver is delivered once there is more of it.
+    group.widen()?;
     trial.until_drained(&house, Instant::now()).await?;
+    group.narrow(CPU_PERCENT)?;
     // What lies behind is vacuumed first, with the same little CPU.
     let mut after = 0.0_f64;
     for _ in 0..RECOVERY_TRIES {
