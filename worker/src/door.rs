@@ -42,7 +42,7 @@ use crate::wake::{Bell, Mailbox};
 /// Connections for claims, looks, loads and lanes: as many as can be asked at one time, and one to give back.
 const CLAIM_CONNECTIONS: u32 = 5;
 
-/// The recorder writes one batch at a time.
+/// The recorder writes one batch at a time, and waits for nobody.
 const RECORD_CONNECTIONS: u32 = 1;
 
 /// Of fewer, one slow look would keep a worker from saying that it is alive.

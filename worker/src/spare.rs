@@ -1,5 +1,6 @@
-//! Turns of those who tidy up, look around and replay, each of which may hold a connection for seconds: some are never theirs. Outcomes,
-//! which are worth nothing when their leases are over, the clock and readiness do not wait behind a sweep.
+//! Turns of those who tidy up, look around and replay, each of which may hold a connection for seconds: some are never theirs. What
+//! follows from outcomes, the clock and readiness do not wait behind a sweep; outcomes, which are worth nothing when their leases are
+//! over, have a connection of their own.
 
 use std::sync::Arc;
 
@@ -45,7 +46,7 @@ mod tests {
     use crate::wake::Mailbox;
 
     #[tokio::test]
-    async fn with_few_connections_those_who_tidy_up_leave_two_to_the_outcomes() {
+    async fn with_few_connections_those_who_tidy_up_leave_two_to_whoever_is_in_a_hurry() {
         let database = TestDatabase::new().await;
         let (settings, clock) = (settings(&database), Clock::new());
         let pool = pool::open(database.url(), Purpose::Engine, 3).unwrap();

@@ -160,8 +160,8 @@ pub enum Purpose {
     Engine,
     /// The worker's outcomes: like [`Self::Engine`], with plans that are kept.
     Record,
-    /// The worker's looks and claims, and notifications, with plans that are kept. They commit without waiting for the disk: what a crash of the
-    /// server can lose of a claim is a lease, and of a notification one poll; an outcome or an event never may.
+    /// The worker's looks and claims, and notifications, with plans that are kept. They commit without waiting for the disk: what a
+    /// crash of the server can lose of a claim is a lease, and of a notification one poll; an outcome or an event never may.
     Claim,
     /// Migrations and maintenance: no limit of their own.
     Maintenance,
