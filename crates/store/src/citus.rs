@@ -101,7 +101,8 @@ pub(crate) struct Lanes(Option<Vec<i16>>);
 
 impl Lanes {
     /// As a parameter of `($n::smallint[] IS NULL OR lane = ANY($n))`. NULL = all: with a plan of its own for each execution the
-    /// condition is gone before anything is planned (`over_days` writes it out, for plans that are kept), where `lane = ANY` of many lanes would be tried at each look into an index.
+    /// condition is gone before anything is planned, where `lane = ANY` of many lanes would be tried at each look into an index.
+    /// For plans that are kept `over_days` writes the NULL out.
     pub(crate) fn parameter(&self) -> Option<&[i16]> {
         self.0.as_deref()
     }
