@@ -114,12 +114,15 @@ pub(crate) struct Part<'a, T: Clone> {
     pub(crate) lanes: Lanes,
 }
 
-/// One part for each shard that rows lie in; on plain PostgreSQL one, without copying anything.
+/// One part for each shard that rows lie in, so none for no rows; on plain PostgreSQL one, without copying anything.
 pub(crate) async fn parts<'a, T: Clone>(
     connection: &mut Connection,
     rows: &'a [T],
     lane: impl Fn(&T) -> Lane,
 ) -> Result<Vec<Part<'a, T>>, StoreError> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
     let groups = groups(connection).await?;
     let Some(groups) = groups.as_ref() else {
         return Ok(vec![Part { rows: Cow::Borrowed(rows), lanes: Lanes(None) }]);

@@ -4,7 +4,7 @@ use chrono::{DateTime, Duration, Utc};
 use trunkline_domain::AttemptOutcome;
 use trunkline_store::deliveries::{
     ClaimTerms, Claimed, EndedAttempt, GivenBack, Lease, NextStep, Places, Wanted, active_endpoints, claim,
-    give_back, record,
+    give_back, record, record_free,
 };
 use trunkline_store::events::IdRange;
 use trunkline_store::{Connection, Purpose, time};
@@ -95,6 +95,14 @@ async fn plans(connection: &mut Connection) -> String {
     text(connection, sql).await
 }
 
+/// How many of the statements over deliveries look at each row whether they were given lanes, which on one server they never are.
+async fn asking_for_lanes(connection: &mut Connection) -> String {
+    let sql = r"SELECT format('%s of %s', count(*) FILTER (WHERE statement ~ '\$\d+::smallint\[\] IS NULL'), count(*))
+               FROM pg_prepared_statements
+               WHERE statement LIKE '%trunkline.deliveries%' AND statement NOT LIKE '%pg_prepared_statements%'";
+    text(connection, sql).await
+}
+
 /// How many of the older partitions of deliveries the transaction has locked.
 async fn older_locked(connection: &mut Connection) -> String {
     let sql =
@@ -114,11 +122,16 @@ async fn claims_and_outcomes_of_a_day_share_a_plan() {
     }
     assert_eq!(plans(&mut connection).await, "3 kept, 0 anew, of 1");
     let mut connection = scene.connect(Purpose::Record).await;
-    for one in &claimed {
-        let ended = scene.delivered(one);
-        assert_eq!(record(&mut connection, &[&ended], "worker", scene.now).await.unwrap(), [0]);
+    let ended: Vec<EndedAttempt> = claimed.iter().map(|one| scene.delivered(one)).collect();
+    for one in &ended[..2] {
+        assert_eq!(record(&mut connection, &[one], "worker", scene.now).await.unwrap(), [0]);
     }
-    assert_eq!(plans(&mut connection).await, "3 kept, 0 anew, of 1");
+    assert_eq!(plans(&mut connection).await, "2 kept, 0 anew, of 1");
+    // Looks first whose rows somebody holds, and has nobody to let go behind a key.
+    let recorded = record_free(&mut connection, &[&ended[2]], "worker", scene.now).await.unwrap();
+    assert_eq!(recorded.written, [0]);
+    assert_eq!(plans(&mut connection).await, "4 kept, 0 anew, of 2");
+    assert_eq!(asking_for_lanes(&mut connection).await, "0 of 2");
 }
 
 #[tokio::test]
@@ -133,6 +146,7 @@ async fn a_plan_that_is_kept_is_for_the_days_that_are_asked_for() {
     scene.look(&mut connection, scene.recent()).await;
     let ended = scene.delivered(&second);
     assert_eq!(record(&mut connection, &[&ended], "worker", scene.now).await.unwrap(), [0]);
+    assert_eq!(asking_for_lanes(&mut connection).await, "0 of 4", "claim, give back, look, record");
     assert_eq!(older_locked(&mut connection).await, "0");
     // They are locked by whoever asks for all days.
     scene.claim(&mut connection, IdRange { from: Uuid::nil(), ..scene.recent() }).await;
